@@ -1,0 +1,38 @@
+# `make demo` and `make test` set up what is missing in .venv first.
+PYTHON ?= python3
+# Pinned so that every machine measures the same torch. On a GPU machine: make TORCH=torch demo
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check setup docs clean
+
+demo: setup
+	$(BIN)/kernelwright optimize examples/rmsnorm_silu.py
+
+test: setup-dev check
+
+setup: $(VENV)/.ready
+setup-dev: $(VENV)/.ready-dev
+
+# torch first and on its own, so that nothing pulls in another build of it.
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable ".[triton]" "pytest>=9" "hypothesis>=6.150" "ruff>=0.17" "mypy>=2.4" "import-linter>=2.5"
+	touch $@
+
+# Everything that must hold before a change lands.
+check:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

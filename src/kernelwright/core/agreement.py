@@ -1,0 +1,251 @@
+"""What it means for an output to agree with its reference: tolerances and the comparison.
+
+Numbers only; this is shared by the judge, which compares a candidate's outputs, and by task
+admission, which asks whether deliberately wrong outputs would be told apart. The protocol is in
+``docs/judge.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernelwright.core.evaluation import MismatchKind
+from kernelwright.core.problem import DType
+
+Array = NDArray[Any]
+
+UNIT_ROUNDOFF: dict[DType, float] = {
+    "float64": 2.0**-53,
+    "float32": 2.0**-24,
+    "float16": 2.0**-11,
+    "bfloat16": 2.0**-8,
+    "float8_e4m3fn": 2.0**-4,
+    "float8_e5m2": 2.0**-3,
+}
+
+# An honest kernel may use another summation order, a polynomial `exp`, or fused multiply-adds;
+# each costs a few units in the last place. A down-cast to the next narrower type costs thousands.
+FLOOR_ULPS = 8.0
+CONFIDENCE = 4.0
+CEILING: dict[DType, float] = {
+    "float64": 1e-9,
+    "float32": 1e-4,
+    "float16": 5e-3,
+    "bfloat16": 2e-2,
+    "float8_e4m3fn": 1e-1,
+    "float8_e5m2": 2e-1,
+}
+TF32_CEILING = 2e-3
+
+_STORAGE: dict[DType, str] = {
+    "float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2",
+    "float8_e4m3fn": "u1", "float8_e5m2": "u1", "int64": "<i8", "int32": "<i4",
+    "int16": "<i2", "int8": "i1", "uint8": "u1", "bool": "u1",
+}  # fmt: skip
+_CHUNK = 1 << 16
+
+
+def storage_dtype(dtype: DType) -> np.dtype[Any]:
+    """The NumPy type whose bytes hold `dtype`; bfloat16 and fp8 are held as unsigned integers."""
+    return np.dtype(_STORAGE[dtype])
+
+
+def is_float(dtype: DType) -> bool:
+    """Whether `dtype` is compared with a tolerance; all others are compared exactly."""
+    return dtype in UNIT_ROUNDOFF
+
+
+def _fp8_table(exponent_bits: int, mantissa_bits: int, *, finite_only: bool) -> Array:
+    bias = (1 << (exponent_bits - 1)) - 1
+    table = np.empty(256)
+    for code in range(256):
+        sign = -1.0 if code & 0x80 else 1.0
+        exponent = (code >> mantissa_bits) & ((1 << exponent_bits) - 1)
+        mantissa = code & ((1 << mantissa_bits) - 1)
+        top = (1 << exponent_bits) - 1
+        if finite_only and (code & 0x7F) == 0x7F:
+            table[code] = math.nan
+        elif not finite_only and exponent == top:
+            table[code] = math.nan if mantissa else sign * math.inf
+        elif exponent == 0:
+            table[code] = sign * mantissa * 2.0 ** (1 - bias - mantissa_bits)
+        else:
+            table[code] = sign * (1 + mantissa / 2**mantissa_bits) * 2.0 ** (exponent - bias)
+    return table
+
+
+_FP8 = {
+    "float8_e4m3fn": _fp8_table(4, 3, finite_only=True),
+    "float8_e5m2": _fp8_table(5, 2, finite_only=False),
+}
+
+
+def decode(raw: Array, dtype: DType) -> Array:
+    """The values that `raw`, in `storage_dtype(dtype)`, stands for; floats come as floats.
+
+    >>> decode(np.array([0x3F80], dtype="<u2"), "bfloat16").tolist()
+    [1.0]
+    """
+    if dtype == "bfloat16":
+        return (raw.astype(np.uint32) << 16).view(np.float32)
+    if dtype in _FP8:
+        return _FP8[dtype][raw]
+    return raw
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far an output may be from the float64 oracle.
+
+    Element `i` may be off by `relative * max(|y_i|, scale)`; the root mean square of all errors
+    may be `rms_limit`.
+    """
+
+    relative: float
+    scale: float
+    rms_limit: float
+
+
+def tolerance(
+    exact: Array, reference: Array, dtype: DType, *, longest_axis: int, tf32: bool = False
+) -> Tolerance:
+    """The tolerance for an output, derived from the reference's own error.
+
+    `exact` is the oracle's float64 output, `reference` the eager output in the task's dtype,
+    decoded. `longest_axis` bounds the length of the sums inside: a sum of n terms in another
+    order moves by about sqrt(n) roundings. Non-finite elements do not take part.
+    """
+    exact, reference = exact.ravel(), reference.ravel().astype(np.float64)
+    finite = np.isfinite(exact) & np.isfinite(reference)
+    exact, reference = exact[finite], reference[finite]
+    unit = UNIT_ROUNDOFF[dtype]
+    ceiling = TF32_CEILING if tf32 and dtype == "float32" else CEILING[dtype]
+    if exact.size == 0:
+        return Tolerance(relative=min(CONFIDENCE * unit, ceiling), scale=0.0, rms_limit=0.0)
+    scale = float(np.sqrt(np.mean(exact**2)))
+    error = np.abs(reference - exact)
+    size = np.maximum(np.abs(exact), scale)
+    step = max(1, exact.size // 1_000_000)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.nan_to_num(error[::step] / size[::step], nan=0.0, posinf=0.0)
+    wide = dtype in ("float64", "float32")
+    usual = float(np.quantile(shares, 0.999))
+    floor = FLOOR_ULPS * unit if wide else unit
+    summing = unit * math.sqrt(longest_axis) if wide else 0.0
+    relative = max(CONFIDENCE * max(usual, floor), summing)
+    rms = 2 * float(np.sqrt(np.mean(error**2))) + (4 * unit if wide else unit) * scale
+    # A whole output may lean the same way by as much as a reordered sum does.
+    rms += summing / 2 * scale
+    return Tolerance(
+        relative=min(relative, ceiling), scale=scale, rms_limit=min(rms, ceiling * scale)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What one output must be on one case.
+
+    For floats `values` holds the oracle's float64 output and `tolerance` is set. For integers
+    and booleans `values` holds one or more acceptable answers along axis 0 (several where a
+    rounding decides between near-ties) and each element must equal one of them.
+    """
+
+    name: str
+    dtype: DType
+    values: Array
+    tolerance: Tolerance | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How one output compares. `kind` is None when it agrees; `worst` is error over tolerance."""
+
+    kind: MismatchKind | None
+    matched_ratio: float
+    worst: float
+    detail: str = ""
+
+
+def compare(actual: Array, expected: Expected) -> Comparison:
+    """Compare an output's raw storage with what it must be.
+
+    `actual` is flat, in `storage_dtype(expected.dtype)`, with as many elements as the output.
+    Non-finite values must be the same ones in the same places. There is no share of elements
+    that may be wrong.
+    """
+    if expected.tolerance is None:
+        return _compare_exact(actual, expected)
+    return _compare_close(
+        decode(actual, expected.dtype), expected.values.ravel(), expected.tolerance
+    )
+
+
+def _compare_exact(actual: Array, expected: Expected) -> Comparison:
+    answers = expected.values.reshape(len(expected.values), -1)
+    if actual.size == 0:
+        return Comparison(kind=None, matched_ratio=1.0, worst=0.0)
+    right = np.zeros(actual.shape, dtype=bool)
+    for answer in answers:
+        right |= actual == answer
+    if right.all():
+        return Comparison(kind=None, matched_ratio=1.0, worst=0.0)
+    at = int(np.argmin(right))
+    return Comparison(
+        kind="wrong_value",
+        matched_ratio=float(right.mean()),
+        worst=math.inf,
+        detail=f"element {at} is {actual[at]}, expected {answers[0][at]}",
+    )
+
+
+def _compare_close(actual: Array, exact: Array, limit: Tolerance) -> Comparison:
+    """Chunked, so that a large output is read once from memory and not once per step."""
+    if actual.size == 0:
+        return Comparison(kind=None, matched_ratio=1.0, worst=0.0)
+    wrong, nonfinite, worst, worst_at, squares, counted = 0, 0, 0.0, 0, 0.0, 0
+    for start in range(0, actual.size, _CHUNK):
+        want = exact[start : start + _CHUNK]
+        got = actual[start : start + _CHUNK].astype(np.float64)
+        finite = np.isfinite(want)
+        if not (finite.all() and np.isfinite(got).all()):
+            same = np.isfinite(got) == finite
+            same &= finite | (np.isnan(got) & np.isnan(want)) | (got == want)
+            nonfinite += int((~same).sum())
+            if not same.all() and worst != math.inf:
+                worst, worst_at = math.inf, start + int(np.argmin(same))
+            both = finite & np.isfinite(got)
+            got, want = np.where(both, got, 0.0), np.where(both, want, 0.0)
+        error = np.abs(got - want)
+        counted += want.size
+        squares += float(error @ error)
+        size = np.maximum(np.abs(want), limit.scale) * limit.relative
+        over = error > size
+        wrong += int(over.sum())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(error == 0, 0.0, error / size)
+        peak = int(np.argmax(share))
+        if share[peak] > worst:
+            worst, worst_at = float(share[peak]), start + peak
+    matched = 1.0 - (wrong + nonfinite) / actual.size
+    seen = f"element {worst_at} is {actual[worst_at]:.7g}, expected {exact[worst_at]:.7g}"
+    if nonfinite:
+        return Comparison(kind="nonfinite", matched_ratio=matched, worst=math.inf, detail=seen)
+    if wrong:
+        seen += f" (allowed error {max(abs(exact[worst_at]), limit.scale) * limit.relative:.3g})"
+        return Comparison(kind="wrong_value", matched_ratio=matched, worst=worst, detail=seen)
+    rms = math.sqrt(squares / counted)
+    if rms > limit.rms_limit:
+        return Comparison(
+            kind="precision",
+            matched_ratio=matched,
+            worst=rms / limit.rms_limit if limit.rms_limit else math.inf,
+            detail=f"root mean square error {rms:.3g} is over {limit.rms_limit:.3g}: "
+            "the arithmetic is less precise than the reference's",
+        )
+    rms_share = rms / limit.rms_limit if limit.rms_limit else 0.0
+    return Comparison(kind=None, matched_ratio=1.0, worst=max(worst, rms_share))

@@ -1,0 +1,79 @@
+"""Every exception that Kernelwright raises on purpose.
+
+    KernelwrightError
+    ├── UsageError           what we were given cannot be used; the command line exits with 2
+    │   ├── UnknownName      no component of this kind has this name
+    │   ├── ProblemError     this file cannot be a problem (missing, broken, refused)
+    │   ├── SpecError        the run's settings do not hold together
+    │   └── Unavailable      this machine lacks what was asked for
+    └── FaultError           our own failure; never charged to a candidate
+        ├── ModelError       a language model did not answer usefully
+        ├── SandboxError     the sandbox could not be set up
+        ├── WorkerError      one of our own processes broke
+        └── StoreError       the run's log could not be written or read
+
+A candidate that fails is an `Outcome`, not an exception. Each class holds one message, so an
+error survives the trip between processes. A message says what happened, to which thing, and
+what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class KernelwrightError(Exception):
+    """The root of the tree above."""
+
+
+class UsageError(KernelwrightError):
+    """What we were given cannot be used."""
+
+
+class UnknownName(UsageError):
+    """No component of this kind has this name."""
+
+    @classmethod
+    def of(cls, kind: str, name: str, known: Iterable[str]) -> UnknownName:
+        """The error for `name`, with the nearest known name as a hint.
+
+        >>> print(UnknownName.of("language", "tritn", ["cpp", "triton"]))
+        No language is called 'tritn'. Did you mean 'triton'?
+        """
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+        return cls(f"No {kind} is called {name!r}. {hint}")
+
+
+class ProblemError(UsageError):
+    """This file cannot be a problem."""
+
+
+class SpecError(UsageError):
+    """The run's settings do not hold together."""
+
+
+class Unavailable(UsageError):
+    """This machine lacks what was asked for."""
+
+
+class FaultError(KernelwrightError):
+    """Our own failure; never charged to a candidate."""
+
+
+class ModelError(FaultError):
+    """A language model did not answer usefully."""
+
+
+class SandboxError(FaultError):
+    """The sandbox could not be set up."""
+
+
+class WorkerError(FaultError):
+    """One of our own processes broke."""
+
+
+class StoreError(FaultError):
+    """The run's log could not be written or read."""

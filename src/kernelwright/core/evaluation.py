@@ -1,0 +1,170 @@
+"""What the judge says: one outcome per candidate, with raw measurements only when it passed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kernelwright.core.candidate import Lane
+from kernelwright.core.problem import Split
+from kernelwright.core.record import Record
+
+Stage = Literal["build", "load", "screen", "core", "timing", "sanitize"]
+Effort = Literal["search", "promotion"]
+Regime = Literal["returned", "buffer"]
+Isolation = Literal["bubblewrap", "process"]
+MismatchKind = Literal[
+    "wrong_value", "nonfinite", "unwritten", "out_of_bounds_write", "input_mutated",
+    "precision", "nondeterministic", "wrong_shape", "wrong_dtype",
+]  # fmt: skip
+
+
+class Agreement(Record):
+    """A workload on which every case agreed. `worst` is the largest error over its tolerance, 0 to 1."""
+
+    workload_id: str
+    split: Split
+    cases: int
+    elements: int
+    worst: float
+
+
+class Mismatch(Record):
+    """One case that did not agree.
+
+    `matched_ratio` is the share of elements within tolerance. `detail` says where and by how
+    much; it is None for hidden workloads, of which only the class is told.
+    """
+
+    workload_id: str
+    split: Split
+    distribution: str
+    output: str
+    kind: MismatchKind
+    matched_ratio: float
+    detail: str | None = None
+
+
+class Measurement(Record):
+    """Blocks of calls of one subject on one workload, timed from outside its process.
+
+    Block `i` ran `calls[i]` calls in `elapsed_ns[i]`, of which `overhead_ns` is the round trip of
+    a block of no work, measured on a trusted process. Measurements of one session are paired:
+    block `i` of each ran next to block `i` of the others. In the regime "returned" each call
+    allocates its output, as a user's call does; in "buffer" the output's memory is there already.
+    """
+
+    workload_id: str
+    subject: str
+    regime: Regime
+    calls: tuple[int, ...]
+    elapsed_ns: tuple[int, ...]
+    overhead_ns: int
+    clock: Literal["broker", "device_event"] = "broker"
+    cache: Literal["cold", "warm"] = "cold"
+
+    @property
+    def samples_ns(self) -> tuple[float, ...]:
+        """Nanoseconds per call, one for each block, less the round trip."""
+        return tuple(
+            max(elapsed - self.overhead_ns, 1) / calls
+            for elapsed, calls in zip(self.elapsed_ns, self.calls, strict=True)
+        )
+
+
+class Passed(Record):
+    """Right on every case. `measurements` is empty when timing was not asked for or is refused."""
+
+    kind: Literal["passed"] = "passed"
+    agreements: tuple[Agreement, ...]
+    measurements: tuple[Measurement, ...] = ()
+
+
+class WrongResult(Record):
+    """At least one case did not agree."""
+
+    kind: Literal["wrong_result"] = "wrong_result"
+    mismatches: tuple[Mismatch, ...] = Field(min_length=1)
+
+
+class BuildFailed(Record):
+    """The builder could not make it; `diagnostics` is what the compiler said."""
+
+    kind: Literal["build_failed"] = "build_failed"
+    diagnostics: str
+
+
+class Crashed(Record):
+    """It died. `signal` is its name (``SIGSEGV``) or None after a plain exit."""
+
+    kind: Literal["crashed"] = "crashed"
+    stage: Stage
+    signal: str | None
+    detail: str
+
+
+class TimedOut(Record):
+    """It took longer than a stage may."""
+
+    kind: Literal["timed_out"] = "timed_out"
+    stage: Stage
+    limit_s: float
+
+
+class Rejected(Record):
+    """It broke a rule of the judge; `rule` names it, `evidence` shows it."""
+
+    kind: Literal["rejected"] = "rejected"
+    rule: str
+    evidence: str
+
+
+Outcome = Annotated[
+    Passed | WrongResult | BuildFailed | Crashed | TimedOut | Rejected,
+    Field(discriminator="kind"),
+]
+
+
+class Environment(Record):
+    """Where an evaluation ran. `versions` has python, torch, the compiler and what else mattered."""
+
+    device: str
+    cpu: str
+    cores: int
+    threads: int
+    memory_gb: float
+    os: str
+    versions: dict[str, str] = {}
+
+
+class Performed(Record):
+    """One kind of check that was made, and how often."""
+
+    name: str
+    count: int
+
+
+class Evaluation(Record):
+    """What the judge says about a candidate."""
+
+    candidate_id: str
+    effort: Effort
+    outcome: Outcome
+    environment: Environment
+    evaluator: str
+    lane: Lane
+    isolation: Isolation
+    checks: tuple[Performed, ...] = ()
+    not_checked: tuple[str, ...] = ()
+    stage_s: dict[str, float] = {}
+    log: str = ""
+
+
+class Fault(Record):
+    """Our own failure; never charged to a candidate."""
+
+    where: Literal["model", "sandbox", "device", "store", "ours"]
+    step: int | None
+    message: str
+    retryable: bool

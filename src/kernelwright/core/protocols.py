@@ -1,0 +1,162 @@
+"""The seams: six protocols of one to three methods, and the values that cross them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from kernelwright.core.candidate import Candidate, Lane, Plan, Proposal, Usage
+from kernelwright.core.evaluation import Effort, Evaluation
+from kernelwright.core.problem import Problem
+from kernelwright.core.record import Record
+from kernelwright.core.run import Attempt, Event, History
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildPlan:
+    """How to build a candidate: pure text, carried out by the builder inside the sandbox.
+
+    `files` are written into an empty folder, then each of `commands` (argument lists, relative
+    to that folder) must exit with 0. `artifact` is the file that the runner loads: in the native
+    lane a shared object with ``kw_entry``, in the module lane a Python file with ``ModelNew``.
+    `environment` is set for the runner, which otherwise has none.
+    """
+
+    files: Mapping[str, str]
+    commands: tuple[tuple[str, ...], ...]
+    artifact: str
+    lane: Lane
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Language(Protocol):
+    """What a candidate is written in."""
+
+    @property
+    def name(self) -> str:
+        """The name in the table of languages."""
+        ...
+
+    def missing(self, purpose: Literal["build", "run", "time"]) -> str | None:
+        """What this machine lacks for `purpose`, as a sentence; None when it works here."""
+        ...
+
+    def guide(self, problem: Problem) -> str:
+        """How to write a candidate for `problem`, with the exact entry point, as Markdown."""
+        ...
+
+    def build(self, candidate: Candidate, problem: Problem, *, sanitize: bool = False) -> BuildPlan:
+        """How to build `candidate`; `sanitize` asks for memory and undefined-behaviour checks."""
+        ...
+
+
+class Message(Record):
+    """One turn of a conversation with a model."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+class ModelRequest(Record):
+    """What is asked of a model. `sample` tells apart requests that are otherwise equal, so that
+    a cache does not answer the second with the first."""
+
+    messages: tuple[Message, ...]
+    temperature: float | None = None
+    max_tokens: int = 8192
+    sample: int = 0
+
+
+class ModelReply(Record):
+    """What a model answered. `cost_usd` is None when its price is not known."""
+
+    text: str
+    usage: Usage = Usage()
+    cost_usd: float | None = None
+    latency_s: float = 0.0
+    finish: str = "stop"
+    cached: bool = False
+
+
+class Model(Protocol):
+    """A language model."""
+
+    @property
+    def name(self) -> str:
+        """The name it was asked for by, as ``provider:name``."""
+        ...
+
+    async def reply(self, request: ModelRequest) -> ModelReply:
+        """Answer `request`.
+
+        Raises:
+            ModelError: it did not answer, after the retries that its settings allow.
+        """
+        ...
+
+
+class Strategy(Protocol):
+    """Decides what to try next. A pure function of the history, so a run resumes anywhere."""
+
+    def ask(self, history: History, count: int) -> Sequence[Plan]:
+        """Up to `count` plans; an empty sequence with nothing pending ends the search."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What a writer is given: the plan, the problem, and the attempts that the plan builds on."""
+
+    step: int
+    plan: Plan
+    problem: Problem
+    parents: tuple[Attempt, ...] = ()
+
+
+class Writer(Protocol):
+    """Turns a plan into a candidate."""
+
+    async def propose(self, assignment: Assignment) -> Proposal:
+        """A candidate, or the reason why there is none. A bad reply is a reason, not an error.
+
+        Raises:
+            FaultError: our own failure, such as a model that cannot be reached.
+        """
+        ...
+
+
+class Evaluator(Protocol):
+    """Says whether a candidate is right and how fast it is."""
+
+    async def evaluate(self, candidate: Candidate, effort: Effort) -> Evaluation:
+        """The verdict on `candidate`.
+
+        Raises:
+            FaultError: our own failure; the candidate is not to blame and may be tried again.
+        """
+        ...
+
+
+class Store(Protocol):
+    """What happened: an append-only log, and blobs by content."""
+
+    def append(self, event: Event) -> int:
+        """Write `event` durably and return its `seq`."""
+        ...
+
+    def records(self, after: int = 0) -> Sequence[Event]:
+        """The events with a `seq` above `after`, in order."""
+        ...
+
+    def put(self, blob: bytes) -> str:
+        """Keep `blob` and return its key, the SHA-256 of its content."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """The blob under `key`.
+
+        Raises:
+            StoreError: there is none.
+        """
+        ...

@@ -1,0 +1,90 @@
+"""One search over one problem: what was asked for, what may be spent, and what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from kernelwright.core.candidate import Candidate, Plan
+from kernelwright.core.evaluation import Evaluation
+from kernelwright.core.record import Record
+from kernelwright.core.statistics import score
+
+EventKind = Literal[
+    "started", "problem", "admission", "plan", "proposal", "evaluation", "fault", "promotion",
+    "finished", "resumed",
+]  # fmt: skip
+
+
+class Budget(Record):
+    """What a run may spend; None is no limit. The attempt that crosses a limit is finished."""
+
+    max_attempts: int | None = Field(default=24, ge=1)
+    max_wall_s: float | None = Field(default=None, gt=0)
+    max_cost_usd: float | None = Field(default=None, ge=0)
+
+
+class RunSpec(Record):
+    """What a run was asked to do: the TOML file, the flags and the Python call in one.
+
+    `problem` is a path or ``builtin:<name>``. `models` maps a role ("writer") to a model name as
+    ``provider:name``. `writers` are used in turn for drafts; with no model, ``sketch`` alone.
+    """
+
+    problem: str
+    strategy: str = "refine"
+    writers: tuple[str, ...] = ("sketch",)
+    models: dict[str, str] = {}
+    languages: tuple[str, ...] = ()
+    budget: Budget = Budget()
+    width: int = Field(default=1, ge=1, le=16)
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    require_isolation: Literal["bubblewrap", "process"] = "process"
+
+
+class Event(Record):
+    """One line of a run's log. `seq` counts from 1; `at` is seconds since the epoch."""
+
+    seq: int = 0
+    at: float
+    kind: EventKind
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One step of a run, as a strategy sees it: the plan, and how far it got."""
+
+    step: int
+    plan: Plan
+    candidate: Candidate | None = None
+    evaluation: Evaluation | None = None
+    reason: str | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The median speedup over the best baseline; None unless it passed and was timed."""
+        return score(self.evaluation.outcome) if self.evaluation else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Every finished attempt of a run, oldest first, and the plans that are still out."""
+
+    attempts: tuple[Attempt, ...] = ()
+    pending: tuple[Plan, ...] = ()
+
+    @property
+    def best(self) -> Attempt | None:
+        """The attempt with the highest score; the earliest of equals."""
+        scored = [a for a in self.attempts if a.score is not None]
+        return max(scored, key=lambda a: a.score or 0.0) if scored else None
+
+    def attempt_of(self, candidate_id: str) -> Attempt | None:
+        """The first attempt that made this candidate."""
+        return next(
+            (a for a in self.attempts if a.candidate and a.candidate.id == candidate_id), None
+        )
