@@ -15,7 +15,7 @@ PlanKind = Literal["draft", "refine", "combine", "port", "tune"]
 
 
 class Tunable(Record):
-    """A number that a tuner sets: the values it may take, in a sensible order, and the first guess."""
+    """A number that a tuner sets: the values it may take, in order, and the first guess."""
 
     name: str = Field(pattern=r"^[A-Z][A-Z0-9_]*$")
     choices: tuple[int, ...] = Field(min_length=1)
@@ -53,7 +53,11 @@ class Candidate(Record):
 
 
 class Plan(Record):
-    """What to try next. `settings` belong to a `tune` plan, `hints` to whoever writes."""
+    """What to try next. `settings` belong to a `tune` plan, `hints` to whoever writes.
+
+    `variant` counts the drafts asked of a writer before this one, from 0: a sketch takes its
+    next alternative, a model is sampled anew.
+    """
 
     kind: PlanKind
     language: str
@@ -61,6 +65,7 @@ class Plan(Record):
     parents: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     settings: dict[str, int] = {}
+    variant: int = 0
 
 
 class Usage(Record):

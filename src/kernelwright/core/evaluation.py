@@ -21,7 +21,7 @@ MismatchKind = Literal[
 
 
 class Agreement(Record):
-    """A workload on which every case agreed. `worst` is the largest error over its tolerance, 0 to 1."""
+    """A workload on which every case agreed. `worst` is the largest error over its tolerance."""
 
     workload_id: str
     split: Split
@@ -127,7 +127,7 @@ Outcome = Annotated[
 
 
 class Environment(Record):
-    """Where an evaluation ran. `versions` has python, torch, the compiler and what else mattered."""
+    """Where an evaluation ran. `versions` has python, torch, the compiler and the like."""
 
     device: str
     cpu: str

@@ -120,6 +120,6 @@ class Problem(Record):
         return self.split("report")[0]
 
     def traffic_bytes(self, workload: Workload) -> int:
-        """The fewest bytes that a call must move: every input read once, every output written once."""
+        """The fewest bytes that a call must move: inputs read once, outputs written once."""
         tensors = self.inputs + self.outputs
         return sum(t.nbytes(workload.axes) for t in tensors)
