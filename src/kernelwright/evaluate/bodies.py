@@ -1,0 +1,55 @@
+"""Which runner a build is handed to, per lane."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from kernelwright.core.candidate import Lane
+from kernelwright.core.problem import Problem
+from kernelwright.evaluate import sandbox
+from kernelwright.evaluate.builder import Built
+from kernelwright.evaluate.native_runner import executable
+from kernelwright.evaluate.runner import Body, threads
+
+_MODULE_RUNNER = "kernelwright.evaluate.module_runner"
+_MEMORY_BYTES = 16 << 30
+
+
+def body(
+    built: Built, lane: Lane, environment: Mapping[str, str], setup: Path, *, sanitize: bool
+) -> Body:
+    """The runner for `built`. `setup` is the file that `module_runner` reads; see `write_setup`.
+
+    The variables of a language are set for the runner alone, behind the sandbox's own programs.
+    A sanitizer reserves terabytes of address space, so its memory is not limited that way.
+    """
+    settings = {"OMP_NUM_THREADS": str(threads()), **environment}
+    assignments = [f"{name}={value}" for name, value in settings.items()]
+    if lane == "native":
+        program = [str(executable())]
+        reads = [executable(), built.folder]
+    else:
+        program = [sys.executable, "-I", "-B", "-m", _MODULE_RUNNER, str(setup)]
+        reads = [setup, built.folder, *sandbox.python_folders()]
+    return Body(
+        argv=("/usr/bin/env", *assignments, *program, str(built.artifact)),
+        reads=tuple(reads),
+        environment={},
+        limits=sandbox.Limits(memory_bytes=None if sanitize else _MEMORY_BYTES),
+        # A delivered module builds its source on first use.
+        processes=lane == "module",
+    )
+
+
+def write_setup(problem: Problem, file: Path) -> None:
+    """What the module runner must know: the problem without its workloads, and the constants of
+    the reference file that belong to each choice of sizes."""
+    sizes = [
+        {"axes": [w.axes[name] for name in problem.axes], "constants": w.constants}
+        for w in problem.workloads
+    ]
+    bare = problem.model_copy(update={"workloads": ()})
+    file.write_text(json.dumps({"problem": bare.model_dump(mode="json"), "sizes": sizes}))

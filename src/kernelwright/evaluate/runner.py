@@ -1,0 +1,203 @@
+"""A runner's life, seen from the broker: start, ask for calls, read claims, end.
+
+The frames have one size. Whatever else arrives, or nothing in time, ends the life with what can
+be said about it from outside. The runner's own words (its log) are shown to the author of the
+candidate and decide nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kernelwright.core.evaluation import (
+    Crashed,
+    Isolation,
+    Rejected,
+    Stage,
+    TimedOut,
+    WrongResult,
+)
+from kernelwright.evaluate import sandbox
+from kernelwright.evaluate.arena import Arena
+
+Operation = Literal["load", "buffer", "returned", "heap", "collect", "ping"]
+
+_CODES: dict[Operation, int] = {
+    "load": 1, "buffer": 2, "returned": 3, "heap": 4, "collect": 5, "ping": 6,
+}  # fmt: skip
+_CALLS = ("buffer", "returned", "heap")
+_MAGIC = 0x4B57524E
+_COMMAND = struct.Struct("<6I")
+_REPLY = struct.Struct("<4Iq")
+_OK, _FAILED, _SIGNAL = 0, 1, 2
+MISSHAPEN = {3: "wrong_shape", 4: "wrong_dtype"}  # a module's own reply, by status
+_REGIONS = {
+    0: "",
+    1: "It wrote to an input, which is read-only, or read past an input's end.",
+    2: "It read or wrote past an output's end.",
+}
+_ENDING_S = 2.0
+
+
+class LifeEnded(Exception):
+    """The runner did not answer as it should; `outcome` says what is known. Stays inside."""
+
+    def __init__(self, outcome: Crashed | TimedOut | Rejected | WrongResult):
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A good reply: the broker's own clock around it, and what the runner claims.
+
+    `count` is the number of calls made; in reply to "load" a baseline says which it has.
+    """
+
+    elapsed_ns: int
+    claimed_ns: int
+    count: int
+
+
+class Life:
+    """One runner process and its control socket."""
+
+    def __init__(self, child: sandbox.Child, control: socket.socket):
+        self._child = child
+        self._control = control
+
+    def ask(
+        self,
+        operation: Operation,
+        *,
+        stage: Stage,
+        limit_s: float,
+        first: int = 0,
+        count: int = 0,
+        subject: int = 0,
+    ) -> Answer:
+        """Send one command and wait for its reply.
+
+        Raises:
+            LifeEnded: it crashed, hung, or answered something else.
+        """
+        code = _CODES[operation]
+        frame = _COMMAND.pack(_MAGIC, code, first, count, subject, 0)
+        start = time.perf_counter_ns()
+        try:
+            self._control.send(frame)
+            reply = self._receive(limit_s)
+        except (BrokenPipeError, ConnectionResetError):
+            reply = b""
+        elapsed = time.perf_counter_ns() - start
+        if reply is None:
+            raise LifeEnded(TimedOut(stage=stage, limit_s=limit_s))
+        if len(reply) != _REPLY.size:
+            raise LifeEnded(self._post_mortem(stage, reply))
+        magic, said, status, number, claimed = _REPLY.unpack(reply)
+        if magic == _MAGIC and status == _SIGNAL:
+            raise LifeEnded(self._signalled(stage, number, claimed))
+        if (magic, said, status) != (_MAGIC, code, _OK):
+            raise LifeEnded(self._refused(operation, status))
+        if operation in _CALLS and (number != count or not 0 <= claimed <= elapsed):
+            raise LifeEnded(self._refused(operation, _OK))
+        return Answer(elapsed, claimed, number)
+
+    def _receive(self, limit_s: float) -> bytes | None:
+        ready, _, _ = select.select([self._control], [], [], limit_s)
+        return self._control.recv(_REPLY.size + 1) if ready else None
+
+    def _signalled(self, stage: Stage, number: int, region: int) -> Crashed:
+        known = {s.value: s.name for s in signal.Signals}
+        where = _REGIONS.get(region, "")
+        return Crashed(stage=stage, signal=known.get(number), detail=self._detail(where))
+
+    def _refused(self, operation: Operation, status: int) -> Crashed | Rejected:
+        if status in MISSHAPEN:
+            return Rejected(rule=MISSHAPEN[status], evidence=self._detail(""))
+        if status == _FAILED and operation in _CALLS:
+            return Crashed(stage="core", signal=None, detail=self._detail("It raised."))
+        if operation == "load":
+            return Crashed(
+                stage="load", signal=None, detail=self._detail("It could not be loaded.")
+            )
+        evidence = f"The runner's reply to {operation!r} is not one that it can give."
+        return Rejected(rule="forged_reply", evidence=self._detail(evidence))
+
+    def _post_mortem(self, stage: Stage, reply: bytes) -> Crashed | Rejected:
+        if reply:
+            evidence = f"The runner sent {len(reply)} bytes where a reply has {_REPLY.size}."
+            return Rejected(rule="forged_reply", evidence=evidence)
+        code, name = self._child.ending(_ENDING_S)
+        said = f"The process ended with {name or f'status {code}'} before it answered."
+        return Crashed(stage=stage, signal=name, detail=self._detail(said))
+
+    def _detail(self, text: str) -> str:
+        log = self._child.log_text(2000).strip()
+        return f"{text}\n{log}".strip()
+
+    @property
+    def log(self) -> str:
+        """What the process printed so far."""
+        return self._child.log_text()
+
+    def end(self) -> None:
+        """End the process and everything it started."""
+        self._control.close()
+        self._child.kill()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """How to start a runner: the program in front of the descriptors, and what it may read."""
+
+    argv: tuple[str, ...]
+    reads: tuple[Path, ...]
+    environment: dict[str, str]
+    limits: sandbox.Limits
+    processes: bool = False
+
+
+@contextlib.contextmanager
+def life(
+    body: Body, table_fd: int, inputs: Arena, outputs: Arena, level: Isolation, log: Path
+) -> Iterator[Life]:
+    """A runner over these arenas, ended when the block is left.
+
+    Raises:
+        SandboxError: it could not be started.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    descriptors = [theirs.fileno(), table_fd, inputs.fd, outputs.fd]
+    command = sandbox.Command(
+        argv=[*body.argv, *map(str, descriptors)],
+        reads=body.reads,
+        environment=body.environment,
+        descriptors=descriptors,
+        limits=body.limits,
+        processes=body.processes,
+    )
+    try:
+        child = sandbox.start(command, level, log)
+    finally:
+        theirs.close()
+    running = Life(child, ours)
+    try:
+        yield running
+    finally:
+        running.end()
+
+
+def threads() -> int:
+    """How many threads a candidate and its baselines get: the processors we may use."""
+    return len(os.sched_getaffinity(0))
