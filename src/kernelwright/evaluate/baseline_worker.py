@@ -100,11 +100,12 @@ class Worker:
 
     def serve(self) -> None:
         """Answer commands until the broker closes the socket."""
+        works = self._load()
         while frame := self._control.recv(_COMMAND.size):
             _, operation, first, count, subject, _ = _COMMAND.unpack(frame)
             claimed = 0
             if operation == _LOAD:
-                count = self._load()
+                count = works
             elif operation in _REGIMES:
                 self._settle(_REGIMES[operation])
                 claimed = self._run(self._subjects[subject], first, count)

@@ -114,6 +114,7 @@ class Judge:
         self._setup = self._folder / "problem.json"
         write_setup(problem, self._setup)
         self._builder = Builder(self._folder, self._level)
+        self._baseline: Baseline | None = None
         self._session: Session | None = None
         self._best_baseline: str | None = None
         self._lock = threading.Lock()
@@ -153,15 +154,17 @@ class Judge:
         runner = body(built, plan.lane, plan.environment, self._setup, sanitize=False)
         if effort == "promotion":
             self._exam.redraw()
-        for stage in ("screen", "core"):
-            self._verify(stage, runner, candidate, sitting)
+        self._verify("screen", runner, candidate, sitting)
+        timed = language.missing("time") is None
+        if timed:
+            self._start_baseline()
+        self._verify("core", runner, candidate, sitting)
         if effort == "promotion":
             self._sanitize(candidate, language, sitting)
         else:
             sitting.not_checked.append("sanitizers: they run on promotion")
-        refusal = language.missing("time")
-        if refusal:
-            sitting.not_checked.append(f"timing: {refusal}")
+        if not timed:
+            sitting.not_checked.append(f"timing: {language.missing('time')}")
             return Passed(agreements=sitting.agreements)
         measurements = self._time(runner, candidate, effort, sitting)
         return Passed(agreements=sitting.agreements, measurements=measurements)
@@ -215,9 +218,8 @@ class Judge:
         promotion = effort == "promotion"
         known = self._best_baseline
         subjects = session.baseline.subjects if promotion or known is None else (known,)
-        timer = Timer(
-            session, runner, subjects, lane=candidate.lane, control=known if promotion else None
-        )
+        control = (known or session.baseline.subjects[-1]) if promotion else None
+        timer = Timer(session, runner, subjects, lane=candidate.lane, control=control)
         measurements: list[Measurement] = []
         for regime in _REGIMES[effort]:
             if regime == "buffer" and candidate.lane != "native":
@@ -238,20 +240,26 @@ class Judge:
         if len(rivals) > 1 or self._best_baseline is None:
             self._best_baseline = min(rivals, key=lambda name: median_ns(rivals[name]))
 
+    def _start_baseline(self) -> Baseline:
+        """The baselines, which compile while the candidate is verified."""
+        if self._baseline is None:
+            log = self._folder / "baseline.log"
+            self._baseline = Baseline.start(self._problem, self._exam.timing(), log)
+        return self._baseline
+
     def _timing_session(self) -> Session:
-        """The session, started when first needed.
+        """The session, complete when first needed.
 
         Raises:
             WorkerError: the baselines' process did not come up.
         """
         if self._session is None:
-            cases = self._exam.timing()
-            baseline = Baseline.start(self._problem, cases, self._folder / "baseline.log")
+            baseline, cases = self._start_baseline(), self._exam.timing()
             try:
                 baseline.wait()
                 overhead = median_ping([baseline.ping() for _ in range(_PINGS)])
             except WorkerError:
-                baseline.close()
+                self._end_baseline()
                 raise
             self._session = Session(
                 cases=cases,
@@ -283,11 +291,14 @@ class Judge:
             log=sitting.log,
         )
 
+    def _end_baseline(self) -> None:
+        if self._baseline is not None:
+            self._baseline.close()
+        self._baseline = self._session = None
+
     def close(self) -> None:
         """End every process and give back memory and disk."""
-        if self._session is not None:
-            self._session.baseline.close()
-            self._session = None
+        self._end_baseline()
         self._exam.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

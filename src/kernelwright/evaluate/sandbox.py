@@ -30,6 +30,7 @@ WORK = "/tmp/work"  # where a writable folder appears inside
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt")
 _SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
 _NOBODY = "65534"
+_SCRATCH_BYTES = 512 << 20
 _LIMITED = (
     'ulimit -c 0; ulimit -f "$1"; ulimit -n 256; [ "$2" = 0 ] || ulimit -v "$2"; shift 2; exec "$@"'
 )
@@ -117,7 +118,8 @@ def _argv(command: Command, level: Isolation) -> Iterator[tuple[list[str], list[
         ]  # fmt: skip
         for system in (*_SYSTEM, *_SETTINGS):
             flags += ["--ro-bind-try", system, system]
-        flags += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
+        flags += ["--proc", "/proc", "--dev", "/dev"]
+        flags += ["--size", str(_SCRATCH_BYTES), "--tmpfs", "/tmp"]
         for path in command.reads:
             flags += ["--ro-bind", str(path), str(path)]
         if command.work is not None:
@@ -151,7 +153,7 @@ class Child:
     log: Path
 
     def kill(self) -> None:
-        """End it and all its descendants, and wait until it is gone."""
+        """End it, and with it (in bubblewrap a moment later) everything that it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
