@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Literal
 
 from pydantic import Field
@@ -37,7 +36,8 @@ class Candidate(Record):
     tunables: tuple[Tunable, ...] = ()
     settings: dict[str, int] = {}
 
-    @cached_property
+    # Not cached: `model_copy` would carry the cached id over to the copy.
+    @property
     def id(self) -> str:
         """A hash of every field that changes behaviour."""
         return content_id(self.model_dump(mode="json") | {"settings": self.values})

@@ -6,6 +6,7 @@
     │   ├── ProblemError     this file cannot be a problem (missing, broken, refused)
     │   ├── SpecError        the run's settings do not hold together
     │   └── Unavailable      this machine lacks what was asked for
+    ├── BuildRefused         a candidate asks for a build that the judge does not make
     └── FaultError           our own failure; never charged to a candidate
         ├── ModelError       a language model did not answer usefully
         ├── SandboxError     the sandbox could not be set up
@@ -57,6 +58,13 @@ class SpecError(UsageError):
 
 class Unavailable(UsageError):
     """This machine lacks what was asked for."""
+
+
+class BuildRefused(KernelwrightError):
+    """A candidate asks for a build that the judge does not make.
+
+    The judge turns it into the outcome `Rejected`.
+    """
 
 
 class FaultError(KernelwrightError):

@@ -14,11 +14,20 @@ from kernelwright.core.errors import UnknownName
 
 Kind = Literal["language", "strategy", "writer", "model"]
 
+# Providers of language models that one adapter reaches; some need a package of their own.
+_HOSTED = (
+    "alibaba", "anthropic", "azure", "bedrock", "cerebras", "cohere", "deepseek", "fireworks",
+    "github", "google", "google-cloud", "groq", "heroku", "huggingface", "litellm", "mistral",
+    "moonshotai", "nebius", "ollama", "openai", "openai-chat", "openai-responses", "openrouter",
+    "ovhcloud", "sambanova", "together", "vercel", "vllm", "xai", "zai",
+)  # fmt: skip
+
 TABLE: dict[Kind, dict[str, str]] = {
     "language": {
         "cpp": "kernelwright.languages.cpp:Cpp",
         "triton": "kernelwright.languages.triton:Triton",
         "cuda": "kernelwright.languages.cuda:Cuda",
+        "python": "kernelwright.languages.python:Python",
     },
     "strategy": {
         "best_of_n": "kernelwright.search.best_of_n:BestOfN",
@@ -30,7 +39,8 @@ TABLE: dict[Kind, dict[str, str]] = {
         "tuner": "kernelwright.generate.tuner:Tuner",
     },
     "model": {
-        "scripted": "kernelwright.llm.scripted:ScriptedModel",
+        "scripted": "kernelwright.llm.scripted:open_scripted",
+        **dict.fromkeys(_HOSTED, "kernelwright.llm.hosted:open_hosted"),
     },
 }
 

@@ -38,6 +38,16 @@ class Language(Protocol):
         """The name in the table of languages."""
         ...
 
+    @property
+    def entry_point(self) -> str:
+        """Where a writer's candidate starts, as ``file.ext::name``: what the guide asks for."""
+        ...
+
+    @property
+    def lane(self) -> Lane:
+        """The lane that its candidates are judged in."""
+        ...
+
     def missing(self, purpose: Literal["build", "run", "time"]) -> str | None:
         """What this machine lacks for `purpose`, as a sentence; None when it works here."""
         ...

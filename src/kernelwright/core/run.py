@@ -26,6 +26,25 @@ class Budget(Record):
     max_cost_usd: float | None = Field(default=None, ge=0)
 
 
+class ModelSettings(Record):
+    """How language models are called, whichever they are.
+
+    A call may take `timeout_s` and is tried `max_tries` times. At most `in_flight` calls are out at
+    once, and `per_minute` begin in a minute; None is no limit. `temperature` None is the provider's
+    own. Replies are kept in the folder `replies`, so that the same request is not paid for twice;
+    with `replay` they come from that folder only, and no model is called.
+    """
+
+    timeout_s: float = Field(default=600, gt=0)
+    max_tries: int = Field(default=5, ge=1, le=20)
+    in_flight: int = Field(default=8, ge=1)
+    per_minute: float | None = Field(default=None, gt=0)
+    max_tokens: int = Field(default=8192, ge=1)
+    temperature: float | None = Field(default=None, ge=0)
+    replies: str | None = None
+    replay: bool = False
+
+
 class RunSpec(Record):
     """What a run was asked to do: the TOML file, the flags and the Python call in one.
 
@@ -37,6 +56,7 @@ class RunSpec(Record):
     strategy: str = "refine"
     writers: tuple[str, ...] = ("sketch",)
     models: dict[str, str] = {}
+    model_settings: ModelSettings = ModelSettings()
     languages: tuple[str, ...] = ()
     budget: Budget = Budget()
     width: int = Field(default=1, ge=1, le=16)
