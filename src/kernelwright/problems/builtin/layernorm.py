@@ -1,0 +1,25 @@
+"""Layer normalisation over the last axis, with scale and bias."""
+
+import torch
+import torch.nn as nn
+
+rows = 512
+dim = 1024
+GPU_SIZES = {"rows": 8192, "dim": 8192}
+
+
+class Model(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x):
+        return self.norm(x)
+
+
+def get_inputs():
+    return [torch.randn(rows, dim)]
+
+
+def get_init_inputs():
+    return [dim]

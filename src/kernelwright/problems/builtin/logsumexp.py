@@ -1,0 +1,21 @@
+"""The logarithm of the sum of exponentials of each row."""
+
+import torch
+import torch.nn as nn
+
+rows = 256
+dim = 2048
+GPU_SIZES = {"rows": 8192, "dim": 8192}
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return torch.logsumexp(x, dim=-1)
+
+
+def get_inputs():
+    return [torch.randn(rows, dim)]
+
+
+def get_init_inputs():
+    return []

@@ -1,0 +1,21 @@
+"""The sum of the squares of each row."""
+
+import torch
+import torch.nn as nn
+
+rows = 512
+dim = 2048
+GPU_SIZES = {"rows": 8192, "dim": 8192}
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return (x * x).sum(dim=-1)
+
+
+def get_inputs():
+    return [torch.randn(rows, dim)]
+
+
+def get_init_inputs():
+    return []

@@ -1,0 +1,29 @@
+"""A case: one draw of a workload's inputs, and what the outputs must be.
+
+Plain arrays, so that the judge holds cases without torch. They are made in the reference's
+process (`problems.oracle`) and cross as shared memory (`problems.channel`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kernelwright.core.agreement import Array, Expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One draw of one workload.
+
+    `inputs` has an array for each of `Problem.inputs`, in that order: flat, read-only, in
+    `core.agreement.storage_dtype` (a scalar is one element). `expected` has one entry for each of
+    `Problem.outputs`, in order. `distribution` is what was drawn in fact: it is ``"file"`` when
+    the one asked for left the range in which the reference's own arithmetic is right.
+    `eager_s` is how long the eager call took, once, after a call to warm up or not: a hint.
+    """
+
+    workload_id: str
+    distribution: str
+    inputs: dict[str, Array]
+    expected: tuple[Expected, ...]
+    eager_s: float

@@ -1,0 +1,185 @@
+"""From a reference file to a `Problem`: its tensors with named axes, its workloads, its rules."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from kernelwright.core.errors import ProblemError
+from kernelwright.core.problem import InputRule, Problem, Source, TensorSpec, Workload
+from kernelwright.core.record import content_id
+from kernelwright.problems.checks import check_program, check_report
+from kernelwright.problems.constants import find_constants
+from kernelwright.problems.naming import distinct
+from kernelwright.problems.oracle import Oracle, Values
+from kernelwright.problems.rules import derive_rules
+from kernelwright.problems.shapes import Observation, Observer
+from kernelwright.problems.workloads import Choice, checked_memory, choose, varied_constants
+
+_SEED = 1
+FIXED_SIZES = "fixed-sizes"
+INTEGER_OUTPUTS = "integer-outputs"
+
+
+def derive(source: Source, origin: str, oracle: Oracle, *, memory_bytes: int) -> Problem:
+    """Run the file under its own and other constants, check it, and describe it.
+
+    Raises:
+        ProblemError: it cannot be a problem, with the reason.
+    """
+    observer = Observer(source)
+    # A first real run reports mistakes as the user would see them, where a run without values
+    # can only guess; but only once it is known to fit into memory.
+    base = observer.first()
+    checked_memory(base, source.main_file, memory_bytes)
+    constants = find_constants(source.text)
+    varied = varied_constants(observer, constants)
+    choices = _that_run(oracle, choose(observer, varied))
+    specs, sizes = _specs(observer, base, {n: constants[n] for n in varied})
+    problem = _assemble(source, origin, specs, sizes, choices)
+    smallest = min(problem.workloads, key=problem.traffic_bytes)
+    twins = oracle.twins(smallest.constants)
+    check_program(twins, twins.eager.make_inputs(_SEED))
+    samples = _samples(oracle)
+    rules = derive_rules(twins, problem.inputs, smallest.axes, samples)
+    workloads = tuple(w.model_copy(update={"inputs": rules}) for w in problem.workloads)
+    problem = problem.model_copy(update={"workloads": workloads})
+    check_report(oracle, problem)
+    return problem
+
+
+def _that_run(oracle: Oracle, choices: Sequence[Choice]) -> list[Choice]:
+    """The choices under which the program also runs for real; the report workload must."""
+    kept = []
+    for choice in choices:
+        try:
+            program = oracle.twins(choice.observation.constants).eager
+            program.run(program.make_inputs(_SEED))
+        except ProblemError:
+            if choice.split == "report":
+                raise
+        else:
+            kept.append(choice)
+    return kept
+
+
+def _samples(oracle: Oracle) -> list[Values]:
+    program = oracle.twins({}).eager
+    made = (program.make_inputs(seed) for seed in (_SEED, _SEED + 1))
+    return [dict(zip(program.input_names, values, strict=True)) for values in made]
+
+
+@dataclass(frozen=True)
+class _AxisNames:
+    """The name of each vector of sizes that is not constant over the observations."""
+
+    by_vector: Mapping[tuple[int, ...], str]
+
+    def dim(self, vector: tuple[int, ...]) -> str | int:
+        return self.by_vector.get(vector, vector[0])
+
+
+def _specs(
+    observer: Observer, base: Observation, varied: Mapping[str, int]
+) -> tuple[tuple[TensorSpec, ...], dict[str, tuple[int, int]]]:
+    """The tensors with named axes, and for each axis a (tensor, dimension) that has its size."""
+    seen = [
+        o
+        for o in observer.successes
+        if o.structure == base.structure and o.constants.keys() <= varied.keys()
+    ]
+    names = _tensor_names(base)
+    vectors = [
+        [tuple(o.tensors[at].shape[dim] for o in seen) for dim in range(len(tensor.shape))]
+        for at, tensor in enumerate(base.tensors)
+    ]
+    axes = _name_axes(seen, vectors, varied, names)
+    specs = tuple(
+        TensorSpec(
+            name=name,
+            shape=tuple(axes.dim(vector) for vector in vectors[at]),
+            dtype=tensor.dtype,
+            role=tensor.role,
+        )
+        for at, (name, tensor) in enumerate(zip(names, base.tensors, strict=True))
+    )
+    places: dict[str, tuple[int, int]] = {}
+    for at, spec in enumerate(specs):
+        for dim, axis in enumerate(spec.shape):
+            if isinstance(axis, str):
+                places.setdefault(axis, (at, dim))
+    return specs, places
+
+
+def _tensor_names(base: Observation) -> list[str]:
+    inputs = [t.name for t in base.tensors if t.role != "output"]
+    outputs = [t.name for t in base.tensors if t.role == "output"]
+    return inputs + distinct(outputs, taken=inputs)
+
+
+def _name_axes(
+    seen: Sequence[Observation],
+    vectors: Sequence[Sequence[tuple[int, ...]]],
+    varied: Mapping[str, int],
+    taken: Sequence[str],
+) -> _AxisNames:
+    of_constant = {
+        tuple(o.constants.get(name, value) for o in seen): name
+        for name, value in reversed(list(varied.items()))
+    }
+    wanted: dict[tuple[int, ...], str] = {}
+    unnamed = 0
+    for vector in (v for tensor in vectors for v in tensor):
+        if len(set(vector)) < 2 or vector in wanted:
+            continue
+        wanted[vector] = of_constant.get(vector, f"n{unnamed}")
+        unnamed += vector not in of_constant
+    names = distinct(wanted.values(), taken=taken, suffix="_size")
+    return _AxisNames(dict(zip(wanted, names, strict=True)))
+
+
+def _assemble(
+    source: Source,
+    origin: str,
+    specs: tuple[TensorSpec, ...],
+    places: Mapping[str, tuple[int, int]],
+    choices: Sequence[Choice],
+) -> Problem:
+    outputs = tuple(s for s in specs if s.role == "output")
+    rules: dict[str, InputRule] = {s.name: "file" for s in specs if s.role != "output"}
+    workloads = tuple(
+        Workload(
+            id=choice.id,
+            split=choice.split,
+            axes={a: choice.observation.tensors[t].shape[d] for a, (t, d) in places.items()},
+            constants=dict(choice.observation.constants),
+            inputs=rules,
+        )
+        for choice in choices
+    )
+    stem = PurePath(source.main_file).stem
+    return Problem(
+        id=f"{stem}-{content_id(source.text)[:8]}",
+        title=_title(source),
+        origin=origin,
+        axes=tuple(places),
+        inputs=tuple(s for s in specs if s.role != "output"),
+        outputs=outputs,
+        reference=source,
+        workloads=workloads,
+        tags=tuple(_tags(choices, outputs)),
+    )
+
+
+def _title(source: Source) -> str:
+    text = ast.get_docstring(ast.parse(source.text)) or PurePath(source.main_file).stem
+    return text.strip().splitlines()[0].rstrip(".")
+
+
+def _tags(choices: Sequence[Choice], outputs: Sequence[TensorSpec]) -> Iterator[str]:
+    if len(choices) == 1:
+        yield FIXED_SIZES
+    if any("float" not in s.dtype for s in outputs):
+        yield INTEGER_OUTPUTS

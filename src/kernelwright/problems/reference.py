@@ -1,0 +1,215 @@
+"""The client of the reference's process: what the user's file computes, asked from outside.
+
+The file is somebody's code, so it only ever runs in a process of its own
+(`problems.reference_worker`). This side has no torch; it can be used from any thread, one call
+at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from kernelwright.core.agreement import Expected, Tolerance, storage_dtype
+from kernelwright.core.errors import ProblemError, WorkerError
+from kernelwright.core.graph import Graph
+from kernelwright.core.problem import Problem, Source, Workload
+from kernelwright.problems.admission import Admission
+from kernelwright.problems.case import Case
+from kernelwright.problems.channel import Closed, Message, Shared
+from kernelwright.problems.suite import read_source
+from kernelwright.problems.worker_process import Ended, WorkerProcess
+
+Device = Literal["cpu", "cuda"]
+
+
+class Reference:
+    """A reference file, running in a trusted process of its own.
+
+    A context manager; `close` ends the process. After an error that ended the process, the next
+    call starts a new one. Every method raises:
+
+        ProblemError: the file cannot be a problem, or running it took longer than `timeout_s`.
+        WorkerError: our process broke for another reason.
+    """
+
+    def __init__(self, source: Source, origin: str, *, timeout_s: float, device: Device) -> None:
+        self._source = source
+        self._origin = origin
+        self._timeout_s = timeout_s
+        self._device = device
+        self._problem: Problem | None = None
+        self._process: WorkerProcess | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls, origin: str | Path | Source, *, timeout_s: float = 120.0, device: Device = "cpu"
+    ) -> Reference:
+        """Start the process for a path, ``builtin:<name>`` or a `Source`. Runs nothing yet.
+
+        `timeout_s` bounds each call by itself. The source is read once, here.
+        """
+        source, name = read_source(origin, sizes="gpu" if device == "cuda" else "cpu")
+        reference = cls(source, name, timeout_s=timeout_s, device=device)
+        with reference._lock:
+            reference._running()
+        return reference
+
+    @property
+    def pid(self) -> int:
+        """The process that the file runs in; started if there is none."""
+        with self._lock:
+            return self._running().pid
+
+    def load(self) -> Problem:
+        """Run the file, check that it can be a problem, and derive its specs and workloads.
+
+        The answer is kept, and the same for the same text on every machine with enough memory.
+        """
+        if self._problem is None:
+            reply, _ = self._ask({"ask": "load"}, loading=True)
+            self._problem = Problem.model_validate(reply["problem"])
+        return self._problem
+
+    def distributions(self, workload: Workload) -> tuple[str, ...]:  # noqa: ARG002
+        """The distributions under which the reference's own arithmetic is right.
+
+        Of `core`'s kinds, in order: file, normal, uniform, shifted, heavy, small, large, sparse,
+        ties, integer. Only ``file`` when no input may be drawn.
+        """
+        self.load()
+        reply, _ = self._ask({"ask": "distributions"})
+        return tuple(reply["distributions"])
+
+    def case(self, workload: Workload, distribution: str, seed: int) -> Case:
+        """Draw the inputs from `seed` (any int of up to 63 bits) and work out the outputs."""
+        problem = self.load()
+        question = {
+            "ask": "case",
+            "workload": workload.model_dump(mode="json"),
+            "distribution": distribution,
+            "seed": seed,
+        }
+        reply, memory = self._ask(question)
+        if memory is None:
+            raise WorkerError("The reference's process sent a case without its arrays.")
+        return _case(problem, reply, memory)
+
+    def cases(self, asked: Sequence[tuple[Workload, str, int]]) -> list[Case]:
+        """One case for each (workload, distribution, seed)."""
+        return [self.case(*one) for one in asked]
+
+    def trace(self, workload: Workload | None = None) -> Graph:
+        """The graph of ATen operators, by default at a workload whose axes have distinct sizes."""
+        self.load()
+        given = None if workload is None else workload.model_dump(mode="json")
+        reply, _ = self._ask({"ask": "trace", "workload": given})
+        return Graph.model_validate(reply["graph"])
+
+    def admit(self, seed: int) -> Admission:
+        """Task admission: which deliberately wrong programs the cases tell apart."""
+        self.load()
+        reply, _ = self._ask({"ask": "admit", "seed": seed})
+        return Admission.model_validate(reply["admission"])
+
+    def close(self) -> None:
+        """End the process. Safe to call twice, and from another thread than a waiting call."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _running(self) -> WorkerProcess:
+        if self._process is None:
+            problem = None if self._problem is None else self._problem.model_dump(mode="json")
+            self._process = WorkerProcess.start(
+                {
+                    "source": self._source.model_dump(mode="json"),
+                    "origin": self._origin,
+                    "device": self._device,
+                    "problem": problem,
+                }
+            )
+        return self._process
+
+    def _ask(self, question: Message, *, loading: bool = False) -> tuple[Message, Shared | None]:
+        with self._lock:
+            process = self._running()
+            try:
+                reply, memory = process.ask(question, self._timeout_s)
+            except TimeoutError as error:
+                self.close()
+                raise ProblemError(
+                    f"{self._source.main_file}: running it took longer than {self._timeout_s:g} s "
+                    f"({question['ask']}). Make its sizes smaller, or allow more time."
+                ) from error
+            except Ended as error:
+                self.close()
+                raise _ended(self._source.main_file, loading, error) from error
+        return _unwrapped(reply), memory
+
+
+def _ended(file: str, loading: bool, error: Ended) -> ProblemError | WorkerError:
+    """Whose fault it is: what runs first in the process when loading is the user's file."""
+    if loading:
+        return ProblemError(
+            f"{file}: running it ended the process ({error}). It must only compute."
+        )
+    return WorkerError(f"The reference's process for {file} ended ({error}). Try again.")
+
+
+def _unwrapped(reply: Message) -> Message:
+    match reply:
+        case {"ok": dict() as answer}:
+            return answer
+        case {"problem_error": str() as sentence}:
+            raise ProblemError(sentence)
+        case {"fault": str() as sentence}:
+            raise WorkerError(f"The reference's process could not answer: {sentence}")
+    raise WorkerError("The reference's process sent a reply that is not one.")
+
+
+def _case(problem: Problem, reply: Message, memory: Shared) -> Case:
+    try:
+        inputs = {
+            spec.name: memory.array(storage_dtype(spec.dtype), count, offset)
+            for spec, (count, offset) in zip(problem.inputs, reply["inputs"], strict=True)
+        }
+        expected = tuple(_expected(one, memory) for one in reply["expected"])
+        return Case(
+            workload_id=reply["workload_id"],
+            distribution=reply["distribution"],
+            inputs=inputs,
+            expected=expected,
+            eager_s=reply["eager_s"],
+        )
+    except (Closed, KeyError, TypeError, ValueError) as error:
+        raise WorkerError(f"The reference's process sent a broken case: {error}") from error
+
+
+def _expected(packed: dict[str, Any], memory: Shared) -> Expected:
+    shape, limit = tuple(packed["shape"]), packed["tolerance"]
+    dtype = storage_dtype("float64" if limit is not None else packed["dtype"])
+    count = 1
+    for size in shape:
+        count *= size
+    return Expected(
+        name=packed["name"],
+        dtype=packed["dtype"],
+        values=memory.array(dtype, count, packed["offset"]).reshape(shape),
+        tolerance=None if limit is None else Tolerance(**limit),
+    )
