@@ -1,0 +1,81 @@
+"""Prompts: the files in ``prompts/``, filled in.
+
+A template says everything that a model is told, so that it can be read and pinned as a text. What
+comes from outside (a reference, a parent's source, a compiler's words) stands in fences that it
+cannot close.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+import jinja2
+
+from kernelwright.core.problem import Problem, TensorSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """An earlier candidate as a prompt shows it. `values` are its tunables' settings."""
+
+    language: str
+    source: str
+    diagnosis: str
+    values: dict[str, int]
+
+
+def fenced(text: str, info: str = "") -> str:
+    """`text` in a fence that is longer than any within it.
+
+    >>> print(fenced("a = 1", "python"))
+    ```python
+    a = 1
+    ```
+    """
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{info}\n{text.rstrip()}\n{fence}"
+
+
+def shape(spec: TensorSpec) -> str:
+    """A shape as a reader writes it: ``[B, 128]``, or ``scalar``."""
+    return "scalar" if spec.role == "scalar" else f"[{', '.join(map(str, spec.shape))}]"
+
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FunctionLoader(
+        lambda name: files(__package__).joinpath("prompts", name).read_text(encoding="utf-8")
+    ),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    # These are prompts and not pages; nothing is escaped but by `fenced`.
+    autoescape=False,
+)
+_TEMPLATES.filters.update(fenced=fenced, shape=shape)
+
+
+def system_prompt() -> str:
+    """Who the model is and what a reply must be."""
+    return _TEMPLATES.get_template("system.j2").render().strip()
+
+
+def draft_prompt(
+    problem: Problem, *, guide: str, hints: Sequence[str], variant: int, models: Sequence[Shown]
+) -> str:
+    """Asks for a first program; `models` are right programs in other languages to follow."""
+    return _TEMPLATES.get_template("draft.j2").render(
+        problem=problem, guide=guide.strip(), hints=hints, variant=variant, models=models
+    )
+
+
+def refine_prompt(
+    problem: Problem, *, guide: str, hints: Sequence[str], parents: Sequence[Shown]
+) -> str:
+    """Asks for a better program than `parents`, of which each has its diagnosis."""
+    return _TEMPLATES.get_template("refine.j2").render(
+        problem=problem, guide=guide.strip(), hints=hints, parents=parents
+    )
