@@ -1,0 +1,176 @@
+"""What a run works with: the reference's process, the judge, the writers, and the delivery.
+
+This is where the parts that do not know each other are joined. A test, or someone with parts of
+their own, hands `optimize` another `Equip`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kernelwright.core import names
+from kernelwright.core.candidate import Candidate
+from kernelwright.core.errors import ProblemError, UsageError
+from kernelwright.core.evaluation import Evaluation
+from kernelwright.core.graph import Graph
+from kernelwright.core.problem import Problem, Source
+from kernelwright.core.protocols import Evaluator, Language, Store, Writer
+from kernelwright.core.record import Record
+from kernelwright.core.run import RunSpec
+from kernelwright.evaluate.judge import Judge
+from kernelwright.generate.llm_writer import LlmWriter
+from kernelwright.generate.sketch_writer import SketchWriter
+from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
+from kernelwright.llm.opening import open_model
+from kernelwright.problems.reference import Reference
+from kernelwright.run.delivery import deliver
+from kernelwright.run.folder import RunFolder
+from kernelwright.run.patience import USUAL, Retries
+from kernelwright.run.spec import LLM, MODEL_ROLE, SKETCH, TUNER, device_of
+from kernelwright.search.drafting import Drafter
+
+REPLIES = "replies"
+# Drafts of a writer that is sampled; one with a list is asked until the list ends.
+SAMPLED_DRAFTS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equipment:
+    """The parts of one run. `writers` needs the run's store and folder, which come later."""
+
+    problem: Problem
+    evaluator: Evaluator
+    admit: Callable[[], Record]
+    writers: Callable[[Store, RunFolder], Mapping[str, Writer]]
+    deliver: Callable[[RunFolder, Candidate, Evaluation], tuple[Path, ...]]
+    retries: Retries = USUAL
+
+
+class Equip(Protocol):
+    """Sets up the parts for a spec, and takes them down again."""
+
+    def __call__(
+        self, spec: RunSpec, origin: str | Source, known: Problem | None
+    ) -> AbstractContextManager[Equipment]:
+        """`known` is the problem of the log, when the run is resumed.
+
+        Raises:
+            UsageError: the problem, a model or this machine does not allow the run.
+        """
+        ...
+
+
+@contextmanager
+def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> Iterator[Equipment]:
+    """The real parts, for a spec that is complete. See `Equip`."""
+    device = device_of(spec)
+    languages: dict[str, Language] = {n: names.load("language", n)() for n in spec.languages}
+    if LLM in spec.writers:
+        # Before anything is started: a missing key or package shows here.
+        open_model(spec.models[MODEL_ROLE], spec.model_settings)
+    with Reference.open(origin, device=device) as reference:
+        problem = _same_problem(reference.load(), known)
+        with Judge(problem, reference, require_isolation=spec.require_isolation) as judge:
+            yield Equipment(
+                problem=problem,
+                evaluator=judge,
+                admit=lambda: reference.admit(spec.seed),
+                writers=lambda store, folder: _writers(
+                    spec, Sketches(problem, reference.trace), languages, store, folder
+                ),
+                deliver=lambda folder, candidate, evaluation: deliver(
+                    folder,
+                    problem,
+                    candidate,
+                    evaluation,
+                    languages[candidate.language],
+                    device=device,
+                ),
+            )
+
+
+def drafters(spec: RunSpec, dropped: frozenset[str]) -> tuple[Drafter, ...]:
+    """The writers of `spec`, in each language, as a strategy sees them."""
+    return tuple(
+        Drafter(
+            writer=writer,
+            language=language,
+            limit=None if writer == SKETCH else SAMPLED_DRAFTS,
+            refines=writer != SKETCH,
+        )
+        for writer in spec.writers
+        if writer not in dropped
+        for language in spec.languages
+    )
+
+
+class Sketches:
+    """The sketches' drafts in a language, traced and drafted once."""
+
+    def __init__(self, problem: Problem, trace: Callable[[], Graph]) -> None:
+        self._problem = problem
+        self._trace = trace
+        self._graph: Graph | None = None
+        self._found: dict[str, Covered | NotCovered] = {}
+
+    def __call__(self, language: str) -> Covered | NotCovered:
+        """The drafts, or why there are none; a reference that cannot be traced has none."""
+        if language not in self._found:
+            try:
+                self._graph = self._graph or self._trace()
+                self._found[language] = drafts(self._problem, self._graph, language)
+            except ProblemError as error:
+                self._found[language] = NotCovered(reason=str(error))
+        return self._found[language]
+
+
+def _writers(
+    spec: RunSpec,
+    sketches: Sketches,
+    languages: Mapping[str, Language],
+    store: Store,
+    folder: RunFolder,
+) -> dict[str, Writer]:
+    made: dict[str, Writer] = {TUNER: names.load("writer", TUNER)()}
+    for name in spec.writers:
+        if name == SKETCH:
+            made[name] = SketchWriter(drafts=sketches)
+        elif name == LLM:
+            made[name] = _llm_writer(spec, languages, store, folder)
+        else:
+            made[name] = names.load("writer", name)()
+    return made
+
+
+def _llm_writer(
+    spec: RunSpec, languages: Mapping[str, Language], store: Store, folder: RunFolder
+) -> LlmWriter:
+    settings = spec.model_settings
+    if settings.replies is None:
+        # A reply that was paid for before a crash is found again when the run is resumed.
+        settings = settings.model_copy(update={"replies": str(folder.path / REPLIES)})
+    return LlmWriter(
+        model=open_model(spec.models[MODEL_ROLE], settings),
+        languages=languages,
+        put=store.put,
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        seed=spec.seed,
+    )
+
+
+def _same_problem(loaded: Problem, known: Problem | None) -> Problem:
+    """The problem of the log, when the file still means the same here."""
+    if known is None:
+        return loaded
+    alike = ("inputs", "outputs", "axes", "workloads")
+    if any(getattr(loaded, field) != getattr(known, field) for field in alike):
+        raise UsageError(
+            f"The problem {known.id!r} has other tensors or sizes here than when the run was "
+            "started, perhaps under another version of torch. Start a new run."
+        )
+    return known

@@ -1,0 +1,183 @@
+"""The whole job: from settings to a verified kernel in a folder, and on from where it stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import kernelwright
+from kernelwright.core import names
+from kernelwright.core.errors import UsageError
+from kernelwright.core.evaluation import Evaluation, Passed
+from kernelwright.core.protocols import Strategy
+from kernelwright.core.run import RunSpec
+from kernelwright.core.statistics import versus_best
+from kernelwright.run.equipment import Equip, Equipment, drafters, equip
+from kernelwright.run.folder import RUNS, RunFolder
+from kernelwright.run.log import Observer, RunLog, ignore
+from kernelwright.run.loop import Search
+from kernelwright.run.promotion import promote
+from kernelwright.run.spec import completed, to_toml
+from kernelwright.store.fold import RunState, Step
+from kernelwright.store.sql import SqlStore
+
+SPEC = "spec.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What a run has come to. `delivered` are the files written for its best candidate."""
+
+    folder: RunFolder
+    state: RunState
+    delivered: tuple[Path, ...] = ()
+
+    @property
+    def best(self) -> Step | None:
+        """The step whose candidate is handed back; None when none passed."""
+        finish = self.state.finish
+        return self.state.steps[finish.step] if finish and finish.step is not None else None
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """What the result rests on: the promotion, or the search's own when there was none."""
+        return evaluation_of(self.state, self.best.number) if self.best else None
+
+    @property
+    def outcome(self) -> Literal["faster", "nothing_better", "not_timed", "nothing_passed"]:
+        """Whether there is something better than the best baseline: its interval is above 1."""
+        if self.evaluation is None or not isinstance(self.evaluation.outcome, Passed):
+            return "nothing_passed"
+        found = versus_best(self.evaluation.outcome.measurements)
+        if found is None:
+            return "not_timed"
+        return "faster" if found[1].ci_low > 1 else "nothing_better"
+
+
+def optimize(
+    spec: RunSpec, *, folder: Path | None = None, observer: Observer = ignore, equip: Equip = equip
+) -> RunResult:
+    """Search for a faster kernel, and write what was found into a new folder.
+
+    The folder is `folder`, or a new one in ``runs/`` named after the problem. `observer` is called
+    with each event as it is written.
+
+    Raises:
+        UsageError: what was asked for cannot be done; nothing was spent.
+        StoreError: the log or a file could not be written; what was is safe, and `resume` goes on.
+    """
+    spec = completed(spec)
+    with equip(spec, spec.problem, None) as equipment:
+        stem = equipment.problem.id
+        made = RunFolder.claim(folder) if folder else RunFolder.create(RUNS, stem)
+        with made.locked(), SqlStore.open(made.log_path, made.name) as store:
+            log = RunLog(store, observer=observer)
+            started = {"spec": spec.model_dump(mode="json"), "name": made.name}
+            log.record("started", {**started, "version": kernelwright.__version__})
+            made.write(SPEC, to_toml(spec))
+            return _carry_out(log, made, spec, equipment)
+
+
+def resume(path: Path, *, observer: Observer = ignore, equip: Equip = equip) -> RunResult:
+    """Go on with the run in `path` from wherever its log ends.
+
+    At most the attempts in flight are done again, and nothing that was judged is judged twice. A
+    run that had ended by itself is only delivered again.
+
+    Raises:
+        UsageError: there is no run, or another process is at it.
+        StoreError: the log is damaged or cannot be written.
+    """
+    folder = RunFolder.existing(path)
+    with folder.locked(), SqlStore.open(folder.log_path, folder.name) as store:
+        log = RunLog(store, observer=observer)
+        spec, problem = log.state.spec, log.state.problem
+        if spec is None:
+            raise UsageError(
+                f"The run in {path} was stopped before it began. Delete the folder and start anew."
+            )
+        spec = completed(spec)
+        with equip(spec, problem.reference if problem else spec.problem, problem) as equipment:
+            log.record("resumed", {"version": kernelwright.__version__})
+            return _carry_out(log, folder, spec, equipment)
+
+
+def _carry_out(log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipment) -> RunResult:
+    if log.state.problem is None:
+        log.record("problem", equipment.problem)
+    if log.state.admission is None:
+        log.record("admission", equipment.admit())
+    reason, number = asyncio.run(_search_and_promote(log, folder, spec, equipment))
+    delivered = _deliver(log.state, number, folder, equipment) if number is not None else ()
+    log.record("finished", {"reason": reason, "step": number})
+    return RunResult(folder=folder, state=log.state, delivered=delivered)
+
+
+async def _search_and_promote(
+    log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipment
+) -> tuple[str, int | None]:
+    """Why the search ended, and the step whose candidate stands."""
+
+    def strategy_for(dropped: frozenset[str]) -> Strategy:
+        made: Strategy = names.load("strategy", spec.strategy)(
+            drafters=drafters(spec, dropped), seed=spec.seed
+        )
+        return made
+
+    search = Search(
+        log,
+        equipment.problem,
+        strategy_for=strategy_for,
+        writers=equipment.writers(log.store, folder),
+        evaluator=equipment.evaluator,
+        budget=spec.budget,
+        width=spec.width,
+        retries=equipment.retries,
+    )
+    stop = asyncio.Event()
+    with _stopping(stop):
+        reason = await search.run(stop)
+        return reason, await promote(log, equipment.evaluator, equipment.retries)
+
+
+@contextmanager
+def _stopping(stop: asyncio.Event) -> Iterator[None]:
+    """The first Ctrl-C sets `stop`, and the run ends with what it has; a second one breaks it off.
+
+    A run that is broken off can be resumed. Only the main thread is told of signals.
+    """
+    loop = asyncio.get_running_loop()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def first() -> None:
+        stop.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    loop.add_signal_handler(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def evaluation_of(state: RunState, number: int) -> Evaluation | None:
+    """What the candidate of a step rests on: its promotion, else what the search found."""
+    again = [p.evaluation for p in state.promotions if p.step == number]
+    return again[-1] if again else state.steps[number].evaluation
+
+
+def _deliver(
+    state: RunState, number: int, folder: RunFolder, equipment: Equipment
+) -> tuple[Path, ...]:
+    candidate, evaluation = state.steps[number].candidate, evaluation_of(state, number)
+    if candidate is None or evaluation is None:
+        return ()
+    return equipment.deliver(folder, candidate, evaluation)

@@ -1,0 +1,63 @@
+"""Judging the winner again: the search's own figures are the best of many, so they lean upwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kernelwright.core.evaluation import Passed
+from kernelwright.core.protocols import Evaluator
+from kernelwright.core.run import Attempt, History
+from kernelwright.run.log import RunLog
+from kernelwright.run.loop import record_verdict
+from kernelwright.run.patience import USUAL, GaveUp, Retries, patiently
+
+FINALISTS = 3
+
+
+async def promote(log: RunLog, evaluator: Evaluator, retries: Retries = USUAL) -> int | None:
+    """The step of the best candidate that passes on fresh samples; None when there is none.
+
+    A promotion that the log already holds is not repeated. When the judge itself breaks, the
+    candidate keeps its place, with the figures of the search: it is not to blame.
+
+    Raises:
+        StoreError: the log could not be written.
+    """
+    for attempt in finalists(log.state.history):
+        if attempt.candidate is None or await _stands(log, evaluator, attempt, retries):
+            return attempt.step
+    return None
+
+
+async def _stands(log: RunLog, evaluator: Evaluator, attempt: Attempt, retries: Retries) -> bool:
+    before = [p.evaluation for p in log.state.promotions if p.step == attempt.step]
+    if before:
+        return isinstance(before[-1].outcome, Passed)
+    candidate = attempt.candidate
+    if candidate is None:
+        return False
+    try:
+        evaluation = await patiently(
+            lambda: evaluator.evaluate(candidate, "promotion"), log, None, retries
+        )
+    except GaveUp:
+        return True
+    record_verdict(log, "promotion", attempt.step, evaluation)
+    return isinstance(evaluation.outcome, Passed)
+
+
+def finalists(history: History) -> Sequence[Attempt]:
+    """The best attempts, one of each text, the best first; untimed ones after all that are timed.
+
+    A text that fails here fails under other settings too, so the next in line is another text.
+    """
+    passed = [
+        attempt
+        for attempt in history.attempts
+        if attempt.evaluation is not None and isinstance(attempt.evaluation.outcome, Passed)
+    ]
+    chosen: dict[str, Attempt] = {}
+    for attempt in sorted(passed, key=lambda a: -(a.score or 0.0)):
+        if attempt.candidate is not None:
+            chosen.setdefault(attempt.candidate.tuned({}).id, attempt)
+    return list(chosen.values())[:FINALISTS]

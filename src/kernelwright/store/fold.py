@@ -1,0 +1,217 @@
+"""What the events of a run add up to. Pure: the same events give the same state, live or resumed.
+
+This is the only reader of an event's `data`; `run` writes it. What each kind of event holds:
+
+    started     spec, name, version      resumed     version
+    problem     a Problem                admission   what task admission found, as it was given
+    plan        step, plan               proposal    a Proposal
+    evaluation  step, evaluation         promotion   step, evaluation
+    fault       a Fault                  finished    reason, step (of the result, or None)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from kernelwright.core.candidate import Candidate, Plan, Proposal
+from kernelwright.core.errors import StoreError
+from kernelwright.core.evaluation import Evaluation, Fault
+from kernelwright.core.problem import Problem
+from kernelwright.core.run import Attempt, Event, History, RunSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One attempt as the log has it. `fault` is the one that ended it, if one did."""
+
+    number: int
+    plan: Plan
+    proposal: Proposal | None = None
+    evaluation: Evaluation | None = None
+    fault: Fault | None = None
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """What the writer made, if it made something."""
+        return self.proposal.candidate if self.proposal else None
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no candidate, or why it was not judged."""
+        if self.fault:
+            return self.fault.message
+        return self.proposal.reason if self.proposal else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to it."""
+        declined = self.proposal is not None and self.proposal.reason is not None
+        return declined or self.evaluation is not None or self.fault is not None
+
+    @property
+    def attempt(self) -> Attempt:
+        """The step as a strategy sees it."""
+        return Attempt(
+            step=self.number,
+            plan=self.plan,
+            candidate=self.candidate,
+            evaluation=self.evaluation,
+            reason=self.reason,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """A candidate judged again, on samples that the search never used."""
+
+    step: int
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What a run has used. `unpriced_calls` are model calls whose cost is not known."""
+
+    attempts: int = 0
+    cost_usd: float = 0.0
+    unpriced_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    wall_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finish:
+    """How a session of the run ended; `step` is the result's, None when there is none."""
+
+    reason: str
+    step: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """Everything that a log says. A session is the time from `started` or `resumed` to the last
+    event before the next `resumed`."""
+
+    name: str = ""
+    spec: RunSpec | None = None
+    problem: Problem | None = None
+    admission: Mapping[str, Any] | None = None
+    steps: Mapping[int, Step] = field(default_factory=dict)
+    promotions: tuple[Promotion, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    finish: Finish | None = None
+    sessions: tuple[tuple[float, float], ...] = ()
+    last_seq: int = 0
+
+    @property
+    def history(self) -> History:
+        """What a strategy may see, in the order of the steps."""
+        steps = [self.steps[number] for number in sorted(self.steps)]
+        return History(
+            attempts=tuple(s.attempt for s in steps if s.finished),
+            pending=tuple(s.plan for s in steps if not s.finished),
+        )
+
+    @property
+    def unfinished(self) -> tuple[Step, ...]:
+        """The steps that a killed process left behind, oldest first."""
+        return tuple(s for _, s in sorted(self.steps.items()) if not s.finished)
+
+    @property
+    def spent(self) -> Spent:
+        """What has been used by all sessions together."""
+        calls = [c for s in self.steps.values() if s.proposal for c in s.proposal.model_calls]
+        paid = [c for c in calls if not c.cached]
+        return Spent(
+            attempts=len(self.steps),
+            cost_usd=sum(c.cost_usd or 0.0 for c in paid),
+            unpriced_calls=sum(c.cost_usd is None for c in paid),
+            input_tokens=sum(c.usage.input_tokens for c in paid),
+            output_tokens=sum(c.usage.output_tokens for c in paid),
+            wall_s=sum(end - start for start, end in self.sessions),
+        )
+
+    def step_of(self, candidate_id: str) -> Step | None:
+        """The first step that made this candidate."""
+        made = (s for _, s in sorted(self.steps.items()) if s.candidate)
+        return next((s for s in made if s.candidate and s.candidate.id == candidate_id), None)
+
+
+def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
+    """The state after `events`, which follow those that made `state`.
+
+    Raises:
+        StoreError: an event does not say what its kind must.
+    """
+    state = state or RunState()
+    for event in events:
+        try:
+            state = _advance(state, event)
+        except (ValidationError, KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"Event {event.seq} ({event.kind}) of the log cannot be read; the log is damaged "
+                f"or was written by another version of Kernelwright."
+            ) from error
+    return state
+
+
+def _advance(state: RunState, event: Event) -> RunState:
+    data = event.data
+    state = replace(state, last_seq=event.seq, sessions=_sessions(state.sessions, event))
+    match event.kind:
+        case "started":
+            return replace(state, name=data["name"], spec=RunSpec.model_validate(data["spec"]))
+        case "resumed":
+            return replace(state, finish=None)
+        case "problem":
+            return replace(state, problem=Problem.model_validate(data))
+        case "admission":
+            return replace(state, admission=data)
+        case "promotion":
+            return replace(state, promotions=(*state.promotions, _promotion(data)))
+        case "finished":
+            return replace(state, finish=Finish(reason=data["reason"], step=data["step"]))
+        case "fault":
+            return _with_fault(state, Fault.model_validate(data))
+        case "plan" | "proposal" | "evaluation":
+            return replace(state, steps=_steps(state.steps, event))
+
+
+def _promotion(data: Mapping[str, Any]) -> Promotion:
+    return Promotion(step=data["step"], evaluation=Evaluation.model_validate(data["evaluation"]))
+
+
+def _sessions(
+    sessions: tuple[tuple[float, float], ...], event: Event
+) -> tuple[tuple[float, float], ...]:
+    if event.kind in ("started", "resumed") or not sessions:
+        return (*sessions, (event.at, event.at))
+    start, end = sessions[-1]
+    # A clock that was set back must not give time back to the budget.
+    return (*sessions[:-1], (start, max(end, event.at)))
+
+
+def _with_fault(state: RunState, fault: Fault) -> RunState:
+    faults = (*state.faults, fault)
+    if fault.retryable or fault.step is None:
+        return replace(state, faults=faults)
+    ended = replace(state.steps[fault.step], fault=fault)
+    return replace(state, faults=faults, steps={**state.steps, fault.step: ended})
+
+
+def _steps(steps: Mapping[int, Step], event: Event) -> Mapping[int, Step]:
+    data, number = event.data, int(event.data["step"])
+    match event.kind:
+        case "plan":
+            step = Step(number=number, plan=Plan.model_validate(data["plan"]))
+        case "proposal":
+            step = replace(steps[number], proposal=Proposal.model_validate(data))
+        case _:
+            evaluation = Evaluation.model_validate(data["evaluation"])
+            step = replace(steps[number], evaluation=evaluation)
+    return {**steps, number: step}

@@ -1,0 +1,207 @@
+"""Both strategies keep the contract, and each does what it is for."""
+
+from dataclasses import replace
+
+import pytest
+
+from kernelwright.core.candidate import Plan, Tunable
+from kernelwright.core.evaluation import BuildFailed, Passed
+from kernelwright.core.run import Attempt, History
+from kernelwright.search.best_of_n import BestOfN
+from kernelwright.search.drafting import Drafter
+from kernelwright.search.refine import MAX_REPAIRS, Refine
+from kernelwright.search.tuning import PATIENCE, next_tune
+from kernelwright.testing.evaluators import TILE, evaluation_of, number_candidate, passed, verdict
+from kernelwright.testing.strategies import DRAFTERS, StrategyContract, play
+
+SKETCH = Drafter(writer="sketch", language="cpp")
+LLM = Drafter(writer="llm", language="cpp", limit=4, refines=True)
+
+
+class TestBestOfN(StrategyContract):
+    @pytest.fixture
+    def strategy(self):
+        return BestOfN(drafters=DRAFTERS, seed=7, n=10)
+
+
+class TestRefine(StrategyContract):
+    @pytest.fixture
+    def strategy(self):
+        return Refine(drafters=DRAFTERS, seed=7)
+
+
+def attempt(step, plan, text=None, tunables=(), reason=None, settings=None):
+    """A finished attempt whose candidate's text is its own verdict."""
+    if text is None:
+        return Attempt(step=step, plan=plan, reason=reason or "nothing")
+    candidate = number_candidate(text, tunables=tunables).tuned(settings or {})
+    evaluation = None if reason else evaluation_of(candidate, verdict(candidate))
+    return Attempt(step=step, plan=plan, candidate=candidate, evaluation=evaluation, reason=reason)
+
+
+def draft(writer, variant=0, language="cpp"):
+    return Plan(kind="draft", writer=writer, language=language, variant=variant)
+
+
+def refine(parent: Attempt, variant=0):
+    parents = (parent.candidate.id,)
+    return Plan(kind="refine", writer="llm", language="cpp", parents=parents, variant=variant)
+
+
+def plans_of(strategy, **kwargs):
+    return [plan for question in play(strategy, **kwargs) for plan in question.answer]
+
+
+@pytest.mark.parametrize("strategy", [BestOfN, Refine])
+def test_drafts_alternate_over_writers_and_languages(strategy):
+    drafters = (SKETCH, LLM, replace(LLM, language="triton"))
+    asked = strategy(drafters=drafters).ask(History(), 6)
+    assert [(p.writer, p.language, p.variant) for p in asked] == [
+        ("sketch", "cpp", 0), ("llm", "cpp", 0), ("llm", "triton", 0),
+        ("sketch", "cpp", 1), ("llm", "cpp", 1), ("llm", "triton", 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", [BestOfN, Refine])
+def test_a_writer_with_a_list_ends_at_its_first_reason(strategy):
+    history = History(attempts=(attempt(1, draft("sketch"), 2.0), attempt(2, draft("sketch", 1))))
+    assert strategy(drafters=(SKETCH,)).ask(history, 3) == []
+
+
+def test_a_model_whose_answer_is_useless_is_asked_again():
+    history = History(attempts=(attempt(1, draft("llm")),))
+    assert [p.variant for p in Refine(drafters=(LLM,)).ask(history, 9)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("strategy", [BestOfN, Refine])
+def test_a_text_that_was_made_before_does_not_end_a_writer(strategy):
+    seen = attempt(2, draft("sketch", 1), 2.0, reason="made before")
+    history = History(attempts=(attempt(1, draft("sketch"), 2.0), seen))
+    assert [p.variant for p in strategy(drafters=(SKETCH,)).ask(history, 1)] == [2]
+
+
+def test_best_of_n_drafts_n_and_then_tunes():
+    kinds = [p.kind for p in plans_of(BestOfN(drafters=(LLM,), n=3), width=1, broken=0)]
+    assert kinds[:3] == ["draft"] * 3
+    assert set(kinds[3:]) == {"tune"}
+
+
+def test_a_failure_is_repaired_at_most_twice():
+    history = History(attempts=tuple(attempt(i + 1, draft("llm", i), f"e{i}") for i in range(4)))
+    strategy, repairs = Refine(drafters=(LLM,)), 0
+    while plans := strategy.ask(history, 1):
+        repairs += 1
+        broken = attempt(10 + repairs, plans[0], f"again {repairs}")
+        history = replace(history, attempts=(*history.attempts, broken))
+    assert repairs == MAX_REPAIRS * 4
+
+
+def test_a_repair_works_on_the_newest_text_of_its_line():
+    first = attempt(1, draft("llm"), "error one")
+    second = attempt(2, refine(first), "error two")
+    strategy = Refine(drafters=(replace(LLM, limit=1),))
+    assert strategy.ask(History(attempts=(first,)), 1) == [refine(first)]
+    assert strategy.ask(History(attempts=(first, second)), 1) == [refine(second)]
+
+
+def test_a_line_that_was_mended_is_not_repaired_again():
+    first = attempt(1, draft("llm"), "error one")
+    second = attempt(2, refine(first), 1.5)
+    strategy = Refine(drafters=(replace(LLM, limit=1),))
+    assert strategy.ask(History(attempts=(first, second)), 1) == [refine(second)]
+
+
+def test_a_repair_that_is_out_is_waited_for():
+    first = attempt(1, draft("llm"), "error one")
+    history = History(attempts=(first,), pending=(refine(first),))
+    assert Refine(drafters=(replace(LLM, limit=1),)).ask(history, 2) == []
+
+
+def test_a_fault_of_ours_is_not_repaired():
+    broken = attempt(1, draft("llm"), 2.0, reason="the sandbox died")
+    strategy = Refine(drafters=(replace(LLM, limit=1),))
+    assert strategy.ask(History(attempts=(broken,)), 1) == []
+
+
+def test_refinement_and_tuning_take_turns():
+    strategy = Refine(drafters=(SKETCH, LLM))
+    kinds = [p.kind for p in plans_of(strategy, width=1, broken=0)]
+    after = kinds[kinds.index("refine") :]
+    assert after[:6] == ["refine", "tune"] * 3
+
+
+def test_without_a_writer_that_refines_there_is_only_tuning():
+    kinds = {p.kind for p in plans_of(Refine(drafters=(SKETCH,)), width=1)}
+    assert kinds == {"draft", "tune"}
+
+
+def test_refinement_ends_when_it_gains_nothing():
+    history = History(attempts=(attempt(1, draft("llm"), 2.0),))
+    strategy, asked = Refine(drafters=(replace(LLM, limit=1),), patience=3), 0
+    while plans := strategy.ask(history, 1):
+        asked += 1
+        worse = attempt(1 + asked, plans[0], 1.0 + asked / 100)
+        history = replace(history, attempts=(*history.attempts, worse))
+    assert asked == 3
+
+
+def test_tuning_finds_the_best_setting_of_a_small_space_and_stops():
+    history = History(attempts=(attempt(1, draft("sketch"), 2.0, tunables=(TILE,)),))
+    for step in range(2, 9):
+        plan = next_tune(history, seed=0)
+        if plan is None:
+            break
+        tried = attempt(step, plan, 2.0, tunables=(TILE,), settings=plan.settings)
+        history = replace(history, attempts=(*history.attempts, tried))
+    assert history.best.candidate.values == {"TILE": 4}
+    assert len(history.attempts) == len(TILE.choices)
+
+
+def test_tuning_leaves_a_text_alone_after_its_patience():
+    wide = Tunable(name="WIDE", choices=tuple(range(1000)), default=0)
+    history = History(attempts=(attempt(1, draft("sketch"), 2.0, tunables=(wide,)),))
+    count = 0
+    while plan := next_tune(history, seed=3):
+        count += 1
+        flat = attempt(1 + count, plan, 2.0, tunables=(wide,), settings=plan.settings)
+        history = replace(history, attempts=(*history.attempts, flat))
+    assert count == PATIENCE
+
+
+def test_tuning_begins_with_the_fastest_and_skips_what_is_far_behind():
+    slow, fast = (
+        attempt(i, draft("sketch", i), s, tunables=(TILE,)) for i, s in [(1, 1.0), (2, 3.0)]
+    )
+    history = History(attempts=(slow, fast))
+    asked = [p for q in [Refine(drafters=()).ask(history, 50)] for p in q]
+    assert {p.parents for p in asked} == {(fast.candidate.id,)}
+    assert len(asked) == len(TILE.choices) - 1
+
+
+def test_settings_that_failed_count_as_tried():
+    good = attempt(1, draft("sketch"), 2.0, tunables=(TILE,))
+    plan = next_tune(History(attempts=(good,)), seed=0)
+    tuned = good.candidate.tuned(plan.settings)
+    outcome = BuildFailed(diagnostics="no")
+    bad = Attempt(step=2, plan=plan, candidate=tuned, evaluation=evaluation_of(tuned, outcome))
+    following = next_tune(History(attempts=(good, bad)), seed=0)
+    assert following.settings not in (plan.settings, good.candidate.values)
+
+
+def test_what_passed_but_was_not_timed_is_not_tuned():
+    candidate = number_candidate(1.0, tunables=(TILE,))
+    outcome = Passed(agreements=passed(1.0).agreements)
+    only = Attempt(
+        step=1,
+        plan=draft("sketch"),
+        candidate=candidate,
+        evaluation=evaluation_of(candidate, outcome),
+    )
+    assert next_tune(History(attempts=(only,)), seed=0) is None
+
+
+def test_the_seed_decides_which_settings_are_tried():
+    wide = Tunable(name="WIDE", choices=tuple(range(1000)), default=0)
+    history = History(attempts=(attempt(1, draft("sketch"), 2.0, tunables=(wide,)),))
+    tried = {next_tune(history, seed=seed).settings["WIDE"] for seed in range(5)}
+    assert len(tried) > 1
