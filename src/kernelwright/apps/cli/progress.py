@@ -1,0 +1,157 @@
+"""What a person sees while a run goes on: a line for each thing done, and what is under way.
+
+It watches the run's events and nothing else, so it shows a resumed run as well as a new one. On a
+terminal the attempts under way stand below the lines; elsewhere only the lines are written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from kernelwright.core.run import Event
+from kernelwright.problems.admission import Admission
+from kernelwright.report import outcomes
+from kernelwright.report.formats import money, seconds
+from kernelwright.report.plain import visible
+from kernelwright.report.story import calls_of, cost_of
+from kernelwright.report.text import sizes, speedup_of
+from kernelwright.store.fold import RunState, Step, fold
+
+_COLOURS = {"passed": "green", outcomes.NO_CANDIDATE: "yellow", outcomes.NOT_JUDGED: "yellow"}
+_REFRESHES_PER_S = 8
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+class Progress:
+    """Shows the events of one run. A context manager; `watch` is the run's observer.
+
+    `past` are the events that the log held already, which are not shown again.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool = False, past: Sequence[Event] = ()):
+        self._console = console
+        self._quiet = quiet
+        self._state: RunState = fold(past)
+        self._began = time.monotonic()
+        self._live = Live(
+            console=console,
+            get_renderable=self._under_way,
+            refresh_per_second=_REFRESHES_PER_S,
+            transient=True,
+        )
+
+    def watch(self, event: Event) -> None:
+        """Take one event in, and show what it finished."""
+        self._state = fold([event], self._state)
+        if self._quiet:
+            return
+        for line in self._lines(event):
+            # In a file a line may be as long as it is; on a terminal an attempt takes one row.
+            self._console.print(line, soft_wrap=not self._console.is_terminal)
+
+    def _lines(self, event: Event) -> list[Text]:
+        state = self._state
+        match event.kind:
+            case "problem" if state.problem is not None:
+                title = Text(visible(state.problem.title), style="bold")
+                return [title, Text(f"timed at {sizes(state.problem.report_workload)}")]
+            case "admission":
+                return [Text(visible(Admission.model_validate(event.data).sentence))]
+            case "evaluation" | "proposal":
+                return self._finished(state.steps[int(event.data["step"])])
+            case "fault":
+                return [Text(f"fault: {visible(state.faults[-1].message)}", style="yellow")]
+            case "promotion":
+                return [self._promotion()]
+            case "finished":
+                return [Text(f"The search ended: {visible(event.data['reason'])}.", style="dim")]
+            case _:
+                return []
+
+    def _finished(self, step: Step) -> list[Text]:
+        return [attempt_line(self._state, step)] if step.finished else []
+
+    def _promotion(self) -> Text:
+        promotion = self._state.promotions[-1]
+        outcome = promotion.evaluation.outcome
+        word = outcome.kind.replace("_", " ")
+        figures = speedup_of(promotion.evaluation)
+        return Text.assemble(
+            f"attempt {promotion.step}, measured afresh: ",
+            (word, _COLOURS.get(word, "red")),
+            f"  {figures}" if figures else f"  {outcomes.reason(outcome)}",
+        )
+
+    def _under_way(self) -> RenderableType:
+        """The attempts that are not finished, or what is done instead, and the totals."""
+        frame = _FRAMES[int(time.monotonic() * _REFRESHES_PER_S) % len(_FRAMES)]
+        doing = [f"{_head(self._state, s)}  {_stage(s)} …" for s in self._state.unfinished]
+        return Text("\n").join(
+            [
+                *(Text(f"{frame} {line}") for line in doing or [self._phase()]),
+                Text(self._totals(), style="dim"),
+            ]
+        )
+
+    def _phase(self) -> str:
+        """What goes on while no attempt does."""
+        if self._state.problem is None:
+            return "loading the problem …"
+        if self._state.admission is None:
+            return "admission: would wrong programs be noticed? …"
+        return "measuring the best afresh …" if self._state.steps else "drafting …"
+
+    def _totals(self) -> str:
+        spent, best = self._state.spent, self._state.history.best
+        shown = [f"{spent.attempts} attempts", seconds(time.monotonic() - self._began)]
+        if spent.unpriced_calls or spent.cost_usd:
+            shown.append(f"cost {money(None if spent.unpriced_calls else spent.cost_usd)}")
+        if best is not None:
+            shown.append(f"best {speedup_of(best.evaluation)}")
+        return " · ".join(shown)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal and not self._quiet:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+
+def attempt_line(state: RunState, step: Step) -> Text:
+    """One finished attempt: plan, writer, language, outcome, speedup or reason, and cost."""
+    word = outcomes.word(step.attempt)
+    cost = f"{money(cost_of(step))}  " if calls_of(step) else ""
+    said = speedup_of(step.evaluation) or outcomes.line(step.attempt)
+    return Text.assemble(
+        f"{_head(state, step)}  ",
+        (f"{word:<12}", _COLOURS.get(word, "red")),
+        f"  {cost}{said}",
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+
+
+def _head(state: RunState, step: Step) -> str:
+    """Which attempt this is: ``  4  refine of 1   llm      cpp``."""
+    parent = state.step_of(step.plan.parents[0]) if step.plan.parents else None
+    plan = f"{step.plan.kind} of {parent.number}" if parent else step.plan.kind
+    writer, language = visible(step.plan.writer), visible(step.plan.language)
+    return f"{step.number:>3}  {plan:<13} {writer:<7} {language:<6}"
+
+
+def _stage(step: Step) -> str:
+    return "writing" if step.proposal is None else "judging"

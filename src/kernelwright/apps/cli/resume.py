@@ -1,0 +1,33 @@
+"""`kernelwright resume`: go on with a run from wherever its log ends."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from kernelwright.apps.cli.running import carry_out
+from kernelwright.apps.cli.runs import RunArgument, find, opened
+from kernelwright.apps.cli.terminal import JSON_OPTION
+from kernelwright.run.optimize import resume
+
+
+def command(
+    run: RunArgument,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> int:
+    """Go on with a run that was stopped, from its log.
+
+    At most the attempts that were under way are done again, and nothing is judged twice. A run that
+    had ended by itself is only delivered and reported again. Exits as `optimize` does.
+    """
+    folder = find(run)
+    with opened(folder) as store:
+        past = store.records()
+    return carry_out(
+        lambda observer: resume(folder.path, observer=observer),
+        past=past,
+        quiet=quiet,
+        as_json=as_json,
+    )

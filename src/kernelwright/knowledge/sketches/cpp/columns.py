@@ -1,0 +1,86 @@
+"""Stages that bring elements together which are not neighbours in memory, in C++.
+
+The lanes are neighbouring columns, each with a result of its own: a tile of columns is walked from
+its first row to its last. Tiles are spread over threads.
+"""
+
+from __future__ import annotations
+
+from kernelwright.knowledge.sketches.cpp.calls import TYPES
+from kernelwright.knowledge.sketches.cpp.folds import FoldText
+from kernelwright.knowledge.sketches.cpp.nest import Nest, indented
+from kernelwright.knowledge.sketches.cpp.text import invariant
+from kernelwright.knowledge.sketches.expr import Expr
+
+
+class ColumnNest(Nest):
+    """A stage where what one column computes is an array over the tile."""
+
+    inner = {"depth"}
+
+    def lines(self) -> list[str]:
+        """The whole stage, as a block."""
+        names = self.names
+        tile = [self.counted(names.lanes, "TILE")]
+        for number in range(len(self.stage.passes)):
+            tile += self._pass(number)
+        tile += self._stores()
+        loop = [
+            "#pragma omp for collapse(2) schedule(static)",
+            f"for (int64_t {names.row} = 0; {names.row} < {names.rows}; ++{names.row}) {{",
+            f"    for (int64_t {names.begin} = 0; {names.begin} < {names.lanes}; "
+            f"{names.begin} += TILE) {{",
+            *indented(tile, 2),
+            "    }",
+            "}",
+        ]
+        return ["{", *indented([*self.sizes(), *self.parallel(loop)]), "}"]
+
+    def _columns(self, roots: list[Expr]) -> list[str]:
+        """What the walk along the columns does not change: scalars, and arrays over the tile."""
+        lines = self.hoisted(roots, "depth", "lane")
+        found = invariant(self.text.maker, roots, {"depth"}, self.known)
+        found = [e for e in found if e.number not in self.known]
+        if not found:
+            return lines
+        inside = dict(self.known)
+        step = self.text.define(found, inside)
+        for expr in found:
+            array = self.text.numbered("column")
+            lines.append(f"alignas(64) {TYPES[expr.dtype]} {array}[TILE];")
+            step.append(f"{array}[l] = {self.text.value(expr, inside)};")
+            self.known[expr.number] = f"{array}[l]"
+        return [*lines, *self.over_block(step)]
+
+    def _pass(self, number: int) -> list[str]:
+        folds = [FoldText.of(f, self.text, precise=True) for f in self.stage.passes[number]]
+        roots = [f.fold.value for f in folds]
+        lines = self._columns(roots)
+        inside = dict(self.known)
+        for fold in folds:
+            lines += fold.declare_part("TILE")
+        outer = invariant(self.text.maker, roots, {"lane"}, inside)
+        body = self.text.define(outer, inside, name_roots=True)
+        step = self.text.define(roots, inside)
+        for fold in folds:
+            value = self.text.value(fold.fold.value, inside)
+            position = self.text.index(fold.fold.position, inside)
+            step.append(fold.take(value, "l", position))
+        lines += self.in_depth([*body, *self.over_block(step)])
+        for fold in folds:
+            self.learn(fold.fold.key, fold.element("l"))
+        return lines
+
+    def _stores(self) -> list[str]:
+        """What a tile writes: the columns' results, and their elements."""
+        kept = [s for s in self.stage.stores if s.span == "row"]
+        by_element = [s for s in self.stage.stores if s.span == "elements"]
+        lines: list[str] = []
+        if kept:
+            inside = dict(self.known)
+            step = self.text.define([s.value for s in kept], inside)
+            lines += self.over_block([*step, *(self.assigned(s, inside) for s in kept)])
+        if by_element:
+            lines += self._columns([s.value for s in by_element])
+            lines += self.in_depth(self.elements(by_element, "TILE"))
+        return lines

@@ -1,0 +1,180 @@
+"""What loop nests in C++ have in common: their names, their sizes, and how blocks are written.
+
+`rows` and `columns` are the two kinds of nest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from kernelwright.knowledge.sketches.cpp.calls import TYPES
+from kernelwright.knowledge.sketches.cpp.text import Text, grouped, invariant
+from kernelwright.knowledge.sketches.expr import Expr, Reduced, walk
+from kernelwright.knowledge.sketches.index import Var
+from kernelwright.knowledge.sketches.poly import ONE
+from kernelwright.knowledge.sketches.rewrites import by_reciprocal
+from kernelwright.knowledge.sketches.stages import Stage, Store, mapped
+
+INDENT = "    "
+
+
+def indented(lines: Iterable[str], by: int = 1) -> list[str]:
+    """`lines`, moved to the right; directives of the preprocessor stay."""
+    return [f"{INDENT * by}{line}" if line else line for line in lines]
+
+
+@dataclass(kw_only=True)
+class Names:
+    """What the loops of one stage are called."""
+
+    row: str
+    depth: str
+    lane: str
+    begin: str
+    count: str
+    stream: str
+    rows: str
+    depths: str
+    lanes: str
+
+    @classmethod
+    def of(cls, text: Text) -> Names:
+        """Names that no parameter has."""
+        wanted = ("row", "k", "j", "begin", "count", "stream", "rows", "depth", "n")
+        row, depth, lane, begin, count, stream, rows, depths, lanes = map(text.unique, wanted)
+        text.vars.update(row=row, depth=depth, lane=lane, own=lane)
+        return cls(
+            row=row, depth=depth, lane=lane, begin=begin, count=count, stream=stream,
+            rows=rows, depths=depths, lanes=lanes,
+        )  # fmt: skip
+
+
+@dataclass
+class Nest:
+    """One stage as text. `known` maps each expression that has a name to it."""
+
+    text: Text
+    stage: Stage
+    known: dict[int, str] = field(default_factory=dict)
+
+    # The loops that a division is moved out of, as a reciprocal.
+    inner: ClassVar[set[str]] = {"depth", "lane", "own"}
+
+    def __post_init__(self) -> None:
+        self.names = Names.of(self.text)
+        maker = self.text.maker
+        self.stage = mapped(self.stage, lambda e: by_reciprocal(maker, e, self.inner))
+
+    def sizes(self) -> list[str]:
+        """Definitions of how far each loop goes."""
+        names, stage = self.names, self.stage
+        lines = [f"const int64_t {names.rows} = {self.text.poly(stage.row.extent)};"]
+        if self.deep:
+            lines.append(f"const int64_t {names.depths} = {self.text.poly(stage.depth.extent)};")
+        lines.append(f"const int64_t {names.lanes} = {self.text.poly(stage.lane.extent)};")
+        if written := self._written_bytes():
+            large = f"{written} >= KW_STREAM_FROM"
+            lines.append(f"const bool {names.stream} = STREAM && {large};")
+        return lines
+
+    @property
+    def deep(self) -> bool:
+        """Whether there is a loop between the rows and the lanes."""
+        return self.stage.depth.extent != ONE
+
+    def _written_bytes(self) -> str:
+        """How many bytes the stage writes in whole blocks, as C++; empty if none."""
+        sizes = []
+        for store in self.stage.stores:
+            if store.span == "row":
+                continue
+            own = self.stage.lane.extent * self.stage.depth.extent
+            extent = store.lane.extent if store.lane else own
+            elements = self.text.poly(self.stage.row.extent * extent)
+            sizes.append(f"{grouped(elements)} * int64_t(sizeof({TYPES[store.dtype]}))")
+        return " + ".join(sizes)
+
+    def parallel(self, loop: list[str]) -> list[str]:
+        """`loop`, run by several threads if there is work for them."""
+        names = self.names
+        work = " * ".join([names.rows, *([names.depths] if self.deep else []), names.lanes])
+        lines = [f"#pragma omp parallel if ({work} >= GRAIN)", "{", *indented(loop)]
+        if self._written_bytes():
+            lines += indented([f"if ({names.stream}) kw_stream_end();"])
+        return [*lines, "}"]
+
+    def hoisted(self, roots: list[Expr], *inner: str) -> list[str]:
+        """Definitions of what the loops `inner` do not change."""
+        found = invariant(self.text.maker, roots, set(inner), self.known)
+        return self.text.define(found, self.known, name_roots=True)
+
+    def learn(self, key: str, name: str) -> None:
+        """From here on, the result of reduction `key` is called `name`."""
+        needed = [s.value for s in self.stage.stores]
+        needed += [f.value for each in self.stage.passes for f in each]
+        for expr in walk(self.text.maker, needed):
+            if isinstance(expr.form, Reduced) and expr.form.key == key:
+                self.known[expr.number] = name
+
+    def in_depth(self, body: list[str]) -> list[str]:
+        """`body` for each position between the rows and the lanes, if there are any."""
+        if not self.deep:
+            return body
+        k = self.names.depth
+        head = f"for (int64_t {k} = 0; {k} < {self.names.depths}; ++{k}) {{"
+        return [head, *indented(body), "}"]
+
+    def target(self, store: Store) -> str:
+        """The tensor that `store` writes to."""
+        return self.text.tensors[store.target]
+
+    def assigned(self, store: Store, known: dict[int, str]) -> str:
+        """One element written where it belongs."""
+        at, value = self.text.index(store.at, known), self.text.value(store.value, known)
+        return f"{self.target(store)}[{at}] = {value};"
+
+    def counted(self, limit: str, block: str) -> str:
+        """The definition of how many elements the block has that begins at `begin`."""
+        names = self.names
+        return f"const int64_t {names.count} = std::min<int64_t>({block}, {limit} - {names.begin});"
+
+    def over_block(self, body: list[str]) -> list[str]:
+        """`body` for each element of a block."""
+        names = self.names
+        return [
+            "#pragma omp simd",
+            f"for (int64_t l = 0; l < {names.count}; ++l) {{",
+            f"    const int64_t {names.lane} = {names.begin} + l;",
+            *indented(body),
+            "}",
+        ]
+
+    def elements(self, stores: list[Store], block: str) -> list[str]:
+        """One block of stores: written where they belong, or into a buffer and past the cache."""
+        inside, roots = dict(self.known), [s.value for s in stores]
+        lane = stores[0].lane or self.stage.lane
+        outer = invariant(self.text.maker, roots, {"lane", "own"}, inside)
+        lines = self.text.define(outer, inside, name_roots=True)
+        step = self.text.define(roots, inside)
+        ends = []
+        for store in stores:
+            begun, to, end = self._buffered(store, lane, block)
+            lines += begun
+            ends.append(end)
+            step.append(f"{to}[l] = {self.text.value(store.value, inside)};")
+        return [*lines, *self.over_block(step), *ends]
+
+    def _buffered(self, store: Store, lane: Var, block: str) -> tuple[list[str], str, str]:
+        """Lines that begin a block, the name of what it is written to, and the line that ends it."""
+        names, buffer, to = self.names, self.text.numbered("buffer"), self.text.numbered("to")
+        kind = TYPES[store.dtype]
+        rest = self.text.index(store.at.without(lane), self.known)
+        start = names.begin if rest == "0" else f"{rest} + {names.begin}"
+        place = f"{self.target(store)} + {start}"
+        begun = [
+            f"alignas(64) {kind} {buffer}[{block}];",
+            f"{kind}* const {to} = {names.stream} ? {buffer} : {place};",
+        ]
+        return begun, to, f"if ({names.stream}) kw_stream({place}, {buffer}, {names.count});"

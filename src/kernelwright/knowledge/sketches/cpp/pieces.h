@@ -1,0 +1,281 @@
+// What sketches in C++ are made of. Each paragraph defines one thing, and only the paragraphs that
+// a kernel uses are copied into it. Polynomials were fitted by ourselves: minimax, in float64.
+// Loops over these functions become vector code: they have no branches and call nothing.
+
+inline float kw_from_bits(uint32_t bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+inline uint32_t kw_to_bits(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+// x = k * log(2) + rest, with k an integer and |rest| at most log(2) / 2. Adding 1.5 * 2^23 rounds
+// to an integer and leaves it in the low bits.
+struct kw_Reduced {
+    float rest;
+    uint32_t bits;
+};
+
+inline kw_Reduced kw_reduced(float x) {
+    const float shifted = std::fma(x, 1.44269502f, 12582912.0f);
+    const float k = shifted - 12582912.0f;
+    const float rest = std::fma(k, -1.42860677e-6f, std::fma(k, -0.693145752f, x));
+    return {rest, kw_to_bits(shifted)};
+}
+
+// (exp(r) - 1 - r) / r^2 for |r| up to log(2) / 2.
+inline float kw_exp_tail(float r) {
+    float p = std::fma(1.381446491e-3f, r, 8.368780836e-3f);
+    p = std::fma(p, r, 4.166839272e-2f);
+    p = std::fma(p, r, 1.666651964e-1f);
+    return std::fma(p, r, 4.999999404e-1f);
+}
+
+// exp for finite x between -87.3 and 88.7.
+inline float kw_exp_inside(float x) {
+    const kw_Reduced at = kw_reduced(x);
+    const float p = std::fma(at.rest * at.rest, kw_exp_tail(at.rest), at.rest) + 1.0f;
+    return kw_from_bits(kw_to_bits(p) + (at.bits << 23));
+}
+
+// Within 1.1 units in the last place. Results below the smallest normal number become zero.
+inline float kw_exp(float x) {
+    const float y = kw_exp_inside(x);
+    const float high = x <= 88.7228394f ? y : x * INFINITY;
+    return x < -87.3365479f ? 0.0f : high;
+}
+
+inline double kw_exp(double x) { return std::exp(x); }
+
+// exp(x) - 1, also for x near zero. 2^(k-1) is used, which exists for every k.
+inline float kw_expm1(float x) {
+    const float low = x < -18.0f ? -18.0f : x;
+    const float inside = low > 88.7228394f ? 88.7228394f : low;
+    const kw_Reduced at = kw_reduced(inside);
+    const float q = std::fma(at.rest * at.rest, kw_exp_tail(at.rest), at.rest);
+    const float half = kw_from_bits((at.bits << 23) + (126u << 23));
+    const float y = 2.0f * std::fma(half, q, half - 0.5f);
+    return x > 88.7228394f ? INFINITY : y;
+}
+
+inline double kw_expm1(double x) { return std::expm1(x); }
+
+inline float kw_tanh(float x) {
+    const float size = std::fabs(x);
+    const float e = kw_expm1(-2.0f * (size > 9.1f ? 9.1f : size));
+    return std::copysign(-e / (e + 2.0f), x);
+}
+
+inline double kw_tanh(double x) { return std::tanh(x); }
+
+inline float kw_sigmoid(float x) { return 1.0f / (1.0f + kw_exp(-x)); }
+
+inline double kw_sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+
+// log for finite, normal x above zero: x = 2^e * (1 + m), m between sqrt(1/2) - 1 and sqrt(2) - 1.
+inline float kw_log_inside(float x, float more) {
+    const uint32_t bits = kw_to_bits(x);
+    const int32_t e = static_cast<int32_t>(bits - 0x3f3504f3u) >> 23;
+    const float m = kw_from_bits(bits - (static_cast<uint32_t>(e) << 23)) - 1.0f;
+    const float exponent = static_cast<float>(e) + more;
+    float p = std::fma(-7.634429634e-2f, m, 1.276154965e-1f);
+    p = std::fma(p, m, -1.316019446e-1f);
+    p = std::fma(p, m, 1.420176178e-1f);
+    p = std::fma(p, m, -1.662335694e-1f);
+    p = std::fma(p, m, 2.000122666e-1f);
+    p = std::fma(p, m, -2.500082254e-1f);
+    p = std::fma(p, m, 3.333333135e-1f);
+    const float square = m * m;
+    const float tail = std::fma(square * m, p, std::fma(exponent, 1.42860677e-6f, -0.5f * square));
+    return std::fma(exponent, 0.693145752f, m + tail);
+}
+
+inline float kw_log(float x) {
+    const bool small = x < 1.17549435e-38f;
+    const float y = kw_log_inside(small ? x * 8388608.0f : x, small ? -23.0f : 0.0f);
+    const float high = x < INFINITY ? y : x;
+    const float low = x == 0.0f ? -INFINITY : high;
+    return x < 0.0f ? NAN : low;
+}
+
+inline double kw_log(double x) { return std::log(x); }
+
+inline float kw_log2(float x) { return kw_log(x) * 1.44269504f; }
+
+inline double kw_log2(double x) { return std::log2(x); }
+
+inline float kw_log10(float x) { return kw_log(x) * 0.434294482f; }
+
+inline double kw_log10(double x) { return std::log10(x); }
+
+// log(1 + x): what 1 + x loses is added to the logarithm, to first order.
+inline float kw_log1p(float x) {
+    const float whole = 1.0f + x;
+    const float lost = x - (whole - 1.0f);
+    const float near = 2.0f - whole;
+    const float y = kw_log(whole) + (whole > 0.0f && whole < 2.0f ? lost * near : 0.0f);
+    return y;
+}
+
+inline double kw_log1p(double x) { return std::log1p(x); }
+
+inline float kw_erf(float x) {
+    const float size = std::fabs(x);
+    const float square = x * x;
+    float s = std::fma(7.853857824e-5f, square, -8.010192541e-4f);
+    s = std::fma(s, square, 5.188327748e-3f);
+    s = std::fma(s, square, -2.685381100e-2f);
+    s = std::fma(s, square, 1.128358543e-1f);
+    s = std::fma(s, square, -3.761262596e-1f);
+    s = std::fma(s, square, 1.128379226f);
+    const float t = size > 3.95f ? 3.95f : size;
+    float l = std::fma(-1.863800571e-4f, t, 2.947666449e-3f);
+    l = std::fma(l, t, -2.183809504e-2f);
+    l = std::fma(l, t, 1.031068093e-1f);
+    l = std::fma(l, t, 6.381447315e-1f);
+    l = std::fma(l, t, 1.127089262f);
+    l = std::fma(l, t, 3.415129613e-4f);
+    return size < 1.0f ? s * x : std::copysign(1.0f - kw_exp_inside(-l), x);
+}
+
+inline double kw_erf(double x) { return std::erf(x); }
+
+// The larger one; NaN if either is, as in torch.
+template <class T>
+inline T kw_max(T a, T b) {
+    return a > b || a != a ? a : b;
+}
+
+// The smaller one; NaN if either is, as in torch.
+template <class T>
+inline T kw_min(T a, T b) {
+    return a < b || a != a ? a : b;
+}
+
+template <class T>
+inline T kw_relu(T x) {
+    return x < T(0) ? T(0) : x;
+}
+
+template <class T>
+inline T kw_sign(T x) {
+    return static_cast<T>((T(0) < x) - (x < T(0)));
+}
+
+// Python's remainder: the sign is the divisor's.
+inline int64_t kw_remainder(int64_t a, int64_t b) {
+    const int64_t left = a % b;
+    return left != 0 && (left < 0) != (b < 0) ? left + b : left;
+}
+
+inline float kw_remainder(float a, float b) {
+    const float left = std::fmod(a, b);
+    return left != 0.0f && (left < 0.0f) != (b < 0.0f) ? left + b : left;
+}
+
+inline double kw_remainder(double a, double b) {
+    const double left = std::fmod(a, b);
+    return left != 0.0 && (left < 0.0) != (b < 0.0) ? left + b : left;
+}
+
+// Division rounded down, as in Python.
+inline int64_t kw_floor_div(int64_t a, int64_t b) {
+    return a / b - (a % b != 0 && (a % b < 0) != (b < 0));
+}
+
+inline float kw_floor_div(float a, float b) { return std::floor((a - kw_remainder(a, b)) / b + 0.5f); }
+
+inline double kw_floor_div(double a, double b) { return std::floor((a - kw_remainder(a, b)) / b + 0.5); }
+
+// Calls step(j, lane) for every j from begin up to end, in order, as vectors of Width.
+template <int Width, class Step>
+inline void kw_lanes(int64_t begin, int64_t end, const Step& step) {
+    int64_t j = begin;
+    for (; j + Width <= end; j += Width) {
+        #pragma omp simd
+        for (int lane = 0; lane < Width; ++lane) step(j + lane, lane);
+    }
+    for (int lane = 0; j + lane < end; ++lane) step(j + lane, lane);
+}
+
+// The lanes of a partial result as one, in pairs: (0 with n/2), ... then half as many, and so on.
+template <class T, std::size_t Count, class Join>
+inline T kw_joined(T (&part)[Count], const Join& join) {
+    for (std::size_t half = Count / 2; half > 0; half /= 2)
+        #pragma omp simd
+        for (std::size_t lane = 0; lane < half; ++lane)
+            part[lane] = join(part[lane], part[lane + half]);
+    return part[0];
+}
+
+// Keeps the better of (value, at) and (other, place). A NaN is better than any number; of equals,
+// the first.
+template <bool Largest, class T>
+inline void kw_better(T& value, int64_t& at, T other, int64_t place) {
+    const bool more = Largest ? other > value : other < value;
+    const bool same = other == value || (other != other && value != value);
+    const bool better = more || (other != other && value == value) || (same && place < at);
+    value = better ? other : value;
+    at = better ? place : at;
+}
+
+// As kw_joined, for the best value and where it is.
+template <bool Largest, class T, std::size_t Count>
+inline void kw_best(T& value, int64_t& at, const T (&values)[Count], const int64_t (&places)[Count]) {
+    for (std::size_t lane = 0; lane < Count; ++lane)
+        kw_better<Largest>(value, at, values[lane], places[lane]);
+}
+
+// What any number is better than.
+template <class T, bool Largest>
+constexpr T kw_worst() {
+    using limits = std::numeric_limits<T>;
+    if (Largest) return limits::has_infinity ? -limits::infinity() : limits::lowest();
+    return limits::has_infinity ? limits::infinity() : limits::max();
+}
+
+// Copies past the cache: the reader of a large result is not helped by finding its end there, and
+// the memory need not be read before it is written. kw_stream_end() makes the copies visible.
+typedef float kw_Vector __attribute__((vector_size(
+#if defined(__AVX512F__)
+    64
+#elif defined(__AVX__)
+    32
+#else
+    16
+#endif
+    )));
+template <class T>
+inline void kw_stream(T* to, const T* from, int64_t count) {
+#if defined(__SSE__)
+    char* bytes = reinterpret_cast<char*>(to);
+    const char* source = reinterpret_cast<const char*>(from);
+    const int64_t size = count * static_cast<int64_t>(sizeof(T)), step = sizeof(kw_Vector);
+    int64_t at = std::min<int64_t>(size, -reinterpret_cast<intptr_t>(bytes) & (step - 1));
+    std::memcpy(bytes, source, static_cast<std::size_t>(at));
+    for (; at + step <= size; at += step) {
+        kw_Vector value;
+        std::memcpy(&value, source + at, sizeof value);
+#if defined(__AVX512F__)
+        __builtin_ia32_movntps512(reinterpret_cast<float*>(bytes + at), value);
+#elif defined(__AVX__)
+        __builtin_ia32_movntps256(reinterpret_cast<float*>(bytes + at), value);
+#else
+        __builtin_ia32_movntps(reinterpret_cast<float*>(bytes + at), value);
+#endif
+    }
+    std::memcpy(bytes + at, source + at, static_cast<std::size_t>(size - at));
+#else
+    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+#endif
+}
+inline void kw_stream_end() {
+#if defined(__SSE__)
+    __builtin_ia32_sfence();
+#endif
+}

@@ -1,0 +1,100 @@
+"""Stages that bring neighbours in memory together, or nothing: one row after another, in C++.
+
+Rows are spread over threads. A row is read block by block: in a pass each block goes into lanes of
+partial results, in the last loop it is written, past the cache if the result is large.
+"""
+
+from __future__ import annotations
+
+from kernelwright.knowledge.sketches.cpp.folds import FoldText
+from kernelwright.knowledge.sketches.cpp.nest import Nest, indented
+from kernelwright.knowledge.sketches.cpp.text import invariant
+from kernelwright.knowledge.sketches.expr import Expr
+
+
+class RowNest(Nest):
+    """A stage whose rows each thread takes one after another."""
+
+    def lines(self) -> list[str]:
+        """The whole stage, as a block."""
+        loop = self._rows() if self.stage.passes else self._blocks_of_rows()
+        return ["{", *indented([*self.sizes(), *self.parallel(loop)]), "}"]
+
+    def _blocks_of_rows(self) -> list[str]:
+        """A stage without reductions: blocks of all rows are spread over threads."""
+        names = self.names
+        body = [self.counted(names.lanes, "BLOCK")]
+        body += self.elements(list(self.stage.stores), "BLOCK")
+        return [
+            "#pragma omp for collapse(2) schedule(static)",
+            f"for (int64_t {names.row} = 0; {names.row} < {names.rows}; ++{names.row}) {{",
+            *indented(self._blocks(names.lanes, "BLOCK", body)),
+            "}",
+        ]
+
+    def _rows(self) -> list[str]:
+        """A stage with reductions: rows are spread over threads."""
+        names, body = self.names, list[str]()
+        for number in range(len(self.stage.passes)):
+            body += self._pass(number)
+        return [
+            "#pragma omp for schedule(static)",
+            f"for (int64_t {names.row} = 0; {names.row} < {names.rows}; ++{names.row}) {{",
+            *indented([*body, *self._stores()]),
+            "}",
+        ]
+
+    def _blocks(self, limit: str, block: str, body: list[str]) -> list[str]:
+        begin = self.names.begin
+        head = f"for (int64_t {begin} = 0; {begin} < {limit}; {begin} += {block}) {{"
+        return [head, *indented(body), "}"]
+
+    def _pass(self, number: int) -> list[str]:
+        folds = [FoldText.of(f, self.text) for f in self.stage.passes[number]]
+        roots = [f.fold.value for f in folds]
+        lines = self.hoisted(roots, "depth", "lane")
+        for fold in folds:
+            lines += fold.declare_total()
+        lines += self.in_depth(self._summed(folds, roots))
+        for fold in folds:
+            lines.append(fold.finish())
+            self.learn(fold.fold.key, fold.result)
+        return lines
+
+    def _summed(self, folds: list[FoldText], roots: list[Expr]) -> list[str]:
+        """All lanes of a row into the totals, block by block."""
+        names, inside = self.names, dict(self.known)
+        outer = invariant(self.text.maker, roots, {"lane"}, inside)
+        lines = self.text.define(outer, inside, name_roots=True)
+        step = self.text.define(roots, inside)
+        block = [line for fold in folds for line in fold.declare_part("LANES")]
+        for fold in folds:
+            value = self.text.value(fold.fold.value, inside)
+            position = self.text.index(fold.fold.position, inside)
+            step.append(fold.take(value, "lane", position))
+        end = f"std::min({names.begin} + KW_SUM_BLOCK, {names.lanes})"
+        block += [
+            f"kw_lanes<LANES>({names.begin}, {end}, [&](int64_t {names.lane}, int lane) {{",
+            *indented(step),
+            "});",
+            *(fold.add_lanes() for fold in folds),
+        ]
+        return [*lines, *self._blocks(names.lanes, "KW_SUM_BLOCK", block)]
+
+    def _stores(self) -> list[str]:
+        """What a row writes: its results, its elements, and blocks that follow it elsewhere."""
+        by_row = [s for s in self.stage.stores if s.span == "row"]
+        lines = self.text.define([s.value for s in by_row], self.known)
+        lines += [self.assigned(s, self.known) for s in by_row]
+        by_element = [s for s in self.stage.stores if s.span == "elements"]
+        if by_element:
+            lines += self.hoisted([s.value for s in by_element], "depth", "lane")
+            body = [self.counted(self.names.lanes, "BLOCK"), *self.elements(by_element, "BLOCK")]
+            lines += self.in_depth(self._blocks(self.names.lanes, "BLOCK", body))
+        for store in self.stage.stores:
+            if store.span == "own" and store.lane is not None:
+                lines += self.hoisted([store.value], "own")
+                limit = self.text.poly(store.lane.extent)
+                body = [self.counted(limit, "BLOCK"), *self.elements([store], "BLOCK")]
+                lines += self._blocks(limit, "BLOCK", body)
+        return lines

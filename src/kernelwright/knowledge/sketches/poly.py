@@ -1,0 +1,150 @@
+"""Sizes and strides as polynomials in the axes, so that two of them can be told equal.
+
+What a number of the graph becomes before a sketch reasons about it. A coefficient may be a
+fraction (half of the channels); the value of a whole polynomial at any workload is an integer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from kernelwright.core.graph import Extent
+
+Monomial = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Poly:
+    """A sum of products of axes; `terms` are sorted and have no zero coefficient.
+
+    >>> rows, dim = Poly.axis("rows"), Poly.axis("dim")
+    >>> str((rows * dim + rows) / rows)
+    'dim + 1'
+    """
+
+    terms: tuple[tuple[Monomial, Fraction], ...]
+
+    @classmethod
+    def of(cls, terms: Mapping[Monomial, Fraction]) -> Poly:
+        """The polynomial with these coefficients."""
+        return cls(tuple(sorted((m, c) for m, c in terms.items() if c)))
+
+    @classmethod
+    def number(cls, value: int | Fraction) -> Poly:
+        """A constant."""
+        return cls.of({(): Fraction(value)})
+
+    @classmethod
+    def axis(cls, name: str) -> Poly:
+        """The size of one axis."""
+        return cls.of({(name,): Fraction(1)})
+
+    @classmethod
+    def from_extent(cls, extent: Extent) -> Poly:
+        """What `extent`, of the power 1, says."""
+        ratio = Fraction(extent.numerator, extent.denominator)
+        return cls.of({tuple(sorted(extent.axes)): ratio}) + extent.offset
+
+    def __add__(self, other: Poly | int) -> Poly:
+        total = dict(self.terms)
+        for monomial, coefficient in _poly(other).terms:
+            total[monomial] = total.get(monomial, Fraction(0)) + coefficient
+        return Poly.of(total)
+
+    def __sub__(self, other: Poly | int) -> Poly:
+        return self + _poly(other) * -1
+
+    def __mul__(self, other: Poly | int) -> Poly:
+        total: dict[Monomial, Fraction] = {}
+        for m1, c1 in self.terms:
+            for m2, c2 in _poly(other).terms:
+                monomial = tuple(sorted(m1 + m2))
+                total[monomial] = total.get(monomial, Fraction(0)) + c1 * c2
+        return Poly.of(total)
+
+    def __truediv__(self, other: Poly) -> Poly | None:
+        """The exact quotient by a polynomial of one term, or of equal shape; else None."""
+        if self == other:
+            return Poly.number(1)
+        if len(other.terms) != 1:
+            return None
+        (by, scale), total = other.terms[0], {}
+        for monomial, coefficient in self.terms:
+            left = list(monomial)
+            for axis in by:
+                if axis not in left:
+                    return None
+                left.remove(axis)
+            total[tuple(left)] = coefficient / scale
+        return Poly.of(total)
+
+    def __str__(self) -> str:
+        return self.text({})
+
+    def text(self, names: Mapping[str, str], division: str = "/") -> str:
+        """A sum of products, constants last, with the axes called by `names`.
+
+        A fraction is written as a `division`, which is exact.
+        """
+        ordered = sorted(self.terms, key=lambda t: (-len(t[0]), t))
+        parts = [_term_text([names.get(a, a) for a in m], c, division) for m, c in ordered]
+        return " + ".join(parts).replace("+ -", "- ") or "0"
+
+    @property
+    def constant(self) -> int | None:
+        """The value if no axis takes part."""
+        if not self.terms:
+            return 0
+        (monomial, coefficient), *more = self.terms
+        whole = not more and not monomial and coefficient.denominator == 1
+        return int(coefficient) if whole else None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every coefficient is an integer."""
+        return all(c.denominator == 1 for _, c in self.terms)
+
+    @property
+    def never_negative(self) -> bool:
+        """Whether it is known to be at least zero, given that every axis is at least one."""
+        # Substituting 1 + t for each axis, t >= 0: no negative coefficient is enough.
+        shifted = Poly.number(0)
+        for monomial, coefficient in self.terms:
+            product = Poly.number(coefficient)
+            for axis in monomial:
+                product = product * (Poly.axis(axis) + 1)
+            shifted = shifted + product
+        return all(c >= 0 for _, c in shifted.terms)
+
+    def at(self, sizes: Mapping[str, int]) -> int:
+        """The value under the sizes of a workload, rounded down."""
+        total = sum((c * math.prod(sizes[a] for a in m) for m, c in self.terms), Fraction(0))
+        return math.floor(total)
+
+
+def _poly(value: Poly | int) -> Poly:
+    return value if isinstance(value, Poly) else Poly.number(value)
+
+
+def _term_text(factors: list[str], coefficient: Fraction, division: str) -> str:
+    if coefficient.numerator != 1 or not factors:
+        factors = [str(coefficient.numerator), *factors]
+    text = " * ".join(factors)
+    if coefficient.denominator == 1:
+        return text
+    return f"{text} {division} {coefficient.denominator}"
+
+
+ONE = Poly.number(1)
+ZERO = Poly.number(0)
+
+
+def product(polys: Sequence[Poly]) -> Poly:
+    """All of `polys` multiplied; one for none."""
+    total = ONE
+    for poly in polys:
+        total = total * poly
+    return total

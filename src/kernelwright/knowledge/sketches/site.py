@@ -1,0 +1,175 @@
+"""What a rule of the operator tables sees: one operator of the graph, at one element.
+
+The tables (`pointwise`, `views`, `reductions`) are written against this; `lowering` provides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from kernelwright.core.graph import Extent, Node, Ref, Size, Special, Unexplained
+from kernelwright.core.problem import DType
+from kernelwright.knowledge.sketches.expr import Expr, Maker, computed_in
+from kernelwright.knowledge.sketches.index import Index, index
+from kernelwright.knowledge.sketches.poly import ONE, Poly, product
+
+Shape = tuple[Poly, ...]
+Kind = Literal["sum", "prod", "max", "min", "argmax", "argmin", "any", "all"]
+
+
+class NoSketch(Exception):
+    """No sketch covers the graph; the message is the sentence that says why."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reduction:
+    """Elements of `shape` brought together over `dims`, by the primitive `kind`.
+
+    `source` gives the element at an index into `shape`. `dtype` is the result's, in which the
+    elements are also brought together, but for `argmax` and `argmin`, whose result is a position
+    along the reduced dimensions.
+    """
+
+    key: str
+    kind: Kind
+    shape: Shape
+    dims: tuple[int, ...]
+    dtype: DType
+    source: Callable[[tuple[Index, ...]], Expr]
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The dimensions that remain."""
+        return tuple(d for d in range(len(self.shape)) if d not in self.dims)
+
+    @property
+    def count(self) -> Poly:
+        """How many elements go into one result."""
+        return product([self.shape[d] for d in self.dims])
+
+
+class Puller(Protocol):
+    """The graph, as the source of elements of any of its values."""
+
+    maker: Maker
+
+    def pull(self, name: str, at: tuple[Index, ...], guard: Expr | None) -> Expr:
+        """The element of value `name` at `at`; `guard` says when it is needed."""
+        ...
+
+    def shape(self, name: str) -> Shape:
+        """The shape of value `name`."""
+        ...
+
+    def dtype(self, name: str) -> DType:
+        """The dtype of value `name`."""
+        ...
+
+    def reduced(self, what: Reduction, at: tuple[Index, ...], guard: Expr | None) -> Expr:
+        """The result of a reduction, at an index into the dimensions that it keeps."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Operator `node` at element `at` of its result, needed where `guard` holds."""
+
+    graph: Puller
+    node: Node
+    at: tuple[Index, ...]
+    guard: Expr | None = None
+
+    @property
+    def maker(self) -> Maker:
+        """The maker of this graph's expressions."""
+        return self.graph.maker
+
+    @property
+    def dtype(self) -> DType:
+        """The type that the result is computed in."""
+        return computed_in(self.node.dtype or "float32")
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the result."""
+        return tuple(size(s, self.node) for s in self.node.shape)
+
+    def argument(self, place: int, name: str = "", default: Any = None) -> Any:
+        """Argument `place`, or `name` among the keywords, as it stands in the graph."""
+        if place < len(self.node.args):
+            return self.node.args[place]
+        return self.node.kwargs.get(name, default)
+
+    def tensor(self, place: int) -> str:
+        """The name of the value that argument `place` is."""
+        found = self.argument(place)
+        if not isinstance(found, Ref):
+            raise uncovered(self.node)
+        return found.ref
+
+    def operand(self, value: Any, dtype: DType | None = None) -> Expr:
+        """An argument as an element: a tensor broadcast to the result's shape, or a number."""
+        target = dtype or self.dtype
+        if isinstance(value, Ref):
+            at = broadcast(self.at, self.graph.shape(value.ref))
+            return self.maker.cast(self.graph.pull(value.ref, at, self.guard), target)
+        if isinstance(value, Unexplained):
+            raise NoSketch(
+                f"No sketch covers {self.node.op} (node {self.node.name}): it uses a number that "
+                "changes with the sizes in a way that is not understood."
+            )
+        if isinstance(value, Special):
+            value = value.value
+        if not isinstance(value, bool | int | float | Extent):
+            raise uncovered(self.node)
+        if target in ("float32", "float64") and not isinstance(value, Extent):
+            value = float(value)
+        return self.maker.constant(value, target)
+
+    def pull(self, name: str, at: Sequence[Index], guard: Expr | None = None) -> Expr:
+        """The element of `name` at `at`, in the type of this result."""
+        found = self.graph.pull(name, tuple(at), self.both(guard))
+        return self.maker.cast(found, self.dtype)
+
+    def both(self, guard: Expr | None) -> Expr | None:
+        """`guard` where this site's own guard holds."""
+        if guard is None or self.guard is None:
+            return guard or self.guard
+        return self.maker.call("logical_and", self.guard, guard)
+
+    def size(self, value: Any) -> Poly:
+        """An argument that is a size."""
+        return size(value, self.node)
+
+    def dim(self, value: int, rank: int) -> int:
+        """A dimension, counted from the front."""
+        return value + rank if value < 0 else value
+
+
+def size(value: Any, node: Node) -> Poly:
+    """A size in `node` as a polynomial in the axes."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Poly.number(value)
+    if isinstance(value, Extent) and value.power == 1.0:
+        return Poly.from_extent(value)
+    if isinstance(value, Unexplained):
+        raise NoSketch(
+            f"No sketch covers {node.op} (node {node.name}): one of its sizes does not follow "
+            "from the axes in a way that is understood."
+        )
+    raise uncovered(node)
+
+
+def uncovered(node: Node) -> NoSketch:
+    """The reason that names the operator."""
+    return NoSketch(f"No sketch covers {node.op} (node {node.name}).")
+
+
+def broadcast(at: tuple[Index, ...], shape: Shape) -> tuple[Index, ...]:
+    """The element of a tensor of `shape` that is used for element `at` of a larger one."""
+    last = at[len(at) - len(shape) :]
+    return tuple(
+        index(0) if extent == ONE else each for each, extent in zip(last, shape, strict=True)
+    )
