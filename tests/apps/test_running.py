@@ -71,9 +71,6 @@ def test_nothing_better_is_exit_code_1_with_all_the_files(capsys):
 
 
 def test_a_resumed_run_tells_only_what_is_new(capsys):
-    class Full(Exception):
-        pass
-
     seen = []
 
     def observer(event):
