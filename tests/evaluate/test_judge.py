@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from kernelwright.core.candidate import Candidate
+from kernelwright.core.errors import SandboxError, UnknownName
 from kernelwright.core.evaluation import (
     BuildFailed,
     Crashed,
@@ -17,6 +19,7 @@ from kernelwright.core.evaluation import (
     WrongResult,
 )
 from kernelwright.core.statistics import by_subject, versus_best
+from kernelwright.evaluate import bodies
 from kernelwright.evaluate.judge import Judge
 
 Cpp = Callable[[str], Candidate]
@@ -163,6 +166,31 @@ def test_a_remembered_answer_is_wrong_in_the_timed_calls(verdict, silu):
         "    #pragma",
     )
     assert "unwritten" in kinds(verdict(memo))
+
+
+def test_the_clock_never_says_less_than_a_call_took(judge, cpp, silu):
+    """A call that waits for a millisecond takes a millisecond, however the blocks are cut."""
+    wait = (
+        "timespec begin, now; clock_gettime(CLOCK_MONOTONIC, &begin);"
+        " do clock_gettime(CLOCK_MONOTONIC, &now); while ((now.tv_sec - begin.tv_sec) * 1000000000"
+        " + now.tv_nsec - begin.tv_nsec < 1000000);"
+    )
+    evaluation = judge.judge(cpp("#include <ctime>\n" + inside(silu, wait)), "search")
+    assert isinstance(evaluation.outcome, Passed)
+    timed = by_subject(evaluation.outcome.measurements)["candidate"]
+    assert min(timed.samples_ns) >= 1_000_000
+
+
+def test_an_unknown_language_is_the_callers_mistake(judge, cpp, silu):
+    with pytest.raises(UnknownName, match="Did you mean 'cpp'"):
+        judge.judge(cpp(silu).model_copy(update={"language": "cp"}), "search")
+
+
+def test_a_runner_that_does_not_come_up_is_our_fault(judge, cpp, silu, monkeypatch):
+    """A sandbox that breaks must never count against the candidate."""
+    monkeypatch.setattr(bodies, "executable", lambda: Path("/bin/false"))
+    with pytest.raises(SandboxError, match="did not come up"):
+        judge.judge(cpp(silu), "search")
 
 
 def test_equal_text_with_other_settings_is_another_candidate(cpp, silu):

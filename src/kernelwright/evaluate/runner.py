@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import (
     Crashed,
     Isolation,
@@ -47,6 +48,7 @@ _REGIONS = {
     2: "It read or wrote past an output's end.",
 }
 _ENDING_S = 2.0
+_FIRST_ANSWER_S = 120.0  # the module runner imports torch before it answers
 
 
 class LifeEnded(Exception):
@@ -174,8 +176,11 @@ def life(
 ) -> Iterator[Life]:
     """A runner over these arenas, ended when the block is left.
 
+    It has answered once, before it has seen anything of the candidate: what goes wrong until then
+    is our own failure, and what goes wrong later is not.
+
     Raises:
-        SandboxError: it could not be started.
+        SandboxError: it could not be started, or did not answer.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     descriptors = [theirs.fileno(), table_fd, inputs.fd, outputs.fd]
@@ -193,9 +198,20 @@ def life(
         theirs.close()
     running = Life(child, ours)
     try:
+        _await_first_answer(running)
         yield running
     finally:
         running.end()
+
+
+def _await_first_answer(running: Life) -> None:
+    try:
+        running.ask("ping", stage="load", limit_s=_FIRST_ANSWER_S)
+    except LifeEnded as ended:
+        raise SandboxError(
+            f"A runner did not come up in the sandbox: {ended.outcome}\n"
+            "Run `kernelwright doctor` to see what works here."
+        ) from ended
 
 
 def threads() -> int:

@@ -41,7 +41,7 @@ class Limits:
     """What a sandboxed process may use. `memory_bytes` bounds its address space; None does not."""
 
     memory_bytes: int | None = 8 << 30
-    file_bytes: int = 256 << 20
+    file_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
