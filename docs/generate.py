@@ -27,10 +27,14 @@ _PAGES = {
         ["core/run.py:RunSpec,Budget,ModelSettings"],
     ),
     "result.md": (
-        "result.json and judge --json",
-        "Every figure is worked out from the stored samples. A key that was not measured is null.",
+        "result.json and --json",
+        "`optimize`, `resume` and `report` print `Result`, which is also `result.json`; `judge` "
+        "prints `Judged`, `show` prints `Overview` or `AttemptDetail`, `doctor` prints `Findings`. "
+        "Every figure is worked out from the stored samples. What was not measured is null.",
         [
             "report/result.py:Result,Judged,Best,Figures,Ratio,VersusBest,Control",
+            "report/attempts.py:Overview,AttemptRow,AttemptDetail",
+            "apps/cli/doctor.py:Findings,LanguageReport",
             "core/evaluation.py:Performed,Environment",
         ],
     ),

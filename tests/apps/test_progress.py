@@ -46,6 +46,12 @@ def test_on_a_terminal_the_attempts_under_way_stand_below():
     assert "attempts ·" in said
 
 
+def test_on_a_terminal_an_attempt_takes_one_row_and_in_a_file_it_is_whole():
+    on_terminal = [row for row in watched(terminal=True).splitlines() if "wrong result" in row]
+    assert [row.rstrip().endswith("…") for row in on_terminal] == [True]
+    assert "(allowed error 4.1e-06)" in watched()
+
+
 def test_quiet_says_nothing():
     assert watched(quiet=True) == ""
     assert watched(quiet=True, terminal=True) == ""
@@ -54,4 +60,5 @@ def test_quiet_says_nothing():
 def test_what_a_resumed_run_did_before_is_not_told_again():
     everything, later = watched(), watched(skip=9)
     assert "2 of 3 wrong programs" not in later
+    assert "  4  refine of 1" in later
     assert everything.endswith(later.splitlines()[-1] + "\n")

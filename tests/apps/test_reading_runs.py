@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from rich.text import Text
 
 from kernelwright.apps.cli.main import run
+from kernelwright.apps.cli.terminal import show
 from kernelwright.report.attempts import AttemptDetail, Overview
 from kernelwright.report.result import Result
 from kernelwright.store.sql import FILE_NAME, SqlStore
@@ -50,6 +52,12 @@ def test_show_gives_one_attempt_with_its_source_unfolded(run_folder, capsys):
     shown = capsys.readouterr().out
     assert "void rmsnorm_silu(const float* x, const float* weight, float* out, int64_t n0" in shown
     assert "element 4 is 0.731" in shown
+
+
+def test_a_long_line_of_a_program_is_not_folded(capsys):
+    text = "x" * 500
+    show(Text(text, no_wrap=True, overflow="ignore"))
+    assert capsys.readouterr().out == f"{text}\n"
 
 
 def test_show_speaks_json(run_folder, capsys):

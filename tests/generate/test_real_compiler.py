@@ -44,6 +44,10 @@ def test_a_right_program_builds(told):
         ("out0[0] = SIZE_OF_TILE;", "// tunable: SIZE_OF_TILE = 64 in"),
         ("out0[0] = 1.0f", "not valid in its language"),
         ("const_cast<const float*>(out0)[0] = 1;", "Write to the outputs only"),
+        (
+            '_Pragma("omp parallel for reduction(+ : out0)") for (int i = 0; i < 9; ++i) { }',
+            "reduction needs a variable that is a number",
+        ),
         ("std::accumulat(x, x, 0);", "`accumulat` is used and never defined"),
     ],
 )
@@ -55,8 +59,9 @@ def test_a_fault_in_the_body_is_explained(told, wrong, cause):
 
 
 def test_the_examples_parameters_kept_are_told_with_the_right_ones(told):
-    said = told(KERNEL.replace("int64_t cols", "int64_t cols, float extra"))
-    assert "The signature is not the one that was asked for" in said
+    said = told(KERNEL.replace("const float* x, float* out0", "float* out0, float extra"))
+    assert "- The signature is not the one asked for. Define exactly" in said
+    assert "cannot convert" not in said
     assert 'extern "C" void kernel(const float* x, float* out0, int64_t rows' in said
 
 

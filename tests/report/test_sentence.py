@@ -67,6 +67,12 @@ def test_a_control_that_is_off_carries_a_caution(result):
     assert any("not steady" in remark for remark in remarks)
 
 
+def test_a_wide_interval_carries_a_caution(result):
+    assert not any("wide" in remark for remark in sentence.remarks(result))
+    wide = with_ratio(result, 1.1, 2.0, 3.0, "FASTER")
+    assert any("wide" in remark for remark in sentence.remarks(wide))
+
+
 def test_a_run_that_can_go_on_says_how(result):
     remarks = sentence.remarks(result.model_copy(update={"finished": False}))
     assert any("kernelwright resume" in remark for remark in remarks)

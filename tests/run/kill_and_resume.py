@@ -27,7 +27,10 @@ from kernelwright.store.sql import FILE_NAME, SqlStore
 from kernelwright.testing.equipment import FakeEquip
 from kernelwright.testing.evaluators import NumberWriter, ScriptedEvaluator
 
-LONGEST_S = 0.3
+# Of the time of a run in peace: how long a run is left alone before it is killed, at most.
+LONGEST_SHARE = 0.4
+MOST_KILLS = 200
+ATTEMPTS = 11
 
 
 def state_of(folder: Path) -> RunState:
@@ -70,7 +73,7 @@ def carry_on(folder: Path, seed: int, width: int) -> None:
         languages=("cpp",),
         seed=seed,
         width=width,
-        budget=Budget(max_attempts=14),
+        budget=Budget(max_attempts=ATTEMPTS),
     )
     if state_of(folder).spec:
         resume(folder, equip=equip)
@@ -93,12 +96,13 @@ def forked(folder: Path, seed: int, width: int) -> int:
     return pid
 
 
-def killed_until_it_ends(folder: Path, seed: int, width: int, chance: random.Random) -> int:
+def killed_until_it_ends(
+    folder: Path, seed: int, width: int, chance: random.Random, longest_s: float
+) -> int:
     """How often the run was killed before it ended by itself."""
-    kills = 0
-    while True:
+    for kills in range(MOST_KILLS):
         pid = forked(folder, seed, width)
-        deadline = time.monotonic() + chance.uniform(0, LONGEST_S)
+        deadline = time.monotonic() + chance.uniform(0, longest_s)
         done, status = 0, 0
         while not done and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -110,8 +114,8 @@ def killed_until_it_ends(folder: Path, seed: int, width: int, chance: random.Ran
             return kills
         if not os.WIFSIGNALED(status):
             sys.exit(f"the run failed with status {status}")
-        kills += 1
         state_of(folder)
+    sys.exit(f"the run did not end between {MOST_KILLS} kills")
 
 
 def breaches(folder: Path) -> list[str]:
@@ -141,12 +145,16 @@ def plans(folder: Path) -> list[str]:
 
 def main(root: Path, wanted: int, width: int) -> None:
     chance, kills, seed = random.Random(width), 0, 0
+    # The look at the compiler and the first imports are made once, before the first fork.
+    carry_on(root / "warm", 0, width)
     while kills < wanted:
         seed += 1
         folder, peace = root / f"killed-{seed}", root / f"peace-{seed}"
-        here = killed_until_it_ends(folder, seed, width, chance)
-        kills += here
+        began = time.monotonic()
         carry_on(peace, seed, width)
+        longest_s = (time.monotonic() - began) * LONGEST_SHARE
+        here = killed_until_it_ends(folder, seed, width, chance, longest_s)
+        kills += here
         line = {
             "kills": here,
             "plans": plans(folder),

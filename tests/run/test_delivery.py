@@ -365,6 +365,25 @@ def test_a_cache_that_others_may_write_is_not_used(written, own_cache):
     assert list(own_cache.iterdir()) == []
 
 
+@torch.no_grad()
+def test_evaluation_mode_is_verified_when_the_reference_does_not_look_at_it(written):
+    ours, _ = pair(load(written), 6)
+    quietly(ours.eval(), torch.randn(4, 6), 0.5)
+
+
+@torch.no_grad()
+def test_a_reference_that_looks_at_its_mode_is_verified_in_one_mode_only(tmp_path):
+    text = REFERENCE.replace("+ self.offset", "+ self.offset * (1 if self.training else 3)")
+    source = Source(files={"scale.py": text}, entry_point="scale.py::Model")
+    looking = PROBLEM.model_copy(update={"reference": source})
+    deliver(RunFolder(tmp_path), looking, CANDIDATE, evaluation(), Cpp(), device="cpu")
+    ours, reference = pair(load(tmp_path), 6)
+    x = torch.randn(4, 6)
+    assert_same(quietly(ours, x, 0.5), reference(x, 0.5))
+    wanted = reference.eval()(x, 0.5)
+    assert_same(falls_back(ours.eval(), x, 0.5, match="not verified in evaluation mode"), wanted)
+
+
 def test_it_compiles_to_the_graph_of_the_reference(written):
     ours, reference = pair(load(written), 6)
     x = torch.randn(4, 6)
@@ -382,7 +401,7 @@ def test_the_module_needs_nothing_of_kernelwright(written):
 def test_the_files_say_what_was_found_and_checked(written):
     for name in ("best.cpp", "best_module.py"):
         head = (written / name).read_text()[:2000]
-        assert 'scale: Scale "and" shift' in head
+        assert 'Problem      Scale "and" shift' in head
         assert "2.00x [" in head
         assert "over eager" in head
         assert "any rows, any dim" in head

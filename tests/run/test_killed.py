@@ -24,11 +24,11 @@ def test_killed_fifty_times_a_run_ends_as_if_it_had_been_left_in_peace(tmp_path)
     for run in runs:
         assert run["breaches"] == []
         assert run["plans"] == run["in_peace"]
-        assert len(run["plans"]) == 14
+        assert len(run["plans"]) == 11
 
 
 @pytest.mark.slow
 def test_with_several_attempts_at_once_nothing_is_judged_twice_either(tmp_path):
     for run in killed(tmp_path, kills=20, width=3):
         assert run["breaches"] == []
-        assert len(run["plans"]) == 14
+        assert len(run["plans"]) == 11

@@ -17,7 +17,7 @@ Kind = Literal["language", "strategy", "writer", "model"]
 # Providers of language models that one adapter reaches; some need a package of their own.
 _HOSTED = (
     "alibaba", "anthropic", "azure", "bedrock", "cerebras", "cohere", "deepseek", "fireworks",
-    "github", "google", "google-cloud", "groq", "heroku", "huggingface", "litellm", "mistral",
+    "google", "google-cloud", "groq", "heroku", "huggingface", "litellm", "mistral",
     "moonshotai", "nebius", "ollama", "openai", "openai-chat", "openai-responses", "openrouter",
     "ovhcloud", "sambanova", "together", "vercel", "vllm", "xai", "zai",
 )  # fmt: skip

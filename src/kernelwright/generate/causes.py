@@ -26,10 +26,12 @@ _MISSING_FORMULAS = {
     "mean": "the sum divided by the count",
 }
 
+_SIGNATURE = re.compile(r"write the function as: ([^\n]+)")
 _CAUSES: tuple[tuple[str, str], ...] = (
     (
-        r"write the function as: (?P<name>[^\n]+)",
-        "The signature is not the one that was asked for. Define exactly: {name}.",
+        r"user defined reduction not found",
+        "An OpenMP reduction needs a variable that is a number, not a pointer. Add up in a local "
+        "variable and store it at the end.",
     ),
     (
         r"there is no class (?P<name>\w+)",
@@ -123,7 +125,11 @@ def likely_causes(text: str, *, most: int = 4) -> list[str]:
     >>> likely_causes("k.cpp:2:9: error: 'relu' was not declared in this scope")
     ['`relu` does not exist here. Write it out: max(x, 0).']
     """
-    found = [_unknown(match) for match in _UNKNOWN.finditer(text)]
+    wanted = _SIGNATURE.search(text)
+    found = (
+        [f"The signature is not the one asked for. Define exactly: {wanted[1]}."] if wanted else []
+    )
+    found += [_unknown(match) for match in _UNKNOWN.finditer(text)]
     for pattern, sentence in _CAUSES:
         match = re.search(pattern, text, re.IGNORECASE)
         if match is not None:

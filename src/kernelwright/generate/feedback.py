@@ -34,6 +34,8 @@ _LONGEST_READ = 50_000
 _SHOWN_ERRORS = 5
 _SHOWN_MISMATCHES = 4
 _ERROR = re.compile(r"\berror\b|Error\b|undefined (?:reference|symbol)", re.IGNORECASE)
+# What the build's own files say beyond this follows from a signature that is wrong.
+_CONSEQUENCE = re.compile(r"kw_\w+\.\w+:(?!.*(?:static assertion|was not declared|is undefined))")
 _CONTEXT = re.compile(r"^\s*(?:\d+\s*)?\|")
 
 
@@ -98,7 +100,7 @@ def _essence(said: str) -> str:
             if in_error:
                 kept.append(line)
             continue
-        in_error = bool(_ERROR.search(line))
+        in_error = bool(_ERROR.search(line)) and not _CONSEQUENCE.match(line)
         errors += in_error
         if errors > _SHOWN_ERRORS:
             break

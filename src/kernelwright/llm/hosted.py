@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -99,10 +100,10 @@ def open_hosted(name: str, settings: ModelSettings) -> HostedModel:
             f'pip install "pydantic-ai-slim[{address.provider}]"'
         ) from error
     except UserError as error:
-        raise Unavailable(
-            f"{name} cannot be used yet: {str(error).partition(' to use')[0].rstrip('.')}. "
-            f"Is {key_variable(address.provider)} set?"
-        ) from error
+        # The library names the variables in backticks, in a sentence for programmers.
+        named = re.findall(r"`([A-Z][A-Z0-9_]+)`", str(error)) or [key_variable(address.provider)]
+        wanted = " or ".join(dict.fromkeys(named))
+        raise Unavailable(f"{name} cannot be used yet. Set {wanted} in the environment.") from error
     return HostedModel(
         name=name,
         address=address,

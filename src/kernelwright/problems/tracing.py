@@ -237,7 +237,9 @@ def _merged(traces: Sequence[Graph]) -> Graph:
         same[0].model_copy(update={"shape": _merged_shape([v.shape for v in same], sizes)})
         for same in zip(*(t.inputs for t in traces), strict=True)
     )
-    nodes = tuple(_merged_node(same, sizes) for same in zip(*(t.nodes for t in traces), strict=True))
+    nodes = tuple(
+        _merged_node(same, sizes) for same in zip(*(t.nodes for t in traces), strict=True)
+    )
     return Graph(inputs=inputs, nodes=nodes, outputs=first.outputs, axes=first.axes)
 
 
@@ -255,8 +257,7 @@ def _merged_node(same: Sequence[Node], sizes: Sizes) -> Node:
     return same[0].model_copy(
         update={
             "args": tuple(
-                _merged_argument(list(a), sizes)
-                for a in zip(*(n.args for n in same), strict=True)
+                _merged_argument(list(a), sizes) for a in zip(*(n.args for n in same), strict=True)
             ),
             "kwargs": {
                 k: _merged_argument([n.kwargs[k] for n in same], sizes) for k in same[0].kwargs

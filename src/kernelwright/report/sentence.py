@@ -8,6 +8,9 @@ from kernelwright.core.statistics import Estimate
 from kernelwright.report.formats import counted, estimated, interval, ratio
 from kernelwright.report.result import EAGER, Figures, Ratio, Result, VersusBest
 
+# Half the interval over the median: beyond this a figure says little.
+_WIDE = 0.1
+
 
 def name(origin: str) -> str:
     """What people call a problem.
@@ -80,6 +83,11 @@ def _cautions(result: Result) -> list[str]:
         found.append(
             "These are the search's own figures, chosen as the best of many, so they lean upwards: "
             "the run stopped before it measured the winner afresh."
+        )
+    if result.vs_best is not None and result.vs_best.estimate.half_width > _WIDE:
+        found.append(
+            "The interval is wide: something else kept the machine busy. Measure again when it is "
+            "idle before you rely on the figure."
         )
     if result.control is not None and not _holds_one(result.control.estimate):
         found.append(

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from kernelwright.core.candidate import Candidate
-from kernelwright.core.evaluation import Evaluation, Passed
+from kernelwright.core.evaluation import Evaluation
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan, Language
-from kernelwright.core.statistics import CANDIDATE, Estimate, baselines, by_subject, speedup
 from kernelwright.run.folder import RunFolder
+from kernelwright.run.heading import heading, verified_sizes
 
 MODULE = "best_module.py"
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"')
+# Names of what behaves in training otherwise than in evaluation.
+_MODES = re.compile(r"^training$|dropout|batch_?norm|instance_?norm|rrelu", re.IGNORECASE)
 _ONCE = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+once\b")
 
 
@@ -45,23 +47,19 @@ def deliver(
     """
     plan = language.build(candidate, problem)
     name = f"best{Path(candidate.source.main_file).suffix}"
-    facts = facts_of(problem, evaluation, device=device)
-    lines = header(problem, candidate, evaluation, name, device=device)
-    if plan.lane == "native":
-        text, form = one_unit(plan), "native"
-        facts |= {"command": _command(plan, name), "artifact": plan.artifact}
-        alone = plan.commands[0][0] != "nvcc" and device == "cpu" and len(plan.commands) == 1
-    else:
-        text, form = plan.files[plan.artifact], "module"
-        facts |= {"kernel_entry": candidate.source.name, "environment": dict(plan.environment)}
-        alone = len(candidate.source.files) == 1
-    mark = "// " if plan.lane == "native" else "# "
-    text = "".join(f"{mark}{line}".rstrip() + "\n" for line in lines) + "\n" + text
+    lines = heading(problem, candidate, evaluation, name=name, module=MODULE, device=device)
+    native = plan.lane == "native"
+    text = one_unit(plan) if native else plan.files[plan.artifact]
+    text = _commented(lines, "//" if native else "#") + "\n" + text
     written = [folder.write(name, text)]
-    if alone:
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        module = module_text(form, lines, facts | {"file": name, "sha256": digest}, problem)
-        written.append(folder.write(MODULE, module))
+    facts = facts_of(problem, evaluation, device=device)
+    facts |= {"file": name, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    if native and device == "cpu" and len(plan.commands) == 1:
+        facts |= {"command": _command(plan, name), "artifact": plan.artifact}
+        written.append(folder.write(MODULE, module_text("native", lines, facts, problem)))
+    elif not native and len(candidate.source.files) == 1:
+        facts |= {"kernel_entry": candidate.source.name, "environment": dict(plan.environment)}
+        written.append(folder.write(MODULE, module_text("module", lines, facts, problem)))
     return tuple(written)
 
 
@@ -74,16 +72,19 @@ def facts_of(problem: Problem, evaluation: Evaluation, *, device: str) -> dict[s
         "inputs": [spec.model_dump(mode="json") for spec in problem.inputs],
         "outputs": [spec.model_dump(mode="json") for spec in problem.outputs],
         "axes": list(problem.axes),
-        "sizes": [dict(sizes) for sizes in _verified_sizes(problem, evaluation)],
+        "sizes": [dict(sizes) for sizes in verified_sizes(problem, evaluation)],
         "own_sizes": dict(problem.report_workload.axes),
+        "mode_matters": _mode_matters(problem.reference.text),
     }
 
 
-def _verified_sizes(problem: Problem, evaluation: Evaluation) -> list[Mapping[str, int]]:
-    """The sizes of every workload on which the candidate agreed."""
-    outcome = evaluation.outcome
-    agreed = {a.workload_id for a in outcome.agreements} if isinstance(outcome, Passed) else set()
-    return [workload.axes for workload in problem.workloads if workload.id in agreed]
+def _mode_matters(text: str) -> bool:
+    """Whether a reference may compute something else after `model.eval()`."""
+    names = (
+        getattr(node, "attr", getattr(node, "id", getattr(node, "name", None)))
+        for node in ast.walk(ast.parse(text))
+    )
+    return any(isinstance(name, str) and _MODES.search(name) for name in names)
 
 
 def one_unit(plan: BuildPlan) -> str:
@@ -121,10 +122,9 @@ def _command(plan: BuildPlan, name: str) -> list[str]:
 def module_text(form: str, lines: Sequence[str], facts: Mapping[str, Any], problem: Problem) -> str:
     """The text of ``best_module.py``: what it is, the code of `delivered`, and the facts."""
     imports, code = _code("checks", form)
-    head = "".join(f"# {line}".rstrip() + "\n" for line in lines)
     return "\n".join(
         [
-            head,
+            _commented(lines, "#"),
             "from __future__ import annotations\n",
             *imports,
             "\n",
@@ -137,6 +137,10 @@ def module_text(form: str, lines: Sequence[str], facts: Mapping[str, Any], probl
             "",
         ]
     )
+
+
+def _commented(lines: Sequence[str], mark: str) -> str:
+    return "".join(f"{mark} {line}".rstrip() + "\n" for line in lines)
 
 
 def _code(*names: str) -> tuple[list[str], str]:
@@ -170,66 +174,3 @@ def _literal(text: str) -> str:
     """`text` as a Python literal that reads like the file, where it can."""
     awkward = '"""' in text or "\r" in text or text.endswith(('"', "\\")) or "\0" in text
     return repr(text) if awkward else f'r"""{text}"""'
-
-
-def header(
-    problem: Problem, candidate: Candidate, evaluation: Evaluation, name: str, *, device: str
-) -> list[str]:
-    """What a reader of the files is told: the problem, the speedup, and what was checked."""
-    where = evaluation.environment
-    checked = ", ".join(f"{check.name} ({check.count})" for check in evaluation.checks)
-    rows = [
-        ("Problem", f"{problem.id}: {problem.title}"),
-        ("Kernel", f"{name}, candidate {candidate.id} in {candidate.language}"),
-        *(("Speedup", line) for line in _speedups(evaluation)),
-        ("Timed on", f"{where.cpu}, {where.threads} threads, at {_sizes(problem)}"),
-        ("Sizes", _allowed_sizes(problem, evaluation)),
-        ("Checked", checked or "nothing is recorded"),
-        *(("Not checked", line) for line in evaluation.not_checked),
-    ]
-    return [
-        f"{problem.reference.name} of {problem.id}, made faster by Kernelwright.",
-        "",
-        *(f"{label:<12} {_one_line(text)}" for label, text in rows),
-        "",
-        f"Keep {name} and {MODULE} together. ModelNew has the arguments and the state_dict of",
-        f"{problem.reference.name}; it runs the kernel on {device} tensors for what was verified,",
-        "without gradients, and the reference, with a warning, for everything else.",
-        "",
-    ]
-
-
-def _speedups(evaluation: Evaluation) -> Iterator[str]:
-    outcome = evaluation.outcome
-    if not isinstance(outcome, Passed) or not outcome.measurements:
-        yield "not timed"
-        return
-    for regime, words in (("returned", "a new output each call"), ("buffer", "into a buffer")):
-        subjects = by_subject(
-            outcome.measurements, "returned" if regime == "returned" else "buffer"
-        )
-        for rival, measured in baselines(subjects).items():
-            if CANDIDATE in subjects:
-                yield f"{_ratio(speedup(subjects[CANDIDATE], measured))} over {rival}, {words}"
-
-
-def _ratio(estimate: Estimate) -> str:
-    return f"{estimate.median:.2f}x [{estimate.ci_low:.2f}, {estimate.ci_high:.2f}]"
-
-
-def _sizes(problem: Problem) -> str:
-    return ", ".join(f"{axis}={size}" for axis, size in problem.report_workload.axes.items())
-
-
-def _allowed_sizes(problem: Problem, evaluation: Evaluation) -> str:
-    seen = _verified_sizes(problem, evaluation)
-    words = []
-    for axis in problem.axes:
-        sizes = sorted({one[axis] for one in seen})
-        words.append(f"{axis} = {sizes[0]} only" if len(sizes) == 1 else f"any {axis}")
-    return ", ".join(words) or "as they are"
-
-
-def _one_line(text: str) -> str:
-    """`text` in one line that cannot end a comment or go on in the next."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).replace("\\", "/").split())

@@ -62,8 +62,8 @@ class SqlStore:
         """The store of `run` in the file or database `target`, made if it is not there.
 
         A file holds one run, whatever its name, so that its folder may be renamed; a database
-        that is given by its URL holds many. With `writable=False` a file must exist and is never written, so that a run in a read-only
-        folder can still be read.
+        that is given by its URL holds many. With `writable=False` a file must exist and is never
+        written, so that a run in a read-only folder can still be read.
 
         Raises:
             UsageError: not a log of ours, one of a newer version, or an address of no database.

@@ -7,7 +7,7 @@ all before anything is started.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -21,42 +21,41 @@ from kernelwright.report.plain import visible
 from kernelwright.run.optimize import optimize
 from kernelwright.run.spec import load_spec
 
+_PROBLEM = typer.Argument(help="A KernelBench file, or builtin:<name>.")
+_CONFIG = typer.Option(help="A TOML file with settings; flags go before it.")
+_STRATEGY = typer.Option(help="What to try next: refine or best_of_n.")
+_WRITER = typer.Option(help="Who drafts: sketch or llm. May be repeated.")
+_MODEL = typer.Option(help="A language model, as provider:name or provider:name@url.")
+_LANGUAGE = typer.Option(help="What to write in: cpp, triton or cuda. May be repeated.")
+_ATTEMPTS = typer.Option(help="Stop after so many attempts.")
+_SECONDS = typer.Option(help="Stop after so many seconds.")
+_DOLLARS = typer.Option(help="Stop after so much is spent on models.")
+_WIDTH = typer.Option(help="How many attempts go on at once.")
+_SEED = typer.Option(help="The same seed and history give the same plans.")
+_DEVICE = typer.Option(help="auto, cpu or cuda.")
+_ISOLATION = typer.Option(help="Refuse to run with less: bubblewrap or process.")
+_NAME = typer.Option(help="The run's name: its folder in runs/.")
+_OUT = typer.Option(help="The run's folder, instead of runs/NAME.")
+_QUIET = typer.Option("--quiet", help="Show no progress.")
+
 
 def command(
-    problem: Annotated[
-        str | None, typer.Argument(help="A KernelBench file, or builtin:<name>.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="A TOML file with settings; flags go before it.")
-    ] = None,
-    strategy: Annotated[
-        str | None, typer.Option(help="What to try next: refine, best_of_n.")
-    ] = None,
-    writer: Annotated[
-        list[str] | None, typer.Option(help="Who drafts: sketch, llm. May be given again.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A language model, as provider:name or provider:name@url.")
-    ] = None,
-    language: Annotated[
-        list[str] | None, typer.Option(help="What to write in: cpp, triton, cuda. May be repeated.")
-    ] = None,
-    max_attempts: Annotated[int | None, typer.Option(help="Stop after so many attempts.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
-    max_dollars: Annotated[
-        float | None, typer.Option(help="Stop after so much is spent on models.")
-    ] = None,
-    width: Annotated[int | None, typer.Option(help="How many attempts go on at once.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same plans.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    require_isolation: Annotated[
-        str | None, typer.Option(help="Refuse to run with less: bubblewrap or process.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="The run's name: its folder in runs/.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The run's folder, instead of runs/NAME.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    problem: Annotated[str | None, _PROBLEM] = None,
+    config: Annotated[Path | None, _CONFIG] = None,
+    strategy: Annotated[str | None, _STRATEGY] = None,
+    writer: Annotated[list[str] | None, _WRITER] = None,
+    model: Annotated[str | None, _MODEL] = None,
+    language: Annotated[list[str] | None, _LANGUAGE] = None,
+    max_attempts: Annotated[int | None, _ATTEMPTS] = None,
+    max_seconds: Annotated[float | None, _SECONDS] = None,
+    max_dollars: Annotated[float | None, _DOLLARS] = None,
+    width: Annotated[int | None, _WIDTH] = None,
+    seed: Annotated[int | None, _SEED] = None,
+    device: Annotated[str | None, _DEVICE] = None,
+    require_isolation: Annotated[str | None, _ISOLATION] = None,
+    name: Annotated[str | None, _NAME] = None,
+    out: Annotated[Path | None, _OUT] = None,
+    quiet: Annotated[bool, _QUIET] = False,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> int:
     """Search for a faster kernel for a PyTorch program, and prove it.
@@ -64,32 +63,33 @@ def command(
     Writes report.html, result.json, the kernel and a module that drops in for yours. Exits with 0
     when something faster than the best baseline was found, and with 1 when nothing was.
     """
-    given: dict[str, Any] = {
+    if problem is None and config is None:
+        raise UsageError("Which problem? Give a KernelBench file, builtin:<name> or --config FILE.")
+    given = {
         "problem": problem,
         "strategy": strategy,
         "writers": writer or None,
         "models": {"writer": model},
         "languages": language or None,
-        "budget": {
-            "max_attempts": max_attempts,
-            "max_wall_s": max_seconds,
-            "max_cost_usd": max_dollars,
-        },
+        "budget": _budget(max_attempts, max_seconds, max_dollars),
         "width": width,
         "seed": seed,
         "device": device,
         "require_isolation": require_isolation,
     }
-    if problem is None and config is None:
-        raise UsageError("Which problem? Give a KernelBench file, builtin:<name> or --config FILE.")
     spec = load_spec(config, given)
-    # The file is read before a folder is chosen and any process started, so that a slip costs
-    # nothing.
+    # Read here too, before a folder is chosen or a process started: a slip should cost nothing.
     read_source(spec.problem)
     folder = chosen_folder(spec.problem, name, out)
-    say(Text(f"Loading {visible(spec.problem)} … the run is in {folder}"))
+    if not quiet:
+        say(Text(f"Loading {visible(spec.problem)} … the run is in {folder}"))
     return carry_out(
-        lambda observer: optimize(spec, folder=folder, observer=observer),
-        quiet=quiet,
-        as_json=as_json,
+        lambda watch: optimize(spec, folder=folder, observer=watch), quiet=quiet, as_json=as_json
     )
+
+
+def _budget(
+    attempts: int | None, wall_s: float | None, cost_usd: float | None
+) -> dict[str, float | None]:
+    """The limits in the words of the settings; None says nothing."""
+    return {"max_attempts": attempts, "max_wall_s": wall_s, "max_cost_usd": cost_usd}

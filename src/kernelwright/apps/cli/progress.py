@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -53,8 +53,10 @@ class Progress:
         if self._quiet:
             return
         for line in self._lines(event):
-            # In a file a line may be as long as it is; on a terminal an attempt takes one row.
-            self._console.print(line, soft_wrap=not self._console.is_terminal)
+            # In a file a line may be as long as it is. On a terminal an attempt takes one row;
+            # in a group its line keeps that rule.
+            terminal = self._console.is_terminal
+            self._console.print(Group(line) if terminal else line, soft_wrap=not terminal)
 
     def _lines(self, event: Event) -> list[Text]:
         state = self._state
@@ -110,7 +112,9 @@ class Progress:
 
     def _totals(self) -> str:
         spent, best = self._state.spent, self._state.history.best
-        shown = [f"{spent.attempts} attempts", seconds(time.monotonic() - self._began)]
+        # Whole seconds: finer ones would only flicker.
+        took = round(time.monotonic() - self._began)
+        shown = [f"{spent.attempts} attempts", f"{took} s" if took < 100 else seconds(took)]
         if spent.unpriced_calls or spent.cost_usd:
             shown.append(f"cost {money(None if spent.unpriced_calls else spent.cost_usd)}")
         if best is not None:

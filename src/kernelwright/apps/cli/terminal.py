@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 JSON_OPTION = typer.Option("--json", help="Print the result as JSON on stdout.")
 
@@ -24,7 +24,8 @@ _err = Console(stderr=True, highlight=False)
 
 def show(shown: RenderableType) -> None:
     """Print a part of the result for a person."""
-    _out.print(shown, crop=False)
+    # In a group a text keeps its own rule for long lines; by itself the console joins it anew.
+    _out.print(Group(shown), crop=False)
 
 
 def say(shown: RenderableType) -> None:

@@ -11,6 +11,7 @@ from kernelwright.core.problem import Problem
 from kernelwright.knowledge.sketches.cpp.kernel import by_rows
 from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan, plan
+from kernelwright.knowledge.sketches.triton.kernel import looped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Sketch:
 
 SKETCHES: tuple[Sketch, ...] = (
     Sketch(name="by_rows", language="cpp", render=by_rows),
+    Sketch(name="looped", language="triton", render=looped),
 )
 
 

@@ -229,10 +229,41 @@ def _flag(site: Site) -> Expr:
     return site.maker.make(Position(index(site.shape[0])), "int64")
 
 
-_UNARY = (
-    "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh "
-    "asinh acosh atanh erf erfc sigmoid neg abs floor ceil round trunc sign relu bitwise_not"
-).split()
+_UNARY = [
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "sqrt",
+    "rsqrt",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erf",
+    "erfc",
+    "sigmoid",
+    "neg",
+    "abs",
+    "floor",
+    "ceil",
+    "round",
+    "trunc",
+    "sign",
+    "relu",
+    "bitwise_not",
+]
 _BINARY = {
     "mul": "mul", "maximum": "maximum", "minimum": "minimum", "fmod": "fmod",
     "remainder": "remainder", "atan2": "atan2", "floor_divide": "floor_div",

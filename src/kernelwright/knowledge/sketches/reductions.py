@@ -124,8 +124,10 @@ def _mean(site: Site, *, over_all: bool = False) -> Expr:
 
 def _correction(site: Site) -> float:
     """What is taken from the count: one unless the operator says otherwise."""
-    asked = site.argument(2, "unbiased", 1) if site.node.op == "aten.var.dim" else site.argument(
-        2, "correction", 1
+    asked = (
+        site.argument(2, "unbiased", 1)
+        if site.node.op == "aten.var.dim"
+        else site.argument(2, "correction", 1)
     )
     if isinstance(asked, bool | int | float):
         return float(asked)

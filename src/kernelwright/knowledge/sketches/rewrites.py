@@ -8,8 +8,35 @@ _FLOATS = ("float32", "float64")
 
 # Primitives that cost many times an addition.
 HEAVY = frozenset(
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh "
-    "atanh erf erfc sigmoid pow fmod remainder atan2 hypot".split()  # noqa: SIM905
+    [
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "erf",
+        "erfc",
+        "sigmoid",
+        "pow",
+        "fmod",
+        "remainder",
+        "atan2",
+        "hypot",
+    ]
 )
 
 

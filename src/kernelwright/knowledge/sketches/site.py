@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from kernelwright.core.graph import Extent, Node, Ref, Size, Special, Unexplained
+from kernelwright.core.graph import Extent, Node, Ref, Special, Unexplained
 from kernelwright.core.problem import DType
 from kernelwright.knowledge.sketches.expr import Expr, Maker, computed_in
 from kernelwright.knowledge.sketches.index import Index, index

@@ -59,7 +59,9 @@ class Space:
 
     def var(self, role: str) -> Var:
         """The loop variable of all dimensions of one role."""
-        return Var(role, product([s for s, r in zip(self.shape, self.roles, strict=True) if r == role]))
+        return Var(
+            role, product([s for s, r in zip(self.shape, self.roles, strict=True) if r == role])
+        )
 
     @property
     def at(self) -> tuple[Index, ...]:
@@ -239,7 +241,11 @@ class _Planner:
             draft = self.drafts[stage]
             for span in ("elements", "row", "own"):
                 store = self._store(number, draft.space, span)
-                if store and self._worth(store, stage) and self._held(store.value, stage, draft.space):
+                if (
+                    store
+                    and self._worth(store, stage)
+                    and self._held(store.value, stage, draft.space)
+                ):
                     draft.outputs.append((number, span))
                     return
         _, shape = output_shape(self.lowering, number)
@@ -399,7 +405,9 @@ def _spread(what: Reduction, at: Sequence[Index]) -> tuple[Index, ...]:
 
 def _own_lane(shape: Shape, space: Space) -> Var | None:
     """The loop over what follows the rows in `shape`, if the rows come first in both."""
-    if not space.in_rows or list(space.roles) != sorted(space.roles, key="row depth lane".split().index):
+    if not space.in_rows or list(space.roles) != sorted(
+        space.roles, key=["row", "depth", "lane"].index
+    ):
         return None
     rows, rest = space.var("row").extent, [s for s in shape if s != ONE]
     taken: list[Poly] = []
@@ -424,9 +432,6 @@ def _follows_memory(maker: Maker, stage: Stage) -> bool:
 
 def mapped(stage: Stage, change: Callable[[Expr], Expr]) -> Stage:
     """`stage` with every expression changed."""
-    passes = tuple(
-        tuple(replace(f, value=change(f.value)) for f in each)
-        for each in stage.passes
-    )
+    passes = tuple(tuple(replace(f, value=change(f.value)) for f in each) for each in stage.passes)
     stores = tuple(replace(s, value=change(s.value)) for s in stage.stores)
     return replace(stage, passes=passes, stores=stores)

@@ -34,8 +34,9 @@ def _permute(site: Site) -> Expr:
 
 def _transpose(site: Site) -> Expr:
     at = list(site.at)
-    first, second = site.dim(site.argument(1, "dim0", 0), len(at)), site.dim(
-        site.argument(2, "dim1", 1), len(at)
+    first, second = (
+        site.dim(site.argument(1, "dim0", 0), len(at)),
+        site.dim(site.argument(2, "dim1", 1), len(at)),
     )
     at[first], at[second] = at[second], at[first]
     return site.pull(site.tensor(0), at)
@@ -190,9 +191,7 @@ def _index(site: Site) -> Expr:
     rank = max(len(s) for s in shapes.values())
     adjacent = places == list(range(places[0], places[-1] + 1))
     front = places[0] if adjacent else 0
-    shared, plain = site.at[front : front + rank], iter(
-        site.at[:front] + site.at[front + rank :]
-    )
+    shared, plain = site.at[front : front + rank], iter(site.at[:front] + site.at[front + rank :])
     at = []
     for place, each in enumerate(asked):
         if each is None:

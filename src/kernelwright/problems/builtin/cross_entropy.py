@@ -4,7 +4,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-rows = 256
+rows = 512
 classes = 2048
 GPU_SIZES = {"rows": 8192, "classes": 8192}
 

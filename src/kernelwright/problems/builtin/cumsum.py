@@ -3,7 +3,7 @@
 import torch
 import torch.nn as nn
 
-rows = 256
+rows = 1024
 dim = 1024
 GPU_SIZES = {"rows": 8192, "dim": 4096}
 

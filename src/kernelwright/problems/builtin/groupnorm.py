@@ -3,8 +3,8 @@
 import torch
 import torch.nn as nn
 
-batch = 4
-channels = 32
+batch = 8
+channels = 64
 height = 48
 width = 48
 num_groups = 8

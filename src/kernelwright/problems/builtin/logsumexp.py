@@ -3,8 +3,8 @@
 import torch
 import torch.nn as nn
 
-rows = 256
-dim = 2048
+rows = 1024
+dim = 1024
 GPU_SIZES = {"rows": 8192, "dim": 8192}
 
 

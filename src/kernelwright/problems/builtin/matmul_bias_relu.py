@@ -3,9 +3,9 @@
 import torch
 import torch.nn as nn
 
-rows = 256
-inner = 256
-dim = 256
+rows = 512
+inner = 512
+dim = 512
 GPU_SIZES = {"rows": 4096, "inner": 4096, "dim": 4096}
 
 

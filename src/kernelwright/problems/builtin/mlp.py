@@ -4,9 +4,9 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-rows = 64
-dim = 128
-hidden = 512
+rows = 256
+dim = 256
+hidden = 1024
 GPU_SIZES = {"rows": 8192, "dim": 1024, "hidden": 4096}
 
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn as nn
 
 rows = 512
-dim = 2048
+dim = 1024
 GPU_SIZES = {"rows": 8192, "dim": 8192}
 
 

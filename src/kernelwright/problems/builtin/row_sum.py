@@ -3,7 +3,7 @@
 import torch
 import torch.nn as nn
 
-rows = 512
+rows = 1024
 dim = 2048
 GPU_SIZES = {"rows": 8192, "dim": 8192}
 

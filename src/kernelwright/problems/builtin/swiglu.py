@@ -4,7 +4,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-rows = 256
+rows = 1024
 dim = 1024
 GPU_SIZES = {"rows": 8192, "dim": 8192}
 

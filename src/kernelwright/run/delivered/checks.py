@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import itertools
 import linecache
-import re
 import sys
 import types
 import warnings
@@ -225,17 +224,11 @@ class Scalars:
         return known
 
 
-class Mode:
-    """Whether the reference may compute something else in training than in evaluation."""
-
-    def __init__(self, text: str) -> None:
-        self._matters = _MODE_MATTERS.search(text) is not None
-
-    def check(self, model: nn.Module, verified: bool) -> None:
-        """Refuse a mode that was not verified."""
-        if self._matters and model.training != verified:
-            asked = "training" if model.training else "evaluation"
-            raise NotVerified("mode", f"it was not verified in {asked} mode.")
+def check_mode(model: nn.Module, verified: bool) -> None:
+    """Refuse a mode that was not verified, for a reference that looks at its mode."""
+    if model.training != verified:
+        asked = "training" if model.training else "evaluation"
+        raise NotVerified("mode", f"it was not verified in {asked} mode.")
 
 
 def weights_of(model: nn.Module) -> list[tuple[dict[str, Any], str]]:

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from kernelwright.run.delivered.checks import (
     Arguments,
     Facts,
-    Mode,
     NotVerified,
     Returned,
     Scalars,
     Sizes,
     Warner,
+    check_mode,
     leaves,
     load_module,
     positional,
@@ -122,7 +122,7 @@ def make_model(facts: Facts, text: str, home: Path, module_name: str) -> type[nn
         base = load_kernel(facts, home, module_name)
     except NotVerified as why:
         base, refusal = plain, why
-    arguments, mode = Arguments(reference, facts["entry"], facts), Mode(text)
+    arguments = Arguments(reference, facts["entry"], facts)
     case = Case(facts, Scalars(reference, facts))
     warner, returned = Warner(facts["problem"]), Returned()
 
@@ -142,7 +142,8 @@ def make_model(facts: Facts, text: str, home: Path, module_name: str) -> type[nn
                     raise refusal
                 if self._kw_unverified:
                     raise NotVerified("arguments", self._kw_unverified)
-                mode.check(self, self._kw_training)
+                if facts["mode_matters"]:
+                    check_mode(self, self._kw_training)
                 weights = [table[name] for table, name in self._kw_weights]
                 case.check([*inputs, *weights], self._kw_asked)
             except NotVerified as why:

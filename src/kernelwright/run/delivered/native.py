@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from kernelwright.run.delivered.checks import (
     Arguments,
     Facts,
-    Mode,
     NotVerified,
     Returned,
     Scalars,
     Sizes,
     Warner,
+    check_mode,
     load_module,
     positional,
     weights_of,
@@ -253,7 +253,7 @@ def make_model(facts: Facts, text: str, home: Path, module_name: str) -> type[nn
     reference = load_module(text, f"{module_name}_reference", f"<reference {facts['problem']}>")
     base: type[nn.Module] = getattr(reference, facts["entry"])
     kernel = Kernel(facts, home, Scalars(reference, facts))
-    arguments, mode = Arguments(reference, facts["entry"], facts), Mode(text)
+    arguments = Arguments(reference, facts["entry"], facts)
     warner, returned = Warner(facts["problem"]), Returned()
 
     class ModelNew(base):  # type: ignore[misc, valid-type]
@@ -273,7 +273,8 @@ def make_model(facts: Facts, text: str, home: Path, module_name: str) -> type[nn
             try:
                 if self._kw_unverified:
                     raise NotVerified("arguments", self._kw_unverified)
-                mode.check(self, self._kw_training)
+                if facts["mode_matters"]:
+                    check_mode(self, self._kw_training)
                 weights = [table[name] for table, name in self._kw_weights]
                 outputs = kernel.run(inputs, weights, self._kw_asked)
             except (NotVerified, KeyError) as why:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kernelwright.core.problem import DType
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
-from kernelwright.knowledge.sketches.cpp.text import Text, grouped
 from kernelwright.knowledge.sketches.stages import Fold
+from kernelwright.knowledge.sketches.text import Text, grouped
 
 _JOIN = {
     "sum": "{0} + {1}", "prod": "{0} * {1}", "max": "kw_max({0}, {1})", "min": "kw_min({0}, {1})",
@@ -96,7 +95,9 @@ class FoldText:
         """One more element into its lane."""
         mine = f"{self.part}[{lane}]"
         if self.by_position:
-            return f"kw_better<{self._largest}>({mine}, {self.part}_at[{lane}], {value}, {position});"
+            return (
+                f"kw_better<{self._largest}>({mine}, {self.part}_at[{lane}], {value}, {position});"
+            )
         return f"{mine} = {self.join(mine, value)};"
 
     def element(self, lane: str) -> str:

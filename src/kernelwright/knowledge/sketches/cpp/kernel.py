@@ -11,7 +11,7 @@ from kernelwright.knowledge.sketches.cpp.calls import TYPES
 from kernelwright.knowledge.sketches.cpp.columns import ColumnNest
 from kernelwright.knowledge.sketches.cpp.nest import indented
 from kernelwright.knowledge.sketches.cpp.rows import RowNest
-from kernelwright.knowledge.sketches.cpp.text import Text
+from kernelwright.knowledge.sketches.cpp.text import CppText
 from kernelwright.knowledge.sketches.stages import Plan
 
 FILE = "kernel.cpp"
@@ -39,7 +39,7 @@ _CONSTANTS = {
 
 def by_rows(problem: Problem, plan: Plan) -> Candidate:
     """A loop nest for each stage, with rows spread over threads."""
-    text = Text(problem, plan.lowering.maker)
+    text = CppText(problem, plan.lowering.maker)
     for temporary in plan.temporaries:
         text.tensors[temporary.name] = text.unique(temporary.name)
         text.stored[temporary.name] = temporary.dtype
@@ -57,10 +57,12 @@ def by_rows(problem: Problem, plan: Plan) -> Candidate:
     return candidate(problem, text, body)
 
 
-def candidate(problem: Problem, text: Text, body: list[str]) -> Candidate:
+def candidate(problem: Problem, text: CppText, body: list[str]) -> Candidate:
     """The candidate whose function does `body`, with the tunables that it uses."""
     written = "\n".join(body)
-    tunables = [t for t in (LANES, TILE, BLOCK, GRAIN, STREAM) if re.search(rf"\b{t.name}\b", written)]
+    tunables = [
+        t for t in (LANES, TILE, BLOCK, GRAIN, STREAM) if re.search(rf"\b{t.name}\b", written)
+    ]
     parameters = ",\n".join(f"{p.c_type} {p.name}" for p in text.signature.parameters)
     function = [
         f'extern "C" void {ENTRY}(',

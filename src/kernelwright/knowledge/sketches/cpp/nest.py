@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
-from kernelwright.knowledge.sketches.cpp.text import Text, grouped, invariant
 from kernelwright.knowledge.sketches.expr import Expr, Reduced, walk
 from kernelwright.knowledge.sketches.index import Var
 from kernelwright.knowledge.sketches.poly import ONE
 from kernelwright.knowledge.sketches.rewrites import by_reciprocal
 from kernelwright.knowledge.sketches.stages import Stage, Store, mapped
+from kernelwright.knowledge.sketches.text import Text, grouped, invariant
 
 INDENT = "    "
 

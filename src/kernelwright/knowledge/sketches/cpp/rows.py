@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from kernelwright.knowledge.sketches.cpp.folds import FoldText
 from kernelwright.knowledge.sketches.cpp.nest import Nest, indented
-from kernelwright.knowledge.sketches.cpp.text import invariant
 from kernelwright.knowledge.sketches.expr import Expr
+from kernelwright.knowledge.sketches.text import invariant
 
 
 class RowNest(Nest):
