@@ -193,6 +193,18 @@ def test_a_runner_that_does_not_come_up_is_our_fault(judge, cpp, silu, monkeypat
         judge.judge(cpp(silu), "search")
 
 
+def test_what_is_printed_is_shown_until_a_hidden_workload_was_seen(verdict, silu):
+    """A crash on the last workload must not carry what was printed during the hidden ones."""
+    talk = 'printf("%ld rows\\n", long(rows)); fflush(stdout);'
+    headers = "#include <cstdio>\n#include <cstdlib>\n"
+    at_once = verdict(headers + inside(silu, talk + " abort();")).outcome
+    at_the_end = verdict(headers + inside(silu, talk + " if (rows == 192) abort();")).outcome
+    assert isinstance(at_once, Crashed)
+    assert isinstance(at_the_end, Crashed)
+    assert " rows" in at_once.detail
+    assert " rows" not in at_the_end.detail
+
+
 def test_equal_text_with_other_settings_is_another_candidate(cpp, silu):
     one = cpp(silu)
     assert one.id == cpp(silu).id

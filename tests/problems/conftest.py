@@ -20,7 +20,10 @@ _KEPT = {}
 
 
 @pytest.fixture(autouse=True)
-def no_gradients():
+def one_thread_and_no_gradients(monkeypatch):
+    """Small tensors gain nothing from threads, which wait for each other on a busy machine."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
     with torch.no_grad():
         yield
 

@@ -1,10 +1,12 @@
 """A file's tensors, axes, workloads and rules follow from running it."""
 
 import pytest
+import torch
 
 from kernelwright.problems.checks import sound_distributions
 from kernelwright.problems.derive import FIXED_SIZES, INTEGER_OUTPUTS
 from kernelwright.problems.distributions import DISTRIBUTIONS
+from kernelwright.problems.rules import has_structure
 from kernelwright.problems.workloads import MAX_BYTES
 
 
@@ -131,6 +133,35 @@ def test_running_variances_stay_positive(derived):
     found = derived("batchnorm_eval")
     assert found.problem.report_workload.inputs["norm_running_var"] == "positive"
     assert bool((found.answer().values["norm_running_var"] > 0).all())
+
+
+R = torch.rand(6, 9, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("value", "structured"),
+    [
+        (R, False),
+        (R[:6, :6], False),
+        (R - 0.5, False),
+        (torch.ones(4, 4), False),
+        (R[:2, :3], False),
+        (torch.eye(6), True),
+        ((R > 0.5).float(), True),
+        ((R > 0.5).float() * 2 - 1, True),
+        ((R * 10).round(), True),
+        (R.sort().values, True),
+        (R.sort(descending=True).values, True),
+        (R[:6, :6] + R[:6, :6].T, True),
+        (torch.triu(R[:6, :6]), True),
+        (R.softmax(-1), True),
+        (R.softmax(0), True),
+        ((R - 0.5) / (R - 0.5).norm(dim=-1, keepdim=True), True),
+        (R.masked_fill(R > 0.8, float("-inf")), True),
+    ],
+)
+def test_structure_is_told_from_random_numbers(value, structured):
+    assert has_structure(value) is structured
 
 
 def test_an_ordinary_problem_can_be_drawn_in_every_way(derived):

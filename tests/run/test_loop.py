@@ -233,11 +233,30 @@ def test_a_writer_whose_faults_persist_is_dropped_and_the_others_go_on():
     assert bench.state.history.best.plan.writer in ("sketch", "tuner")
 
 
-def test_a_writer_that_recovers_is_kept():
-    bench = Bench(llm=NumberWriter(), tuner=NumberWriter())
-    bench.writers["llm"].faults = [ModelError("down")] * 5
-    bench.run()
-    assert [f.step for f in bench.state.faults] == [1, 1, 1, 2, 2]
+def test_only_failures_in_a_row_drop_a_writer():
+    class Moody(NumberWriter):
+        async def propose(self, assignment):
+            if assignment.step % 2:
+                raise ModelError("down")
+            return await super().propose(assignment)
+
+    bench = Bench(sketch=Moody(drafts=9, tunables=()))
+    bench.run(max_attempts=6)
+    assert [f.step for f in bench.state.faults] == [1, 1, 1, 3, 3, 3, 5, 5, 5]
+    assert [s.plan.variant for s in bench.state.steps.values()] == [0, 0, 1, 1, 2, 2]
+
+
+def test_only_failures_in_a_row_end_the_search():
+    class Moody(ScriptedEvaluator):
+        async def evaluate(self, candidate, effort):
+            seen = list(dict.fromkeys(id for id, _ in [*self.asked, (candidate.id, effort)]))
+            if seen.index(candidate.id) % 3 < 2:
+                self.faults = [WorkerError("broken")]
+            return await super().evaluate(candidate, effort)
+
+    bench = Bench(sketch=NumberWriter(drafts=20))
+    bench.evaluator = Moody()
+    assert bench.run(max_attempts=7) == "the budget of 7 attempts is used up"
 
 
 def test_a_bug_in_a_writer_does_not_end_the_run():

@@ -74,6 +74,13 @@ def test_a_model_whose_answer_is_useless_is_asked_again():
 
 
 @pytest.mark.parametrize("strategy", [BestOfN, Refine])
+def test_a_draft_that_a_fault_of_ours_lost_is_asked_for_again(strategy):
+    lost = replace(attempt(2, draft("sketch", 1)), faulted=True)
+    history = History(attempts=(attempt(1, draft("sketch"), 2.0), lost))
+    assert [p.variant for p in strategy(drafters=(SKETCH,)).ask(history, 2)] == [1, 2]
+
+
+@pytest.mark.parametrize("strategy", [BestOfN, Refine])
 def test_a_text_that_was_made_before_does_not_end_a_writer(strategy):
     seen = attempt(2, draft("sketch", 1), 2.0, reason="made before")
     history = History(attempts=(attempt(1, draft("sketch"), 2.0), seen))

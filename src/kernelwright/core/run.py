@@ -14,7 +14,7 @@ from kernelwright.core.statistics import score
 
 EventKind = Literal[
     "started", "problem", "admission", "plan", "proposal", "evaluation", "fault", "promotion",
-    "finished", "resumed",
+    "delivery", "finished", "resumed",
 ]  # fmt: skip
 
 
@@ -76,13 +76,17 @@ class Event(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One step of a run, as a strategy sees it: the plan, and how far it got."""
+    """One step of a run, as a strategy sees it: the plan, and how far it got.
+
+    `faulted` is whether a failure of ours ended it; then `reason` is that and not the writer's.
+    """
 
     step: int
     plan: Plan
     candidate: Candidate | None = None
     evaluation: Evaluation | None = None
     reason: str | None = None
+    faulted: bool = False
 
     @property
     def score(self) -> float | None:

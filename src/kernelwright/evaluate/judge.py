@@ -56,6 +56,10 @@ _REGIMES: dict[Effort, tuple[Regime, ...]] = {
     "search": ("returned",),
     "promotion": ("returned", "buffer"),
 }
+_NEVER_CHECKED = (
+    "data races: calls are repeated, and no thread sanitizer is run",
+    "other numbers of threads than this machine's",
+)
 
 
 class _Ended(Exception):
@@ -274,7 +278,7 @@ class Judge:
     def _evaluation(
         self, candidate: Candidate, effort: Effort, outcome: Outcome, sitting: _Sitting
     ) -> Evaluation:
-        not_checked = list(sitting.not_checked)
+        not_checked = [*sitting.not_checked, *_NEVER_CHECKED]
         if self._why_not_isolated:
             not_checked.append(f"isolation: {self._why_not_isolated}")
         return Evaluation(

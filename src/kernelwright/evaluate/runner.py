@@ -77,6 +77,11 @@ class Life:
     def __init__(self, child: sandbox.Child, control: socket.socket):
         self._child = child
         self._control = control
+        self._muted = False
+
+    def mute(self) -> None:
+        """From now on leave out what the process prints: it has been shown what is hidden."""
+        self._muted = True
 
     def ask(
         self,
@@ -145,7 +150,7 @@ class Life:
         return Crashed(stage=stage, signal=name, detail=self._detail(said))
 
     def _detail(self, text: str) -> str:
-        log = self._child.log_text(2000).strip()
+        log = "" if self._muted else self._child.log_text(2000).strip()
         return f"{text}\n{log}".strip()
 
     @property

@@ -63,6 +63,8 @@ def run_stage(
 
 def _call(cases: CaseSet, index: int, running: Life, lane: Lane, stage: Stage) -> None:
     workload, case = cases.case_of(index)
+    if workload.split == "hidden":
+        running.mute()
     limit_s = call_limit_s(case.eager_s)
     try:
         if stage == "sanitize":

@@ -29,9 +29,7 @@ def derive(source: Source, origin: str, oracle: Oracle, *, memory_bytes: int) ->
     Raises:
         ProblemError: it cannot be a problem, with the reason.
     """
-    observer = Observer(source)
-    # A first real run reports mistakes as the user would see them, where a run without values
-    # can only guess; but only once it is known to fit into memory.
+    observer = Observer(source, oracle.device)
     base = observer.first()
     checked_memory(base, source.main_file, memory_bytes)
     constants = find_constants(source.text)

@@ -76,19 +76,20 @@ class _Tally:
 
 
 def admit(oracle: Oracle, problem: Problem, distributions: Sequence[str], seed: int) -> Admission:
-    """Run every mutant on two cases at the report size, and one at each other size.
-
-    A mutant that has failed once at other sizes is not run at the rest of them.
-    """
+    """Run every mutant on two cases at the report size, and on one at other sizes, from the
+    smallest on, until it has failed at one."""
     usual = next((d for d in ("normal", *distributions) if d in distributions), "file")
     tallies = [_Tally(name=name, make=make) for name, make in _mutants(problem)]
-    for workload in problem.workloads:
-        report = workload.split == "report"
-        for turn, distribution in enumerate(dict.fromkeys((usual, "file")) if report else (usual,)):
-            scene = _scene(oracle, problem, workload, distribution, seed + 2 * turn)
-            for tally in tallies:
-                if report or not tally.counts["suite_killed"]:
-                    _try(tally, scene, "report" if report else "suite")
+    for turn, distribution in enumerate(dict.fromkeys((usual, "file"))):
+        scene = _scene(oracle, problem, problem.report_workload, distribution, seed + 2 * turn)
+        for tally in tallies:
+            _try(tally, scene, "report")
+    for workload in sorted(problem.workloads, key=problem.traffic_bytes):
+        alive = [t for t in tallies if not t.counts["suite_killed"]]
+        if workload.split != "report" and alive:
+            scene = _scene(oracle, problem, workload, usual, seed)
+            for tally in alive:
+                _try(tally, scene, "suite")
     return Admission(problem_id=problem.id, mutants=tuple(t.record() for t in tallies))
 
 
@@ -229,9 +230,10 @@ def _with(scene: Scene, name: str, value: object) -> Outputs:
     if _equal(before, value):
         raise NotApplicable(f"{name} is the same in every case")
     changed = {**scene.answer.values, name: value}
-    if not _has_effect(scene, changed):
+    outputs = scene.twins.run(changed)
+    if _passes(outputs, scene.answer.expected) and not _has_effect(scene, changed):
         raise NotApplicable(f"the result does not depend on {name}")
-    return scene.twins.run(changed)
+    return outputs
 
 
 def _equal(a: object, b: object) -> bool:

@@ -75,13 +75,15 @@ class Reference:
             self._problem = Problem.model_validate(reply["problem"])
         return self._problem
 
-    def distributions(self, workload: Workload) -> tuple[str, ...]:  # noqa: ARG002
-        """The distributions under which the reference's own arithmetic is right.
+    def distributions(self, workload: Workload) -> tuple[str, ...]:
+        """The distributions under which the reference's own arithmetic is right, in this order:
+        file, normal, uniform, shifted, heavy, small, large, sparse, ties, integer.
 
-        Of `core`'s kinds, in order: file, normal, uniform, shifted, heavy, small, large, sparse,
-        ties, integer. Only ``file`` when no input may be drawn.
+        Only ``file`` when the rules of `workload` let nothing be drawn.
         """
         self.load()
+        if all(rule == "file" for rule in workload.inputs.values()):
+            return ("file",)
         reply, _ = self._ask({"ask": "distributions"})
         return tuple(reply["distributions"])
 

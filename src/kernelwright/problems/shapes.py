@@ -61,6 +61,7 @@ class Observer:
     first run without values fails and the real one does not."""
 
     source: Source
+    device: str = "cpu"
     on_meta: bool = True
     _seen: dict[tuple[tuple[str, int], ...], Observation | None] = field(default_factory=dict)
 
@@ -83,7 +84,7 @@ class Observer:
         try:
             found = observe(self.source, {}, device="meta")
         except ProblemError:
-            found = observe(self.source, {}, device="cpu")
+            found = observe(self.source, {}, device=self.device)
             self.on_meta = False
         self._seen[()] = found
         return found
@@ -93,7 +94,7 @@ class Observer:
         key = tuple(sorted(constants.items()))
         if key not in self._seen:
             try:
-                device = "meta" if self.on_meta else "cpu"
+                device = "meta" if self.on_meta else self.device
                 self._seen[key] = observe(self.source, constants, device=device)
             except ProblemError:
                 self._seen[key] = None

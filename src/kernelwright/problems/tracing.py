@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -111,9 +112,12 @@ class _Tracer:
 
     def _export(self, values: Sequence[Any]) -> torch.export.ExportedProgram:
         try:
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings():
+                # torch warns of its own internals here; its user can do nothing about that.
+                warnings.simplefilter("ignore")
                 exported = torch.export.export(self.program.model, tuple(values), strict=False)
-                return exported.run_decompositions(_decompositions())
+                found: torch.export.ExportedProgram = exported.run_decompositions(_decompositions())
+                return found
         # Whatever torch.export raises, on somebody's code, becomes one sentence here.
         except Exception as error:
             first = str(error).strip().splitlines()[:1] or [type(error).__name__]

@@ -95,11 +95,23 @@ class Best(Record):
     isolation: Isolation
 
 
+class DropIn(Record):
+    """The delivered module, judged as a user calls it: from Python, each output fresh.
+
+    `reason` says in words how it fared. `figures` is None when it did not pass or was not timed.
+    """
+
+    outcome: Literal["passed", "wrong_result", "build_failed", "crashed", "timed_out", "rejected"]
+    reason: str
+    figures: Figures | None
+
+
 class Result(Record):
     """What a run found.
 
     `candidate_ns` to `control` are of the regime ``returned``, in which each call allocates its
-    output as a user's call does; `buffer` has the same with the output's memory already there.
+    output as a user's call does; `buffer` has the same with the output's memory already there, and
+    `drop_in` is what the delivered module came to.
     Without a candidate that passed and was timed they are empty. `cost_usd` is None when a price
     is not known; `promoted` says whether the figures were taken afresh, after the search chose.
     """
@@ -119,6 +131,7 @@ class Result(Record):
     vs_best: VersusBest | None
     control: Control | None
     buffer: Figures | None
+    drop_in: DropIn | None
     promoted: bool
     finished: bool
     checks: tuple[Performed, ...]
@@ -173,6 +186,7 @@ def result_of(story: Story, *, path: str | None) -> Result:
         outcome="passed" if headline else "nothing_passed",
         best=_best(headline, path),
         buffer=buffer,
+        drop_in=_drop_in(story.delivered),
         promoted=story.promoted,
         finished=story.finished,
         checks=headline.checks if headline else (),
@@ -233,6 +247,14 @@ def timed(evaluation: Evaluation | None) -> tuple[Figures | None, Figures | None
         return None, None
     measurements = evaluation.outcome.measurements
     return figures(measurements, "returned"), figures(measurements, "buffer")
+
+
+def _drop_in(evaluation: Evaluation | None) -> DropIn | None:
+    if evaluation is None:
+        return None
+    returned, _ = timed(evaluation)
+    outcome = evaluation.outcome
+    return DropIn(outcome=outcome.kind, reason=reason(outcome), figures=returned)
 
 
 def _versus(baseline: str, estimate: Estimate) -> VersusBest:

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from kernelwright.core.statistics import Estimate
 from kernelwright.report.formats import counted, estimated, interval, ratio
-from kernelwright.report.result import EAGER, Figures, Ratio, Result, VersusBest
+from kernelwright.report.result import EAGER, DropIn, Figures, Ratio, Result, VersusBest
 
 # Half the interval over the median: beyond this a figure says little.
 _WIDE = 0.1
@@ -49,8 +49,26 @@ def remarks(result: Result) -> list[str]:
             f"With the output's memory already there it is {estimated(best.estimate)} over "
             f"{best.baseline}."
         )
+    if result.drop_in is not None:
+        found.append(_delivered(result.drop_in))
     found += _cautions(result)
     return found
+
+
+def _delivered(drop_in: DropIn) -> str:
+    """How the module fares that a user imports."""
+    if drop_in.outcome != "passed":
+        return (
+            f"best_module.py itself did not pass ({drop_in.reason}), so do not use it; the kernel "
+            "alone did. This is a fault of ours: please report it."
+        )
+    best = drop_in.figures.vs_best if drop_in.figures else None
+    if best is None:
+        return "best_module.py was judged too and is right on every case."
+    return (
+        f"Called from Python through best_module.py it is {estimated(best.estimate)} over "
+        f"{best.baseline}."
+    )
 
 
 def _claim(problem: str, best: VersusBest) -> str:

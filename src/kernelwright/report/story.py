@@ -73,6 +73,13 @@ class Story:
         return best.evaluation if best else None
 
     @property
+    def delivered(self) -> Evaluation | None:
+        """The verdict on the delivered module of the best candidate, where there is one."""
+        finish = self.state.finish
+        step = finish.step if finish else None
+        return next((d.evaluation for d in self.state.deliveries if d.step == step), None)
+
+    @property
     def promoted(self) -> bool:
         """Whether the headline was measured afresh, after the search had chosen."""
         return any(p.evaluation is self.headline for p in self.state.promotions)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Literal
 
 from kernelwright.core.candidate import Candidate, Plan, Proposal
 from kernelwright.core.errors import KernelwrightError, UnknownName
@@ -208,13 +209,18 @@ class Search:
         record_verdict(self._log, "evaluation", number, evaluation)
 
 
-def record_verdict(log: RunLog, kind: str, step: int, evaluation: Evaluation) -> None:
-    """Write an evaluation or a promotion. Its log goes into a blob, whose key takes its place."""
+def record_verdict(
+    log: RunLog,
+    kind: Literal["evaluation", "promotion", "delivery"],
+    step: int,
+    evaluation: Evaluation,
+) -> None:
+    """Write a verdict of this kind. Its log goes into a blob, whose key takes its place."""
     if evaluation.log:
         key = log.store.put(evaluation.log.encode(errors="replace"))
         evaluation = evaluation.model_copy(update={"log": key})
     data = {"step": step, "evaluation": evaluation.model_dump(mode="json")}
-    log.record("promotion" if kind == "promotion" else "evaluation", data)
+    log.record(kind, data)
 
 
 async def _wait(stop: asyncio.Event) -> None:

@@ -66,14 +66,19 @@ def next_draft(drafters: Sequence[Drafter], history: History) -> Plan | None:
 
 
 def _asked(drafter: Drafter, history: History) -> int:
-    return sum(_is_draft_of(plan, drafter) for plan in plans(history))
+    """How many drafts were asked for. One that a fault kept from being written is asked again."""
+    lost = sum(
+        attempt.faulted and attempt.candidate is None and _is_draft_of(attempt.plan, drafter)
+        for attempt in history.attempts
+    )
+    return sum(_is_draft_of(plan, drafter) for plan in plans(history)) - lost
 
 
 def _through(drafter: Drafter, asked: int, history: History) -> bool:
     if drafter.limit is not None:
         return asked >= drafter.limit
     return any(
-        attempt.candidate is None and _is_draft_of(attempt.plan, drafter)
+        attempt.candidate is None and not attempt.faulted and _is_draft_of(attempt.plan, drafter)
         for attempt in history.attempts
     )
 

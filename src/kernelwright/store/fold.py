@@ -61,6 +61,7 @@ class Step:
             candidate=self.candidate,
             evaluation=self.evaluation,
             reason=self.reason,
+            faulted=self.fault is not None,
         )
 
 
@@ -103,6 +104,7 @@ class RunState:
     admission: Mapping[str, Any] | None = None
     steps: Mapping[int, Step] = field(default_factory=dict)
     promotions: tuple[Promotion, ...] = ()
+    deliveries: tuple[Promotion, ...] = ()
     faults: tuple[Fault, ...] = ()
     finish: Finish | None = None
     sessions: tuple[tuple[float, float], ...] = ()
@@ -174,6 +176,8 @@ def _advance(state: RunState, event: Event) -> RunState:
             return replace(state, admission=data)
         case "promotion":
             return replace(state, promotions=(*state.promotions, _promotion(data)))
+        case "delivery":
+            return replace(state, deliveries=(*state.deliveries, _promotion(data)))
         case "finished":
             return replace(state, finish=Finish(reason=data["reason"], step=data["step"]))
         case "fault":

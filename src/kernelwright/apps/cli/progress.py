@@ -22,7 +22,7 @@ from kernelwright.report.formats import money, seconds
 from kernelwright.report.plain import visible
 from kernelwright.report.story import calls_of, cost_of
 from kernelwright.report.text import sizes, speedup_of
-from kernelwright.store.fold import RunState, Step, fold
+from kernelwright.store.fold import Promotion, RunState, Step, fold
 
 _COLOURS = {"passed": "green", outcomes.NO_CANDIDATE: "yellow", outcomes.NOT_JUDGED: "yellow"}
 _REFRESHES_PER_S = 8
@@ -71,7 +71,9 @@ class Progress:
             case "fault":
                 return [Text(f"fault: {visible(state.faults[-1].message)}", style="yellow")]
             case "promotion":
-                return [self._promotion()]
+                return [self._judged_again(state.promotions[-1], "measured afresh")]
+            case "delivery":
+                return [self._judged_again(state.deliveries[-1], "as best_module.py")]
             case "finished":
                 return [Text(f"The search ended: {visible(event.data['reason'])}.", style="dim")]
             case _:
@@ -80,13 +82,13 @@ class Progress:
     def _finished(self, step: Step) -> list[Text]:
         return [attempt_line(self._state, step)] if step.finished else []
 
-    def _promotion(self) -> Text:
-        promotion = self._state.promotions[-1]
+    @staticmethod
+    def _judged_again(promotion: Promotion, how: str) -> Text:
         outcome = promotion.evaluation.outcome
         word = outcome.kind.replace("_", " ")
         figures = speedup_of(promotion.evaluation)
         return Text.assemble(
-            f"attempt {promotion.step}, measured afresh: ",
+            f"attempt {promotion.step}, {how}: ",
             (word, _COLOURS.get(word, "red")),
             f"  {figures}" if figures else f"  {outcomes.reason(outcome)}",
         )

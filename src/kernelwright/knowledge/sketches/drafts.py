@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem
-from kernelwright.knowledge.sketches.cpp.kernel import by_rows
+from kernelwright.knowledge.sketches.cpp.kernel import recomputed, stored, unsplit
 from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan, plan
 from kernelwright.knowledge.sketches.triton.kernel import looped
@@ -42,7 +42,9 @@ class Sketch:
 
 
 SKETCHES: tuple[Sketch, ...] = (
-    Sketch(name="by_rows", language="cpp", render=by_rows),
+    Sketch(name="stored", language="cpp", render=stored),
+    Sketch(name="recomputed", language="cpp", render=recomputed),
+    Sketch(name="unsplit", language="cpp", render=unsplit),
     Sketch(name="looped", language="triton", render=looped),
 )
 
@@ -52,12 +54,21 @@ def drafts(problem: Problem, graph: Graph, language: str) -> Covered | NotCovere
     known = [s for s in SKETCHES if s.language == language]
     if not known:
         return NotCovered(reason=f"There are no sketches in {language}.")
-    try:
-        classified = plan(problem, graph)
-        made = [s.render(problem, classified) for s in known]
-    except NoSketch as reason:
-        return NotCovered(reason=str(reason))
-    except RecursionError:
-        return NotCovered(reason="The graph is too deep for a sketch.")
-    unique = {c.id: c for c in made if c is not None}
-    return Covered(candidates=tuple(unique.values()), sketch=known[0].name)
+    made: dict[str, tuple[Candidate, str]] = {}
+    reasons: list[str] = []
+    for sketch in known:
+        try:
+            # A plan is worked out anew: rendering adds to its expressions, and a candidate must
+            # not depend on which others were made before it.
+            candidate = sketch.render(problem, plan(problem, graph))
+        except NoSketch as reason:
+            reasons.append(str(reason))
+        except RecursionError:
+            reasons.append("The graph is too deep for a sketch.")
+        else:
+            if candidate is not None:
+                made.setdefault(candidate.id, (candidate, sketch.name))
+    if not made:
+        return NotCovered(reason=reasons[0] if reasons else f"No sketch in {language} fits.")
+    candidates, names = zip(*made.values(), strict=True)
+    return Covered(candidates=candidates, sketch=", ".join(names))

@@ -151,8 +151,7 @@ def _bound(atom: Atom) -> Poly | None:
             return by
         case Quotient(of=of, by=by):
             largest = _largest(of)
-            quotient = None if largest is None else (largest + 1) / by
-            return quotient
+            return None if largest is None else (largest + 1) / by
         case Data():
             return None
 

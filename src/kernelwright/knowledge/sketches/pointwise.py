@@ -47,12 +47,7 @@ def _scaled_binary(primitive: str, *, swapped: bool = False) -> Rule:
             left, right = right, left
         alpha = site.argument(2, "alpha", 1)
         if alpha != 1:
-            factor = site.operand(alpha)
-            if swapped:
-                left = left if left.dtype == "bool" else left
-                right = site.maker.call("mul", right, factor)
-            else:
-                right = site.maker.call("mul", right, factor)
+            right = site.maker.call("mul", right, site.operand(alpha))
         return site.maker.call(primitive, left, right)
 
     return rule
@@ -229,41 +224,11 @@ def _flag(site: Site) -> Expr:
     return site.maker.make(Position(index(site.shape[0])), "int64")
 
 
-_UNARY = [
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "sqrt",
-    "rsqrt",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asinh",
-    "acosh",
-    "atanh",
-    "erf",
-    "erfc",
-    "sigmoid",
-    "neg",
-    "abs",
-    "floor",
-    "ceil",
-    "round",
-    "trunc",
-    "sign",
-    "relu",
-    "bitwise_not",
-]
+_UNARY = (
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "sin", "cos", "tan",
+    "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc",
+    "sigmoid", "neg", "abs", "floor", "ceil", "round", "trunc", "sign", "relu", "bitwise_not",
+)  # fmt: skip
 _BINARY = {
     "mul": "mul", "maximum": "maximum", "minimum": "minimum", "fmod": "fmod",
     "remainder": "remainder", "atan2": "atan2", "floor_divide": "floor_div",

@@ -1,4 +1,4 @@
-"""The table of operators that bring elements together: sums, extrema, their positions, variances."""
+"""The table of operators that bring elements together: sums, extrema, positions, variances."""
 
 from __future__ import annotations
 

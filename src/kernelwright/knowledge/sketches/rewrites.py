@@ -8,36 +8,10 @@ _FLOATS = ("float32", "float64")
 
 # Primitives that cost many times an addition.
 HEAVY = frozenset(
-    [
-        "exp",
-        "exp2",
-        "expm1",
-        "log",
-        "log2",
-        "log10",
-        "log1p",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "asinh",
-        "acosh",
-        "atanh",
-        "erf",
-        "erfc",
-        "sigmoid",
-        "pow",
-        "fmod",
-        "remainder",
-        "atan2",
-        "hypot",
-    ]
-)
+    ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos",
+     "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "sigmoid", "pow",
+     "fmod", "remainder", "atan2", "hypot")
+)  # fmt: skip
 
 
 def by_reciprocal(maker: Maker, root: Expr, inner: set[str]) -> Expr:

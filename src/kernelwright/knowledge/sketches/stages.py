@@ -59,17 +59,17 @@ class Space:
 
     def var(self, role: str) -> Var:
         """The loop variable of all dimensions of one role."""
-        return Var(
-            role, product([s for s, r in zip(self.shape, self.roles, strict=True) if r == role])
-        )
+        return Var(role, product(self._of(role)))
+
+    def _of(self, role: str) -> list[Poly]:
+        return [s for s, r in zip(self.shape, self.roles, strict=True) if r == role]
 
     @property
     def at(self) -> tuple[Index, ...]:
         """Where in the space the loop variables are."""
         iters: dict[str, Iterator[Index]] = {}
         for role in ("row", "depth", "lane"):
-            own = [s for s, r in zip(self.shape, self.roles, strict=True) if r == role]
-            iters[role] = iter(split(index(self.var(role)), own))
+            iters[role] = iter(split(index(self.var(role)), self._of(role)))
         return tuple(next(iters[r]) for r in self.roles)
 
     @property
@@ -314,7 +314,7 @@ class _Planner:
             depth=space.var("depth"),
             lane=space.var("lane"),
             in_rows=space.in_rows,
-            passes=self._passes(folds, number),
+            passes=self._passes(folds),
             stores=tuple(stores),
         )
 
@@ -329,7 +329,7 @@ class _Planner:
             position=flattened([at[d] for d in what.dims], [what.shape[d] for d in what.dims]),
         )
 
-    def _passes(self, folds: Sequence[Fold], number: int) -> tuple[tuple[Fold, ...], ...]:
+    def _passes(self, folds: Sequence[Fold]) -> tuple[tuple[Fold, ...], ...]:
         """Folds by how many others of their row must be done before them."""
         level: dict[str, int] = {}
         for fold in folds:

@@ -22,10 +22,6 @@ Facts = Mapping[str, Any]
 
 # A kernel may count elements in 32 bits; nothing larger was tried, so nothing larger is trusted.
 MOST_ELEMENTS = 2**31 - 1
-# References in which these appear may compute something else after `model.eval()`.
-_MODE_MATTERS = re.compile(
-    r"\btraining\b|[Dd]ropout|BatchNorm|batch_norm|InstanceNorm|[Rr]Re[Ll][Uu]"
-)
 
 
 class NotVerified(Exception):
@@ -236,16 +232,15 @@ def weights_of(model: nn.Module) -> list[tuple[dict[str, Any], str]]:
 
     The place and not the tensor, so that a weight that is replaced later is found.
     """
-    kept = {id(v) for v in model.state_dict(keep_vars=True).values() if isinstance(v, Tensor)}
     places: dict[str, tuple[dict[str, Any], str]] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
         for table in (module._parameters, module._buffers):
             for name in table:
                 places[f"{prefix}.{name}" if prefix else name] = (table, name)
-    found = []
+    found, seen = [], set()
     for key, value in model.state_dict(keep_vars=True).items():
-        if isinstance(value, Tensor) and id(value) in kept and key in places:
-            kept.discard(id(value))
+        if isinstance(value, Tensor) and id(value) not in seen and key in places:
+            seen.add(id(value))
             found.append(places[key])
     return found
 

@@ -31,7 +31,10 @@ CALLS: dict[str, str] = {
         )
     },
     "round": "std::nearbyint({0})",
-    **{name: f"std::{name}({{0}}, {{1}})" for name in ("pow", "fmod", "atan2", "hypot", "copysign")},
+    **{
+        name: f"std::{name}({{0}}, {{1}})"
+        for name in ("pow", "fmod", "atan2", "hypot", "copysign")
+    },
     "remainder": "kw_remainder({0}, {1})", "floor_div": "kw_floor_div({0}, {1})",
     "trunc_div": "{type}({0} / {1})",
     "bit_and": "{0} & {1}", "bit_or": "{0} | {1}", "bit_xor": "{0} ^ {1}", "bitwise_not": "~{0}",

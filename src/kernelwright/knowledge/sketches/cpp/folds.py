@@ -111,9 +111,25 @@ class FoldText:
     def add_lanes(self) -> str:
         """All lanes into the total."""
         if self.by_position:
-            return f"kw_best<{self._largest}>({self.total}_value, {self.total}, {self.part}, {self.part}_at);"
+            lanes = f"{self.part}, {self.part}_at"
+            return f"kw_best<{self._largest}>({self.total}_value, {self.total}, {lanes});"
         both = f"[]({self.type} a, {self.type} b) {{ return {self.join('a', 'b')}; }}"
         return f"{self.total} = {self.join(self.total, f'kw_joined({self.part}, {both})')};"
+
+    def totals(self) -> list[tuple[str, str, str]]:
+        """The type, the name and the value of each variable that the total consists of."""
+        if not self.by_position:
+            return [(self.total_type, self.total, self.total)]
+        value = f"{self.total}_value"
+        return [(self.type, value, value), ("int64_t", self.total, self.total)]
+
+    def gather(self, block: str) -> str:
+        """The total of one block, kept by its number, into the total of a row."""
+        theirs = f"{self.total}_blocks[{block}]"
+        if not self.by_position:
+            return f"{self.total} = {self.join(self.total, theirs)};"
+        mine, value = f"{self.total}_value", f"{self.total}_value_blocks[{block}]"
+        return f"kw_better<{self._largest}>({mine}, {self.total}, {value}, {theirs});"
 
     def finish(self) -> str:
         """The result, from the total."""

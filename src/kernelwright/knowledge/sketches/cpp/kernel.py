@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib.resources
 import re
+from collections.abc import Callable
 
 from kernelwright.core.candidate import Candidate, Tunable
 from kernelwright.core.problem import Problem, Source
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
 from kernelwright.knowledge.sketches.cpp.columns import ColumnNest
-from kernelwright.knowledge.sketches.cpp.nest import indented
+from kernelwright.knowledge.sketches.cpp.nest import Nest, indented
 from kernelwright.knowledge.sketches.cpp.rows import RowNest
+from kernelwright.knowledge.sketches.cpp.split import SplitRowNest
+from kernelwright.knowledge.sketches.cpp.stored import StoredRowNest, shared
 from kernelwright.knowledge.sketches.cpp.text import CppText
-from kernelwright.knowledge.sketches.stages import Plan
+from kernelwright.knowledge.sketches.poly import ONE
+from kernelwright.knowledge.sketches.stages import Plan, Stage
 
 FILE = "kernel.cpp"
 ENTRY = "kernel"
@@ -32,28 +36,82 @@ _MEANING = {
 }
 _HEADERS = ("algorithm", "cmath", "cstdint", "cstring", "limits")
 _CONSTANTS = {
-    "KW_SUM_BLOCK": "constexpr int64_t KW_SUM_BLOCK = 8192;  // elements summed before the total is taken",
-    "KW_STREAM_FROM": "constexpr int64_t KW_STREAM_FROM = 4 << 20;  // bytes that no cache should be filled with",
+    "KW_SUM_BLOCK": (
+        "// elements that are summed in float before they go into the total\n"
+        "constexpr int64_t KW_SUM_BLOCK = 8192;"
+    ),
+    "KW_STREAM_FROM": (
+        "// bytes from which a result is too large for a cache\n"
+        "constexpr int64_t KW_STREAM_FROM = 4 << 20;"
+    ),
 }
 
 
-def by_rows(problem: Problem, plan: Plan) -> Candidate:
-    """A loop nest for each stage, with rows spread over threads."""
+# With fewer rows than this, threads share a row; with fewer elements it is not worth starting them.
+_FEW_ROWS = 8
+_MANY_ELEMENTS = 1 << 16
+
+
+def recomputed(problem: Problem, plan: Plan) -> Candidate:
+    """Every pass over a row works out what it needs from the inputs."""
+    return _rendered(problem, plan, lambda stage: _usual(problem, stage))
+
+
+def stored(problem: Problem, plan: Plan) -> Candidate | None:
+    """Costly elements that several passes need are kept for a row; None where there are none."""
     text = CppText(problem, plan.lowering.maker)
-    for temporary in plan.temporaries:
-        text.tensors[temporary.name] = text.unique(temporary.name)
-        text.stored[temporary.name] = temporary.dtype
+
+    def choose(stage: Stage) -> type[Nest]:
+        usual = _usual(problem, stage)
+        return StoredRowNest if usual is RowNest and _has_shared(text, stage) else usual
+
+    if all(choose(stage) is not StoredRowNest for stage in plan.stages):
+        return None
+    return _rendered(problem, plan, choose)
+
+
+def unsplit(problem: Problem, plan: Plan) -> Candidate | None:
+    """Each row is left to one thread, also where there are few; None where there are many."""
+
+    def choose(stage: Stage) -> type[Nest]:
+        usual = _usual(problem, stage)
+        return RowNest if usual is SplitRowNest else usual
+
+    if all(_usual(problem, stage) is not SplitRowNest for stage in plan.stages):
+        return None
+    return _rendered(problem, plan, choose)
+
+
+def _usual(problem: Problem, stage: Stage) -> type[Nest]:
+    """The nest that fits the sizes that will be timed."""
+    if not stage.in_rows:
+        return ColumnNest
+    sizes = problem.report_workload.axes
+    rows = stage.row.extent.at(sizes)
+    elements = stage.lane.extent.at(sizes) * stage.depth.extent.at(sizes)
+    few = rows < _FEW_ROWS and elements >= _MANY_ELEMENTS
+    return SplitRowNest if few and stage.passes else RowNest
+
+
+def _has_shared(text: CppText, stage: Stage) -> bool:
+    return stage.depth.extent == ONE and bool(shared(text, stage))
+
+
+def _rendered(problem: Problem, plan: Plan, choose: Callable[[Stage], type[Nest]]) -> Candidate:
+    """A loop nest for each stage, of the kind that `choose` says."""
+    text = CppText(problem, plan.lowering.maker)
     body: list[str] = []
     for temporary in plan.temporaries:
-        name, kind = text.tensors[temporary.name], TYPES[temporary.dtype]
-        elements = text.poly(temporary.elements)
+        name, kind = text.unique(temporary.name), TYPES[temporary.dtype]
+        text.tensors[temporary.name] = name
+        text.stored[temporary.name] = temporary.dtype
+        count = f"static_cast<std::size_t>({text.poly(temporary.elements)})"
         body += [
-            f"const std::unique_ptr<{kind}[]> {name}_memory(new {kind}[static_cast<std::size_t>({elements})]);",
+            f"const std::unique_ptr<{kind}[]> {name}_memory(new {kind}[{count}]);",
             f"{kind}* const {name} = {name}_memory.get();",
         ]
     for stage in plan.stages:
-        nest = RowNest if stage.in_rows else ColumnNest
-        body += nest(text, stage).lines()
+        body += choose(stage)(text, stage).lines()
     return candidate(problem, text, body)
 
 

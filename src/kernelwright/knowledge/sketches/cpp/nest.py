@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -52,7 +53,7 @@ class Names:
 
 
 @dataclass
-class Nest:
+class Nest(ABC):
     """One stage as text. `known` maps each expression that has a name to it."""
 
     text: Text
@@ -66,6 +67,10 @@ class Nest:
         self.names = Names.of(self.text)
         maker = self.text.maker
         self.stage = mapped(self.stage, lambda e: by_reciprocal(maker, e, self.inner))
+
+    @abstractmethod
+    def lines(self) -> list[str]:
+        """The whole stage, as a block."""
 
     def sizes(self) -> list[str]:
         """Definitions of how far each loop goes."""
@@ -167,7 +172,7 @@ class Nest:
         return [*lines, *self.over_block(step), *ends]
 
     def _buffered(self, store: Store, lane: Var, block: str) -> tuple[list[str], str, str]:
-        """Lines that begin a block, the name of what it is written to, and the line that ends it."""
+        """What begins a block, the name of what it is written to, and what ends it."""
         names, buffer, to = self.names, self.text.numbered("buffer"), self.text.numbered("to")
         kind = TYPES[store.dtype]
         rest = self.text.index(store.at.without(lane), self.known)

@@ -132,7 +132,7 @@ inline float kw_erf(float x) {
     s = std::fma(s, square, -2.685381100e-2f);
     s = std::fma(s, square, 1.128358543e-1f);
     s = std::fma(s, square, -3.761262596e-1f);
-    s = std::fma(s, square, 1.128379226f);
+    s = std::fma(s, square, 1.283791667e-1f);
     const float t = size > 3.95f ? 3.95f : size;
     float l = std::fma(-1.863800571e-4f, t, 2.947666449e-3f);
     l = std::fma(l, t, -2.183809504e-2f);
@@ -140,7 +140,7 @@ inline float kw_erf(float x) {
     l = std::fma(l, t, 6.381447315e-1f);
     l = std::fma(l, t, 1.127089262f);
     l = std::fma(l, t, 3.415129613e-4f);
-    return size < 1.0f ? s * x : std::copysign(1.0f - kw_exp_inside(-l), x);
+    return size < 1.0f ? std::fma(s, x, x) : std::copysign(1.0f - kw_exp_inside(-l), x);
 }
 
 inline double kw_erf(double x) { return std::erf(x); }

@@ -37,12 +37,28 @@ class RowNest(Nest):
         names, body = self.names, list[str]()
         for number in range(len(self.stage.passes)):
             body += self._pass(number)
+        body += self._stores()
         return [
+            *self._row_memory(),
             "#pragma omp for schedule(static)",
             f"for (int64_t {names.row} = 0; {names.row} < {names.rows}; ++{names.row}) {{",
-            *indented([*body, *self._stores()]),
+            *indented(body),
             "}",
         ]
+
+    def _row_memory(self) -> list[str]:
+        """What each thread keeps for the row that it is in; nothing here."""
+        return []
+
+    def _extra_roots(self, number: int) -> list[Expr]:
+        """What else pass `number` works out for each element."""
+        del number
+        return []
+
+    def _after_element(self, number: int, inside: dict[int, str]) -> list[str]:
+        """What pass `number` does with an element besides bringing it together; nothing here."""
+        del number, inside
+        return []
 
     def _blocks(self, limit: str, block: str, body: list[str]) -> list[str]:
         begin = self.names.begin
@@ -55,31 +71,37 @@ class RowNest(Nest):
         lines = self.hoisted(roots, "depth", "lane")
         for fold in folds:
             lines += fold.declare_total()
-        lines += self.in_depth(self._summed(folds, roots))
+        lines += self.in_depth(self._summed(number, folds, roots))
         for fold in folds:
             lines.append(fold.finish())
             self.learn(fold.fold.key, fold.result)
         return lines
 
-    def _summed(self, folds: list[FoldText], roots: list[Expr]) -> list[str]:
+    def _summed(self, number: int, folds: list[FoldText], roots: list[Expr]) -> list[str]:
         """All lanes of a row into the totals, block by block."""
+        block = self._one_block(number, folds, roots)
+        return self._blocks(self.names.lanes, "KW_SUM_BLOCK", block)
+
+    def _one_block(self, number: int, folds: list[FoldText], roots: list[Expr]) -> list[str]:
+        """The block of a row that begins at `begin`, into the totals."""
         names, inside = self.names, dict(self.known)
         outer = invariant(self.text.maker, roots, {"lane"}, inside)
         lines = self.text.define(outer, inside, name_roots=True)
-        step = self.text.define(roots, inside)
-        block = [line for fold in folds for line in fold.declare_part("LANES")]
+        step = self.text.define([*roots, *self._extra_roots(number)], inside)
         for fold in folds:
+            lines += fold.declare_part("LANES")
             value = self.text.value(fold.fold.value, inside)
             position = self.text.index(fold.fold.position, inside)
             step.append(fold.take(value, "lane", position))
+        step += self._after_element(number, inside)
         end = f"std::min({names.begin} + KW_SUM_BLOCK, {names.lanes})"
-        block += [
+        return [
+            *lines,
             f"kw_lanes<LANES>({names.begin}, {end}, [&](int64_t {names.lane}, int lane) {{",
             *indented(step),
             "});",
             *(fold.add_lanes() for fold in folds),
         ]
-        return [*lines, *self._blocks(names.lanes, "KW_SUM_BLOCK", block)]
 
     def _stores(self) -> list[str]:
         """What a row writes: its results, its elements, and blocks that follow it elsewhere."""

@@ -43,10 +43,10 @@ class CppText(Text):
                 return self.index(at, known)
             case Load():
                 return self._load(expr.form, expr, known)
-            case Cast(arg=arg, through=None):
-                return f"static_cast<{type_name}>({self.value(arg, known)})"
             case Cast(arg=arg, through=narrow):
-                return f"static_cast<float>({TYPES[narrow]}({self.value(arg, known)}))"
+                inner = self.value(arg, known)
+                inner = f"{TYPES[narrow]}({inner})" if narrow else inner
+                return f"static_cast<{type_name}>({inner})"
             case Call(name=name, args=args):
                 return self._call(name, args, expr, known)
             case Reduced(key=key):

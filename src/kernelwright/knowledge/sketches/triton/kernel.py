@@ -1,18 +1,20 @@
-"""A whole Triton candidate: a kernel for each stage of a plan, and the module that launches them."""
+"""A whole Triton candidate: a kernel for each stage of a plan, and the module that calls them."""
 
 from __future__ import annotations
 
 import importlib.resources
 import re
-from dataclasses import replace
 
 from kernelwright.core.candidate import Candidate, Tunable
+from kernelwright.core.graph import Extent
 from kernelwright.core.problem import Problem, Source, TensorSpec
+from kernelwright.knowledge.sketches.poly import Poly
 from kernelwright.knowledge.sketches.rewrites import by_reciprocal
 from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan, Stage, mapped
 from kernelwright.knowledge.sketches.triton.nests import Nest, indented
 from kernelwright.knowledge.sketches.triton.text import TritonText
+from kernelwright.problems.sizes import explain
 
 FILE = "kernel.py"
 CLASS = "ModelNew"
@@ -143,12 +145,28 @@ def _axes(problem: Problem, text: TritonText, work: str) -> list[str]:
     lines = []
     tensors = [s for s in problem.inputs if s.role != "scalar"]
     for axis in [a for a in problem.axes if re.search(rf"\b{text.axes[a]}\b", work)]:
-        owner = next((s for s in tensors if axis in s.shape), None)
-        if owner is None:
-            raise NoSketch(f"No input has the axis {axis}, so a Triton kernel cannot be told it.")
-        place = owner.shape.index(axis)
-        lines.append(f"{text.axes[axis]} = {text.tensors[owner.name]}.shape[{place}]")
+        lines.append(f"{text.axes[axis]} = {_size(problem, text, axis, tensors)}")
     return lines
+
+
+def _size(problem: Problem, text: TritonText, axis: str, tensors: list[TensorSpec]) -> str:
+    """The size of `axis`: a dimension of an input, or what follows from those (half of one)."""
+
+    def given(one: str) -> str | None:
+        owner = next((s for s in tensors if one in s.shape), None)
+        if owner is None:
+            return None
+        return f"{text.tensors[owner.name]}.shape[{owner.shape.index(one)}]"
+
+    if (found := given(axis)) is not None:
+        return found
+    owned = {a: shape for a in problem.axes if (shape := given(a)) is not None}
+    values = [w.axes[axis] for w in problem.workloads]
+    sizes = [{a: w.axes[a] for a in owned} for w in problem.workloads]
+    follows = explain(values, sizes)
+    if not isinstance(follows, Extent):
+        raise NoSketch(f"No input has the axis {axis}, so a Triton kernel cannot be told it.")
+    return Poly.from_extent(follows).text(owned, text.division)
 
 
 def _allocated(problem: Problem, plan: Plan, text: TritonText) -> list[str]:

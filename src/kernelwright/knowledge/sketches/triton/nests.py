@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from kernelwright.knowledge.sketches.expr import Expr, Reduced, walk
 from kernelwright.knowledge.sketches.poly import ONE, Poly
@@ -60,10 +61,11 @@ class Nest:
     def _tile(self) -> list[str]:
         """The row and the block of it that this program is for."""
         lanes = self._size("lane")
+        block = f"({self.program} % tl.cdiv({lanes}, BLOCK)) * BLOCK"
         return [
             f"{self.program} = tl.program_id(0).to(tl.int64)",
             f"{self.row} = {self.program} // tl.cdiv({lanes}, BLOCK)",
-            f"{self.lane} = ({self.program} % tl.cdiv({lanes}, BLOCK)) * BLOCK + tl.arange(0, BLOCK)",
+            f"{self.lane} = {block} + tl.arange(0, BLOCK)",
             f"{self.mask} = {self.lane} < {lanes}",
         ]
 
@@ -94,8 +96,8 @@ class Nest:
         for folds in self.stage.passes:
             lines += self._scalars([f.value for f in folds])
             lines += [line for f in folds for line in self._start(f)]
-            takes = self._in_blocks("lane", lambda f=folds: [t for x in f for t in self._take(x)])
-            lines += self._in_depth(takes)
+            takes = partial(self._takes, folds)
+            lines += self._in_depth(self._in_blocks("lane", takes))
             lines += [line for f in folds for line in self._finish(f)]
         return lines + self._row_stores()
 
@@ -105,12 +107,12 @@ class Nest:
         by_element = [s for s in self.stage.stores if s.span == "elements"]
         if by_element:
             lines += self._scalars([s.value for s in by_element])
-            lines += self._in_depth(self._in_blocks("lane", lambda: self._written(by_element)))
+            lines += self._in_depth(self._in_blocks("lane", partial(self._written, by_element)))
         for store in self.stage.stores:
             if store.span == "own" and store.lane is not None:
                 lines += self._scalars([store.value])
                 extent = self.text.poly(store.lane.extent)
-                lines += self._in_blocks(extent, lambda s=store: self._written([s]))
+                lines += self._in_blocks(extent, partial(self._written, [store]))
         return lines
 
     def _scalars(self, roots: list[Expr]) -> list[str]:
@@ -185,6 +187,9 @@ class Nest:
             return [*lines, *self._take_position(fold, value, inside)]
         joined = _JOIN[fold.kind].format(mine, grouped(value))
         return [*lines, f"{mine} = tl.where({self.mask}, {joined}, {mine})"]
+
+    def _takes(self, folds: Sequence[Fold]) -> list[str]:
+        return [line for fold in folds for line in self._take(fold)]
 
     def _take_position(self, fold: Fold, value: str, inside: dict[int, str]) -> list[str]:
         mine, at = self._name(fold), self._name(fold, "_at")

@@ -77,7 +77,12 @@ class TritonText(Text):
             return number_text(value, expr.dtype)
         base = self.poly(Poly.from_extent(value))
         found = f"tl.full([], {base}, {TYPES[expr.dtype]})"
-        roots = {1.0: "{0}", 0.5: "tl.sqrt_rn({0})", -1.0: "1.0 / {0}", -0.5: "1.0 / tl.sqrt_rn({0})"}
+        roots = {
+            1.0: "{0}",
+            0.5: "tl.sqrt_rn({0})",
+            -1.0: "1.0 / {0}",
+            -0.5: "1.0 / tl.sqrt_rn({0})",
+        }
         if value.power not in roots:
             raise NoSketch("No sketch in Triton covers a size to the power of a quarter.")
         return roots[value.power].format(found)

@@ -1,0 +1,317 @@
+"""Reference files for the sketches, and the machinery to trace them and to run what is drafted."""
+
+import ctypes
+import functools
+import math
+import subprocess
+import textwrap
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+
+from kernelwright.core.agreement import Expected, compare, storage_dtype, tolerance
+from kernelwright.core.candidate import Candidate
+from kernelwright.core.graph import Extent, Graph
+from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
+from kernelwright.knowledge.sketches import Covered, drafts
+from kernelwright.languages.cpp import Cpp
+from kernelwright.problems.loading import Program, load_program
+from kernelwright.problems.sizes import explain
+from kernelwright.problems.tracing import trace
+
+SIZES = ({"B": 7, "C": 6, "D": 36}, {"B": 5, "C": 10, "D": 22})
+LONG_ROWS = ({"B": 2, "C": 4, "D": 70002}, {"B": 3, "C": 6, "D": 22})
+DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.int64: "int64",
+          torch.bool: "bool", torch.bfloat16: "bfloat16", torch.float16: "float16"}  # fmt: skip
+
+
+def file(forward, *, init="", inputs=("torch.randn(B, D)",)):
+    """A reference file whose model has the layers `init` and returns what `forward` says.
+
+    The inputs are called x, y, z, in this order.
+    """
+    return textwrap.dedent(
+        f"""
+        import torch
+        import torch.nn as nn
+        import torch.nn.functional as F
+
+        B, C, D = 7, 6, 36
+
+        class Model(nn.Module):
+            def __init__(self, B, C, D):
+                super().__init__()
+                {init or "pass"}
+
+            def forward(self, {", ".join("xyz"[: len(inputs)])}):
+                {forward}
+
+        def get_inputs():
+            return [{", ".join(inputs)}]
+
+        def get_init_inputs():
+            return [B, C, D]
+        """
+    )
+
+
+X3, X4 = ("torch.randn(B, C, D)",), ("torch.randn(B, C, D, 4)",)
+XY = ("torch.randn(B, D)", "torch.randn(B, D)")
+
+FILES = {
+    "rmsnorm_silu": file(
+        "n = x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * self.weight\n"
+        "                return n * torch.sigmoid(n)",
+        init="self.weight = nn.Parameter(torch.ones(D))",
+    ),
+    "softmax": file("return F.softmax(x, -1)"),
+    "log_softmax": file("return F.log_softmax(x, -1)"),
+    "masked_softmax": file(
+        "return F.softmax(x.masked_fill(y, float('-inf')), -1)",
+        inputs=("torch.randn(B, D)", "torch.rand(B, D) > 0.7"),
+    ),
+    "layer_norm": file("return self.norm(x)", init="self.norm = nn.LayerNorm(D)"),
+    "layer_norm_of_two_dimensions": file(
+        "return self.norm(x)", init="self.norm = nn.LayerNorm((C, D))", inputs=X3
+    ),
+    "group_norm": file("return self.norm(x)", init="self.norm = nn.GroupNorm(2, C)", inputs=X4),
+    "instance_norm": file("return F.instance_norm(x)", inputs=X4),
+    "statistics_over_a_batch": file(
+        "m = x.mean((0, 2, 3), keepdim=True)\n"
+        "                return (x - m) / (x.var((0, 2, 3), keepdim=True) + 1e-5).sqrt()",
+        inputs=X4,
+    ),
+    "bias_gelu": file("return F.gelu(x + self.bias)", init="self.bias = nn.Parameter(torch.ones(D))"),
+    "bias_for_each_channel": file(
+        "return F.relu(x + self.bias) * y",
+        init="self.bias = nn.Parameter(torch.ones(C, 1, 1))",
+        inputs=("torch.randn(B, C, D, 4)", "torch.randn(B, 1, 1, 4)"),
+    ),
+    "swiglu": file("a, b = x.chunk(2, -1)\n                return F.silu(a) * b"),
+    "gate_of_a_slice": file("return torch.sigmoid(x[:, 1:-1]) * x[:, 2:]"),
+    "logsumexp": file("return torch.logsumexp(x, -1)"),
+    "cross_entropy": file(
+        "return F.cross_entropy(x, y)", inputs=("torch.randn(B, D)", "torch.randint(0, D, (B,))")
+    ),
+    "positions": file("return x.argmax(-1), x.argmin(-1), x.max(-1), x.argmax(0)"),
+    "several_outputs": file("return x + y, x > y, x.sum(-1), x * y, y.mean()", inputs=XY),
+    "over_the_middle": file(
+        "return F.softmax(x, 1), x.sum(1), x.mean(1, keepdim=True) - x, x.max(1)", inputs=X3
+    ),
+    "over_the_first": file("return x.sum(0), F.softmax(x, 0), x.prod(0)"),
+    "to_a_scalar": file("return x.abs().sum(), F.mse_loss(x, y), x / x.norm()", inputs=XY),
+    "norms_of_rows": file("return F.normalize(x, dim=-1), x.var(-1), x.std(-1), x.norm(dim=-1)"),
+    "activations": file(
+        "return (F.softplus(x), F.mish(x), F.elu(x), F.hardswish(x), F.leaky_relu(x), F.selu(x), "
+        "F.logsigmoid(x), F.gelu(x, approximate='tanh'), F.hardtanh(x), torch.tanh(x), "
+        "torch.clamp(x, -0.5, 0.5), torch.sign(x), torch.round(x * 3))"
+    ),
+    "moved_elements": file(
+        "return torch.cat([x[:, 1:], x[:, :1]], 1) + F.pad(x, (1, 2))[:, 2:-1] + x.flip(1)"
+    ),
+    "permuted": file("return x.permute(0, 2, 1) * 2", inputs=X3),
+    "lower_triangle": file("return torch.tril(x) + torch.arange(D)"),
+    "rows_by_index": file(
+        "return x[y] * 2 + F.embedding(y, x)",
+        inputs=("torch.randn(B, D)", "torch.randint(0, B, (C,))"),
+    ),
+    "whole_numbers": file(
+        "return x % 3, x // 2, x * 2 + 1, x.sum(-1), x / 3, x.max()",
+        inputs=("torch.randint(-9, 9, (B, D))",),
+    ),
+    "numbers_from_sizes": file("return x / D**0.5 + B, x.mean() * y", inputs=(XY[0], "0.37")),
+    "narrow_output": file("return F.gelu(x).bfloat16(), x.half() + 1"),
+    "double_precision": file(
+        "return F.softmax(x, -1), torch.erf(x)", inputs=("torch.randn(B, D, dtype=torch.float64)",)
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Study:
+    """One reference file, traced: the problem, its graph, and its programs at given sizes."""
+
+    text: str
+    problem: Problem
+    graph: Graph
+    derived: dict[str, Extent] = field(default_factory=dict)
+
+    def program(self, sizes) -> Program:
+        return load_program(self.problem.reference, sizes)
+
+    def axes(self, sizes) -> dict[str, int]:
+        return dict(sizes) | {name: int(e.at(sizes)) for name, e in self.derived.items()}
+
+    def candidates(self, language) -> tuple[Candidate, ...]:
+        found = drafts(self.problem, self.graph, language)
+        assert isinstance(found, Covered), found
+        return found.candidates
+
+
+def studied(text, sizes=SIZES) -> Study:
+    """Trace `text`; an axis is a constant of the file, or what a size makes of some."""
+    source = Source(files={"model.py": text}, entry_point="model.py::Model")
+    programs = [load_program(source, s) for s in sizes]
+    derived: dict[str, Extent] = {}
+
+    def dimension(values):
+        found = explain(list(values), list(sizes))
+        if isinstance(found, int):
+            return found
+        if found == Extent(axes=found.axes) and len(found.axes) == 1:
+            return found.axes[0]
+        known = {e: n for n, e in derived.items()}
+        name = known.get(found, f"size{len(derived)}")
+        derived[name] = found
+        return name
+
+    def spec(name, role, values):
+        if not isinstance(values[0], torch.Tensor):
+            return TensorSpec(name=name, shape=(), dtype="float64", role="scalar")
+        shape = tuple(dimension(d) for d in zip(*(v.shape for v in values), strict=True))
+        return TensorSpec(name=name, shape=shape, dtype=DTYPES[values[0].dtype], role=role)
+
+    given = [p.make_inputs(0) for p in programs]
+    inputs = [spec(n, "input", v) for n, *v in zip(programs[0].input_names, *given, strict=True)]
+    inputs += [
+        spec(name, "weight", [p.weights()[name] for p in programs])
+        for name in programs[0].weight_names
+    ]
+    returned = [p.run(g) for p, g in zip(programs, given, strict=True)]
+    outputs = [spec(f"out{n}", "output", v) for n, v in enumerate(zip(*returned, strict=True))]
+    workloads = tuple(
+        Workload(
+            id=f"w{n}",
+            split="search" if n else "report",
+            axes=dict(s) | {name: int(e.at(s)) for name, e in derived.items()},
+            constants=dict(s),
+        )
+        for n, s in enumerate(sizes)
+    )
+    problem = Problem(
+        id="study",
+        title="A study",
+        origin="tests",
+        axes=(*sizes[0], *derived),
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        reference=source,
+        workloads=workloads,
+    )
+    graph = trace(programs[0], workloads[0], problem)
+    return Study(text, problem, graph, derived)
+
+
+@functools.cache
+def study_of(name, long_rows=False) -> Study:
+    return studied(FILES[name], LONG_ROWS if long_rows else SIZES)
+
+
+@pytest.fixture(scope="session")
+def study():
+    """From the name of a file to its `Study`; each is traced once."""
+    return study_of
+
+
+@pytest.fixture(scope="session")
+def tracing():
+    """From a file's text to its `Study`."""
+    return studied
+
+
+@pytest.fixture(scope="session")
+def make_file():
+    return file
+
+
+class Case:
+    """A program at some sizes, with random weights: inputs, and what the outputs must be."""
+
+    def __init__(self, study: Study, sizes, values=None):
+        program = study.program(sizes)
+        torch.manual_seed(sum(sizes.values()))
+        weights = {
+            n: torch.rand(w.shape, dtype=w.dtype) + 0.5 if w.is_floating_point() else w.clone()
+            for n, w in program.weights().items()
+        }
+        program.set_weights(weights)
+        self.given = values or program.make_inputs(1)
+        self.axes = study.axes(sizes)
+        self.tensors = [
+            t.contiguous() if isinstance(t, torch.Tensor) else torch.tensor(t, dtype=torch.float64)
+            for t in [*self.given, *weights.values()]
+        ]
+        eager = program.run(self.given)
+        exact = study.program(sizes)
+        exact.model.double()
+        exact.set_weights(weights)
+        precise = exact.run([_double(v) for v in self.given])
+        self.shapes = [tuple(e.shape) for e in eager]
+        self.expected = [
+            _expected(spec, e, p, max(self.axes.values()) * 4)
+            for spec, e, p in zip(study.problem.outputs, eager, precise, strict=True)
+        ]
+
+
+def _double(value):
+    floating = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.double() if floating else value
+
+
+def _expected(spec, eager, precise, longest) -> Expected:
+    if not eager.is_floating_point():
+        return Expected(name=spec.name, dtype=spec.dtype, values=eager.numpy()[None])
+    exact = precise.double().numpy()
+    allowed = tolerance(exact, eager.double().numpy(), spec.dtype, longest_axis=longest)
+    return Expected(name=spec.name, dtype=spec.dtype, values=exact, tolerance=allowed)
+
+
+def check(expected: Expected, raw) -> None:
+    found = compare(np.ascontiguousarray(raw).ravel().view(storage_dtype(expected.dtype)), expected)
+    assert found.kind is None, f"{expected.name}: {found.kind}, {found.detail}"
+
+
+class Kernel:
+    """A C++ candidate, built and loaded into this process."""
+
+    def __init__(self, candidate, problem, folder, *, sanitize=False):
+        build = Cpp().build(candidate, problem, sanitize=sanitize)
+        for name, text in build.files.items():
+            folder.joinpath(name).write_text(text)
+        for command in build.commands:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr[:2000] + candidate.source.text
+        self._entry = ctypes.CDLL(str(folder / build.artifact)).kw_entry
+        self._problem = problem
+
+    def __call__(self, tensors, axes):
+        outputs = []
+        for spec in self._problem.outputs:
+            raw = np.empty(max(1, math.prod(spec.sizes(axes))), storage_dtype(spec.dtype))
+            raw.view(np.uint8)[:] = 0xA5
+            outputs.append(raw)
+        places = [t.data_ptr() for t in tensors] + [o.ctypes.data for o in outputs]
+        sizes = [axes[a] for a in self._problem.axes]
+        self._entry((ctypes.c_void_p * len(places))(*places), (ctypes.c_int64 * len(sizes))(*sizes))
+        return outputs
+
+    def check(self, case):
+        for expected, raw in zip(case.expected, self(case.tensors, case.axes), strict=True):
+            check(expected, raw)
+
+
+@pytest.fixture(scope="session")
+def kernel(tmp_path_factory):
+    """From a candidate and its problem to something that can be called."""
+
+    def built(candidate, problem, **options):
+        return Kernel(candidate, problem, tmp_path_factory.mktemp("kernel"), **options)
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def make_case():
+    return Case

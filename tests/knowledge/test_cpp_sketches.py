@@ -1,0 +1,99 @@
+"""What the C++ sketches draft computes what the program computes, at every size."""
+
+import pytest
+import torch
+
+NAMES = [
+    "rmsnorm_silu", "softmax", "log_softmax", "masked_softmax", "layer_norm",
+    "layer_norm_of_two_dimensions", "group_norm", "instance_norm", "statistics_over_a_batch",
+    "bias_gelu", "bias_for_each_channel", "swiglu", "gate_of_a_slice", "logsumexp",
+    "cross_entropy", "positions", "several_outputs", "over_the_middle", "over_the_first",
+    "to_a_scalar", "norms_of_rows", "activations", "moved_elements", "permuted",
+    "lower_triangle", "rows_by_index", "whole_numbers", "numbers_from_sizes", "narrow_output",
+    "double_precision",
+]  # fmt: skip
+
+TINY = {"B": 1, "C": 2, "D": 4}
+RAGGED = {"B": 33, "C": 6, "D": 1030}
+LONG = {"B": 3, "C": 4, "D": 9002}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_draft_agrees_with_the_program_at_tiny_ragged_and_long_sizes(
+    name, study, kernel, make_case
+):
+    studied = study(name)
+    cases = [make_case(studied, sizes) for sizes in (TINY, RAGGED, LONG)]
+    for candidate in studied.candidates("cpp"):
+        built = kernel(candidate, studied.problem)
+        for case in cases:
+            built.check(case)
+
+
+@pytest.mark.parametrize("name", ["to_a_scalar", "positions", "rmsnorm_silu", "cross_entropy"])
+def test_drafts_for_few_long_rows_agree_too(name, study, kernel, make_case):
+    studied = study(name, long_rows=True)
+    cases = [make_case(studied, s) for s in (TINY, {"B": 2, "C": 2, "D": 70002})]
+    texts = set()
+    for candidate in studied.candidates("cpp"):
+        texts.add(candidate.source.text)
+        built = kernel(candidate, studied.problem)
+        for case in cases:
+            built.check(case)
+    assert len(texts) >= 2, "a row is shared by threads in one draft and not in another"
+
+
+@pytest.mark.parametrize("name", ["softmax", "rmsnorm_silu", "over_the_middle", "positions"])
+def test_every_setting_of_the_tunables_gives_the_same_answer(name, study, kernel, make_case):
+    studied = study(name)
+    case = make_case(studied, RAGGED)
+    candidate = studied.candidates("cpp")[0]
+    for end in (0, -1):
+        settings = {t.name: t.choices[end] for t in candidate.tunables}
+        kernel(candidate.tuned(settings), studied.problem).check(case)
+
+
+def test_a_large_result_is_written_past_the_cache_and_still_whole(study, kernel, make_case):
+    studied = study("bias_gelu")
+    candidate = studied.candidates("cpp")[0].tuned({"STREAM": 1, "BLOCK": 256})
+    kernel(candidate, studied.problem).check(make_case(studied, {"B": 1031, "C": 2, "D": 1043}))
+
+
+def test_nan_and_infinity_go_where_they_go_in_torch(tracing, make_file, kernel, make_case):
+    text = make_file(
+        "return (F.relu(x), x.amax(-1), x.amin(-1), x.sum(-1), torch.clamp(x, -1, 1),"
+        " torch.tanh(x), torch.exp(x), F.silu(x), torch.maximum(x, y), x.argmax(-1), torch.erf(x), torch.log(x),"
+        " torch.expm1(x), torch.log1p(x), F.gelu(x), torch.sigmoid(x), x.min(0))",
+        inputs=("torch.randn(B, D)", "torch.randn(B, D)"),
+    )
+    studied = tracing(text)
+    x = torch.randn(9, 70)
+    x[1, 3] = x[8, 69] = x[1, 40] = float("nan")
+    x[2, 5] = x[3, 60] = float("inf")
+    x[2, 6] = x[4, 0] = float("-inf")
+    x[5, :8] = torch.tensor([0.0, -0.0, -1.0, 80.0, -80.0, 1e-40, 3e38, -3e38])
+    case = make_case(studied, {"B": 9, "C": 2, "D": 70}, [x, torch.randn(9, 70)])
+    for candidate in studied.candidates("cpp"):
+        kernel(candidate, studied.problem).check(case)
+
+
+def test_of_equal_largest_values_the_first_is_named(tracing, make_file, kernel, make_case):
+    studied = tracing(make_file("return x.argmax(-1), x.argmin(-1), x.argmax(0)"))
+    x = torch.zeros(5, 1000)
+    x[1, 700] = x[1, 300] = 1.0
+    x[2] = float("-inf")
+    x[3, 999] = float("nan")
+    case = make_case(studied, {"B": 5, "C": 2, "D": 1000}, [x])
+    for candidate in studied.candidates("cpp"):
+        kernel(candidate, studied.problem).check(case)
+
+
+def test_a_long_sum_loses_no_more_than_the_last_digits(tracing, make_file, kernel):
+    studied = tracing(make_file("return x.sum(-1), x.sum(0)"))
+    x = torch.rand(40, 100_003) + 1000
+    axes = studied.axes({"B": 40, "C": 2, "D": 100_003})
+    for candidate in studied.candidates("cpp"):
+        rows, columns = kernel(candidate, studied.problem)([x], axes)
+        for raw, dim in ((rows, -1), (columns, 0)):
+            exact = x.double().sum(dim)
+            assert (torch.from_numpy(raw) - exact).abs().max() / exact.max() < 2e-7
