@@ -11,7 +11,7 @@ from kernelwright.core.problem import Problem
 from kernelwright.knowledge.sketches.cpp.kernel import recomputed, stored, unsplit
 from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan, plan
-from kernelwright.knowledge.sketches.triton.kernel import looped
+from kernelwright.knowledge.sketches.triton.kernel import looped, resident
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,7 @@ SKETCHES: tuple[Sketch, ...] = (
     Sketch(name="stored", language="cpp", render=stored),
     Sketch(name="recomputed", language="cpp", render=recomputed),
     Sketch(name="unsplit", language="cpp", render=unsplit),
+    Sketch(name="resident", language="triton", render=resident),
     Sketch(name="looped", language="triton", render=looped),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from kernelwright.core.graph import Extent
 from kernelwright.core.problem import Problem
@@ -111,11 +111,17 @@ class Text(ABC):
                 return grouped(self.value(self.maker.behind(atom), known))
 
     def define(
-        self, roots: Iterable[Expr], known: dict[int, str], *, name_roots: bool = False
+        self,
+        roots: Iterable[Expr],
+        known: dict[int, str],
+        *,
+        name_roots: bool = False,
+        later: Container[int] = (),
     ) -> list[str]:
         """Definitions of what `roots` need more than once; `known` learns the names.
 
-        With `name_roots` the roots get names too, unless they are plain already.
+        With `name_roots` the roots get names too, unless they are plain already, and so does what
+        is needed once here and again `later`.
         """
         roots = list(roots)
         order = walk(self.maker, roots, known)
@@ -123,7 +129,8 @@ class Text(ABC):
         uses.update({r.number: 2 if name_roots else 1 for r in roots})
         lines = []
         for expr in order:
-            if uses[expr.number] < 2 or self._plain(expr):
+            again = uses[expr.number] > 1 or expr.number in later
+            if not again or self._plain(expr):
                 continue
             text, name = self.value(expr, known), self.numbered("v")
             lines.append(self.definition(expr, name, text))

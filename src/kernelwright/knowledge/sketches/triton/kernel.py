@@ -8,11 +8,12 @@ import re
 from kernelwright.core.candidate import Candidate, Tunable
 from kernelwright.core.graph import Extent
 from kernelwright.core.problem import Problem, Source, TensorSpec
-from kernelwright.knowledge.sketches.poly import Poly
+from kernelwright.knowledge.sketches.poly import ONE, Poly
 from kernelwright.knowledge.sketches.rewrites import by_reciprocal
 from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan, Stage, mapped
 from kernelwright.knowledge.sketches.triton.nests import Nest, indented
+from kernelwright.knowledge.sketches.triton.resident import ResidentNest
 from kernelwright.knowledge.sketches.triton.text import TritonText
 from kernelwright.problems.sizes import explain
 
@@ -24,20 +25,48 @@ NUM_WARPS = Tunable(name="NUM_WARPS", choices=(1, 2, 4, 8, 16), default=4)
 _MEANING = {"BLOCK": "elements that a program works on at once", "NUM_WARPS": "warps of a program"}
 
 
-def looped(problem: Problem, plan: Plan) -> Candidate:
+# A program that holds a longer row than this would keep it in slow memory.
+_LONGEST_RESIDENT = 32768
+
+
+def resident(problem: Problem, plan: Plan) -> Candidate | None:
+    """A row is held by one program as a whole; None where no stage has such rows."""
+    return _rendered(problem, plan, resident=True)
+
+
+def looped(problem: Problem, plan: Plan) -> Candidate | None:
     """Every row is walked block by block, in as many passes as there are dependent reductions."""
+    return _rendered(problem, plan, resident=False)
+
+
+def _can_reside(stage: Stage) -> bool:
+    return bool(stage.passes) and stage.in_rows and stage.depth.extent == ONE
+
+
+def _rendered(problem: Problem, plan: Plan, *, resident: bool) -> Candidate | None:
+    if resident and not any(_can_reside(stage) for stage in plan.stages):
+        return None
     text = TritonText(problem, plan.lowering.maker)
     for temporary in plan.temporaries:
         text.tensors[temporary.name] = text.unique(temporary.name)
         text.stored[temporary.name] = temporary.dtype
-    kernels, launches = [], []
+    kernels, launches = list[str](), list[str]()
     for number, stage in enumerate(plan.stages):
-        nest = Nest(text, _cheaper(plan, stage))
-        name = text.unique(f"kw_stage_{number}")
-        body = nest.body()
-        used = _used(text, "\n".join(body))
-        kernels.append(_kernel(name, used, body))
-        launches.append(_launch(name, used, nest.programs()))
+        cheaper, name = _cheaper(plan, stage), text.unique(f"kw_stage_{number}")
+        looping = Nest(text, cheaper)
+        body = looping.body()
+        kernels.append(_kernel(text, name, body))
+        launch = _launch(text, name, body, looping.programs(), "BLOCK")
+        if resident and _can_reside(stage):
+            whole = ResidentNest(text, cheaper)
+            lanes = text.poly(stage.lane.extent)
+            body, block = whole.body(), f"triton.next_power_of_2({lanes})"
+            kernels.append(_kernel(text, f"{name}_whole", body))
+            held = _launch(text, f"{name}_whole", body, whole.programs(), block)
+            condition = f"if {lanes} <= {_LONGEST_RESIDENT}:"
+            launches += [condition, f"    {held}", "else:", f"    {launch}"]
+        else:
+            launches.append(launch)
     return _candidate(problem, plan, text, kernels, launches)
 
 
@@ -52,13 +81,14 @@ def _used(text: TritonText, body: str) -> list[str]:
     return [n for n in known if re.search(rf"\b{n}\b", body)]
 
 
-def _kernel(name: str, used: list[str], body: list[str]) -> str:
-    listed = ", ".join([*used, "BLOCK: tl.constexpr"])
+def _kernel(text: TritonText, name: str, body: list[str]) -> str:
+    listed = ", ".join([*_used(text, "\n".join(body)), "BLOCK: tl.constexpr"])
     return "\n".join(["@triton.jit", f"def {name}({listed}):", *indented(body)])
 
 
-def _launch(name: str, used: list[str], programs: str) -> str:
-    listed = ", ".join([*used, "BLOCK=BLOCK", "num_warps=NUM_WARPS"])
+def _launch(text: TritonText, name: str, body: list[str], programs: str, block: str) -> str:
+    used = _used(text, "\n".join(body))
+    listed = ", ".join([*used, f"BLOCK={block}", "num_warps=NUM_WARPS"])
     return f"{name}[({programs},)]({listed})"
 
 

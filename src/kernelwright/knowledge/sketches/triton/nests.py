@@ -99,15 +99,20 @@ class Nest:
             takes = partial(self._takes, folds)
             lines += self._in_depth(self._in_blocks("lane", takes))
             lines += [line for f in folds for line in self._finish(f)]
-        return lines + self._row_stores()
+        return lines + self._element_stores() + self._row_stores()
+
+    def _element_stores(self) -> list[str]:
+        by_element = [s for s in self.stage.stores if s.span == "elements"]
+        if not by_element:
+            return []
+        lines = self._scalars([s.value for s in by_element])
+        blocks = self._in_blocks("lane", partial(self._written, by_element))
+        return lines + self._in_depth(blocks)
 
     def _row_stores(self) -> list[str]:
+        """What is written once for a row, or over a loop of its own."""
         self.text.mask = ""
         lines = self._written([s for s in self.stage.stores if s.span == "row"])
-        by_element = [s for s in self.stage.stores if s.span == "elements"]
-        if by_element:
-            lines += self._scalars([s.value for s in by_element])
-            lines += self._in_depth(self._in_blocks("lane", partial(self._written, by_element)))
         for store in self.stage.stores:
             if store.span == "own" and store.lane is not None:
                 lines += self._scalars([store.value])
