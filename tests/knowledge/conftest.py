@@ -315,3 +315,9 @@ def kernel(tmp_path_factory):
 @pytest.fixture(scope="session")
 def make_case():
     return Case
+
+
+@pytest.fixture(scope="session")
+def agree():
+    """Fails when raw output does not agree with what it must be."""
+    return check

@@ -53,7 +53,7 @@ class Extent(Record):
         """
         product = math.prod(sizes[a] for a in self.axes)
         base = Fraction(self.numerator * product, self.denominator) + self.offset
-        return float(base) ** self.power
+        return math.pow(base, self.power)
 
 
 class Unexplained(Record):
@@ -65,7 +65,12 @@ class Unexplained(Record):
 
 Size = int | Extent | Unexplained
 
-_TAGS = {"ref": Ref, "special": Special, "axes": Extent, "seen": Unexplained}
+_TAGS: dict[str, type[Record]] = {
+    "ref": Ref,
+    "special": Special,
+    "axes": Extent,
+    "seen": Unexplained,
+}
 
 
 def _revived(value: Any) -> Any:

@@ -15,6 +15,7 @@ from kernelwright.evaluate import sandbox
 from kernelwright.evaluate.cases import CaseSet
 from kernelwright.evaluate.native_runner import cache_folder
 from kernelwright.evaluate.runner import Answer, Life, LifeEnded, Operation, threads
+from kernelwright.problems.reference import Device
 
 SUBJECTS = ("eager", "torch.compile")  # on the wire, a subject is its position here
 _LOAD_LIMIT_S = 600.0
@@ -33,9 +34,13 @@ class Baseline:
         self.subjects: tuple[str, ...] = ()
 
     @classmethod
-    def start(cls, problem: Problem, cases: CaseSet, log: Path) -> Baseline:
+    def start(cls, problem: Problem, cases: CaseSet, device: Device, log: Path) -> Baseline:
         """Start the process over the inputs of `cases`."""
-        setup = {"problem": problem.model_dump(mode="json"), "threads": threads()}
+        setup = {
+            "problem": problem.model_dump(mode="json"),
+            "threads": threads(),
+            "device": device,
+        }
         setup_fd = os.memfd_create("kernelwright-setup", os.MFD_CLOEXEC)
         os.write(setup_fd, json.dumps(setup).encode())
         os.lseek(setup_fd, 0, os.SEEK_SET)

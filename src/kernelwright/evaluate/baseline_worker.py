@@ -31,7 +31,7 @@ from kernelwright.core.evaluation import Regime
 from kernelwright.core.problem import Problem
 from kernelwright.evaluate.allocation import Allocator
 from kernelwright.evaluate.blocks import most_calls
-from kernelwright.problems.loading import Program, load_program
+from kernelwright.problems.loading import Program, load_program, synchronize
 
 _MAGIC = 0x4B57524E
 _COMMAND = struct.Struct("<6I")
@@ -50,8 +50,8 @@ class Inputs:
     weights: dict[str, torch.Tensor]
 
 
-def read_inputs(problem: Problem, table_fd: int, input_fd: int) -> Inputs:
-    """The tensors of every call in the table; the weights are those of the first call."""
+def read_inputs(problem: Problem, table_fd: int, input_fd: int, device: str) -> Inputs:
+    """The tensors of every call in the table, on `device`; the weights are the first call's."""
     table = np.frombuffer(mmap.mmap(table_fd, 0, prot=mmap.PROT_READ), np.int64)
     n_in, n_out, n_axes, n_calls, guards_in, guards_out = (int(value) for value in table[:6])
     rows = table[6 + guards_in + guards_out :].reshape(n_calls, 2 * n_in + 2 * n_out + n_axes)
@@ -70,7 +70,7 @@ def read_inputs(problem: Problem, table_fd: int, input_fd: int) -> Inputs:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # the memory is read-only; so are we
                 flat = torch.frombuffer(memory, dtype=dtype, count=count, offset=int(offset))
-            tensors.append(flat.reshape(spec.sizes(axes)))
+            tensors.append(flat.reshape(spec.sizes(axes)).to(device))
         calls.append(tensors)
     roles = [spec.role for spec in problem.inputs]
     values = [
@@ -119,6 +119,7 @@ class Worker:
         start = time.perf_counter_ns()
         for value in values:
             self._kept.append(subject(*value))
+        synchronize(self._program.device)
         return time.perf_counter_ns() - start
 
     def _load(self) -> int:
@@ -151,8 +152,9 @@ def main(arguments: Sequence[str]) -> None:
     problem = Problem.model_validate(setup["problem"])
     torch.set_num_threads(setup["threads"])
     torch.set_grad_enabled(False)
-    program = load_program(problem.reference, problem.report_workload.constants)
-    inputs = read_inputs(problem, table_fd, input_fd)
+    constants, device = problem.report_workload.constants, setup["device"]
+    program = load_program(problem.reference, constants, device=device)
+    inputs = read_inputs(problem, table_fd, input_fd, device)
     gc.disable()  # a collection in the middle of a block is not the reference's doing
     Worker(socket.socket(fileno=control_fd), program, inputs).serve()
 

@@ -13,19 +13,27 @@ from kernelwright.evaluate import sandbox
 from kernelwright.evaluate.builder import Built
 from kernelwright.evaluate.native_runner import executable
 from kernelwright.evaluate.runner import Body, threads
+from kernelwright.problems.reference import Device
 
 _MODULE_RUNNER = "kernelwright.evaluate.module_runner"
 _MEMORY_BYTES = 16 << 30
 
 
 def body(
-    built: Built, lane: Lane, environment: Mapping[str, str], setup: Path, *, sanitize: bool
+    built: Built,
+    lane: Lane,
+    environment: Mapping[str, str],
+    setup: Path,
+    *,
+    device: Device,
+    sanitize: bool = False,
 ) -> Body:
     """The runner for `built`. `setup` is the file that `module_runner` reads; see `write_setup`.
 
     The variables of a language are set for the runner alone, behind the sandbox's own programs.
-    A sanitizer reserves terabytes of address space, so its memory is not limited that way.
+    A sanitizer and CUDA reserve terabytes of address space, so theirs is not limited that way.
     """
+    gpu = device == "cuda"
     settings = {"OMP_NUM_THREADS": str(threads()), **environment}
     assignments = [f"{name}={value}" for name, value in settings.items()]
     if lane == "native":
@@ -38,18 +46,20 @@ def body(
         argv=("/usr/bin/env", *assignments, *program, str(built.artifact)),
         reads=tuple(reads),
         environment={},
-        limits=sandbox.Limits(memory_bytes=None if sanitize else _MEMORY_BYTES),
+        limits=sandbox.Limits(memory_bytes=None if sanitize or gpu else _MEMORY_BYTES),
         # A delivered module builds its source on first use.
         processes=lane == "module",
+        gpu=gpu,
     )
 
 
-def write_setup(problem: Problem, file: Path) -> None:
-    """What the module runner must know: the problem without its workloads, and the constants of
-    the reference file that belong to each choice of sizes."""
+def write_setup(problem: Problem, device: Device, file: Path) -> None:
+    """What the module runner must know: the device, the problem without its workloads, and the
+    constants of the reference file that belong to each choice of sizes."""
     sizes = [
         {"axes": [w.axes[name] for name in problem.axes], "constants": w.constants}
         for w in problem.workloads
     ]
     bare = problem.model_copy(update={"workloads": ()})
-    file.write_text(json.dumps({"problem": bare.model_dump(mode="json"), "sizes": sizes}))
+    setup = {"device": device, "problem": bare.model_dump(mode="json"), "sizes": sizes}
+    file.write_text(json.dumps(setup))

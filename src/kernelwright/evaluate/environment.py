@@ -12,13 +12,14 @@ from pathlib import Path
 
 from kernelwright.core.evaluation import Environment
 from kernelwright.evaluate.runner import threads
+from kernelwright.problems.reference import Device
 
 _PACKAGES = ("torch", "numpy", "triton", "kernelwright")
 
 
 @functools.cache
-def environment() -> Environment:
-    """This machine, as the judge found it."""
+def environment(device: Device) -> Environment:
+    """This machine, as the judge found it; `device` is named in full where it is a GPU."""
     versions = {"python": platform.python_version(), "kernel": platform.release()}
     for package in _PACKAGES:
         try:
@@ -30,7 +31,7 @@ def environment() -> Environment:
         said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
         versions["g++"] = (said.stdout.splitlines() or ["unknown"])[0]
     return Environment(
-        device="cpu",
+        device=_gpu_name() if device == "cuda" else device,
         cpu=_cpu_model(),
         cores=os.cpu_count() or 1,
         threads=threads(),
@@ -38,6 +39,16 @@ def environment() -> Environment:
         os=f"{platform.system()} {platform.machine()}",
         versions=versions,
     )
+
+
+def _gpu_name() -> str:
+    """The first GPU and its driver, as nvidia-smi names them."""
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return "cuda"
+    return (said.stdout.splitlines() or ["cuda"])[0]
 
 
 def _cpu_model() -> str:

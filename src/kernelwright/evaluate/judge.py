@@ -48,7 +48,7 @@ from kernelwright.evaluate.runner import Body
 from kernelwright.evaluate.sandbox import isolation_level
 from kernelwright.evaluate.timing import FULL, QUICK, Session, Timer, median_ping
 from kernelwright.evaluate.verify import Failure, Verified, run_stage
-from kernelwright.problems.reference import Reference
+from kernelwright.problems.reference import Device, Reference
 
 EVALUATOR = "1"
 _PINGS = 300
@@ -99,10 +99,11 @@ class Judge:
         problem: Problem,
         reference: Reference,
         *,
+        device: Device = "cpu",
         require_isolation: Isolation = "process",
         language: Callable[[str], Language] = lambda name: names.load("language", name)(),
     ):
-        """Prepare for `problem`. `reference` answers for it and stays the caller's to close.
+        """Prepare for `problem` on `device`; `reference` answers for it and stays the caller's.
 
         Raises:
             Unavailable: the isolation that is required cannot be reached here.
@@ -115,8 +116,9 @@ class Judge:
         self._language = language
         self._exam = Exam(problem, reference)
         self._folder = Path(tempfile.mkdtemp(prefix="kernelwright-"))
+        self._device: Device = device
         self._setup = self._folder / "problem.json"
-        write_setup(problem, self._setup)
+        write_setup(problem, device, self._setup)
         self._builder = Builder(self._folder, self._level)
         self._baseline: Baseline | None = None
         self._session: Session | None = None
@@ -140,6 +142,11 @@ class Judge:
             FaultError: the judge's own failure.
         """
         language = self._language(candidate.language)
+        if self._device == "cuda" and language.lane == "native":
+            raise Unavailable(
+                f"{candidate.language} candidates cannot be judged on a GPU yet, only Python "
+                "modules (triton). Choose the language triton, or the device cpu."
+            )
         for missing in (language.missing("build"), language.missing("run")):
             if missing:
                 raise Unavailable(missing)
@@ -155,7 +162,7 @@ class Judge:
         self, candidate: Candidate, language: Language, effort: Effort, sitting: _Sitting
     ) -> Passed:
         plan, built = self._build(candidate, language, sitting)
-        runner = body(built, plan.lane, plan.environment, self._setup, sanitize=False)
+        runner = body(built, plan.lane, plan.environment, self._setup, device=self._device)
         if effort == "promotion":
             self._exam.redraw()
         self._verify("screen", runner, candidate, sitting)
@@ -208,7 +215,9 @@ class Judge:
             sitting.not_checked.append("sanitizers: they need the native lane")
             return
         plan, built = self._build(candidate, language, sitting, sanitize=True)
-        runner = body(built, plan.lane, plan.environment, self._setup, sanitize=True)
+        runner = body(
+            built, plan.lane, plan.environment, self._setup, device=self._device, sanitize=True
+        )
         self._verify("sanitize", runner, candidate, sitting)
 
     def _time(
@@ -248,7 +257,7 @@ class Judge:
         """The baselines, which compile while the candidate is verified."""
         if self._baseline is None:
             log = self._folder / "baseline.log"
-            self._baseline = Baseline.start(self._problem, self._exam.timing(), log)
+            self._baseline = Baseline.start(self._problem, self._exam.timing(), self._device, log)
         return self._baseline
 
     def _timing_session(self) -> Session:
@@ -285,7 +294,7 @@ class Judge:
             candidate_id=candidate.id,
             effort=effort,
             outcome=outcome,
-            environment=environment(),
+            environment=environment(self._device),
             evaluator=EVALUATOR,
             lane=candidate.lane,
             isolation=self._level,

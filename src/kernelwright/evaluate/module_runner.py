@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from kernelwright.core.problem import Problem, TensorSpec
 from kernelwright.evaluate.allocation import Allocator
 from kernelwright.evaluate.blocks import most_calls
-from kernelwright.problems.loading import Program, flatten_outputs, load_program
+from kernelwright.problems.loading import Program, flatten_outputs, load_program, synchronize
 
 _MAGIC = 0x4B57524E
 _COMMAND = struct.Struct("<6I")
@@ -57,7 +57,7 @@ class Calls:
         inputs, outputs, axes, calls, guards_in, guards_out = (int(v) for v in table[:6])
         width = 2 * inputs + 2 * outputs + axes
         self.rows = table[6 + guards_in + guards_out :].reshape(calls, width)
-        self._input_memory = _map_inputs(input_fd)
+        self._input_memory, self.shared = _map_inputs(input_fd)
         self._output_memory = mmap.mmap(output_fd, 0)
         self._outputs_at = 2 * inputs
 
@@ -87,12 +87,12 @@ class Calls:
         ]
 
 
-def _map_inputs(fd: int) -> mmap.mmap:
+def _map_inputs(fd: int) -> tuple[mmap.mmap, bool]:
     """Shared, so that a write shows; private where the broker sealed the memory against it."""
     try:
-        return mmap.mmap(fd, 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+        return mmap.mmap(fd, 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE), True
     except PermissionError:
-        return mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE | mmap.MAP_POPULATE)
+        return mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE | mmap.MAP_POPULATE), False
 
 
 def _view(memory: mmap.mmap, offset: int, spec: TensorSpec, sizes: dict[str, int]) -> Tensor:
@@ -108,14 +108,16 @@ class Runner:
     """The loop over the broker's commands."""
 
     def __init__(
-        self, control: socket.socket, problem: Problem, sizes: list[dict[str, Any]], calls: Calls
+        self, control: socket.socket, problem: Problem, setup: dict[str, Any], calls: Calls
     ):
         self._control = control
         self._problem = problem
-        self._constants = {tuple(entry["axes"]): entry["constants"] for entry in sizes}
+        self._device: str = setup["device"]
+        self._constants = {tuple(entry["axes"]): entry["constants"] for entry in setup["sizes"]}
         self._calls = calls
         self._models: list[nn.Module] = []
         self._arguments: list[list[Any]] = []
+        self._used: list[list[Tensor]] = []
         self._kept: list[tuple[int, object]] = []
         self._allocator = Allocator()
 
@@ -143,12 +145,13 @@ class Runner:
 
     def _load(self, artifact: Path) -> None:
         references = {
-            axes: load_program(self._problem.reference, constants)
+            axes: load_program(self._problem.reference, constants, device=self._device)
             for axes, constants in self._constants.items()
         }
         candidate = _import(artifact)
         for index in range(len(self._calls.rows)):
-            inputs = self._calls.inputs(index)
+            inputs = [tensor.to(self._device) for tensor in self._calls.inputs(index)]
+            self._used.append(inputs)
             reference = references[self._calls.axes(index)]
             weights = {
                 spec.name: tensor
@@ -179,6 +182,7 @@ class Runner:
         with torch.no_grad():
             for index in range(first, first + count):
                 self._kept.append((index, self._models[index](*self._arguments[index])))
+        synchronize(self._device)
         return time.perf_counter_ns() - start
 
     def _collect(self) -> None:
@@ -187,12 +191,17 @@ class Runner:
             if len(found) != len(wanted):
                 raise Misshapen(_WRONG_SHAPE, f"{len(found)} outputs, must be {len(wanted)}")
             for spec, ours, theirs in zip(self._problem.outputs, wanted, found, strict=True):
-                _check(spec.name, ours, theirs)
+                _check(spec.name, ours, theirs, self._device)
                 ours.copy_(theirs)
+            if self._device != "cpu" and self._calls.shared:
+                # On a GPU the inputs are copies; bring back what became of them.
+                given = self._calls.inputs(index)
+                for host, used in zip(given, self._used[index], strict=True):
+                    host.copy_(used)
         self._kept.clear()
 
 
-def _check(name: str, wanted: Tensor, found: Tensor) -> None:
+def _check(name: str, wanted: Tensor, found: Tensor, device: str) -> None:
     if type(found) not in (Tensor, nn.Parameter):
         raise Misshapen(_WRONG_DTYPE, f"{name} is a {type(found).__name__}, must be a Tensor")
     if found.shape != wanted.shape:
@@ -200,6 +209,8 @@ def _check(name: str, wanted: Tensor, found: Tensor) -> None:
         raise Misshapen(_WRONG_SHAPE, f"{name} has the shape {shapes}")
     if found.dtype != wanted.dtype:
         raise Misshapen(_WRONG_DTYPE, f"{name} is {found.dtype}, must be {wanted.dtype}")
+    if found.device.type != device:
+        raise Misshapen(_WRONG_DTYPE, f"{name} is on {found.device}, must be on {device}")
 
 
 def _make(model_class: Any, reference: Program, weights: dict[str, Tensor]) -> nn.Module:
@@ -209,7 +220,7 @@ def _make(model_class: Any, reference: Program, weights: dict[str, Tensor]) -> n
         reference.set_weights(weights)
         state = {name: value.clone() for name, value in reference.model.state_dict().items()}
         model.load_state_dict(state)
-    return model.train(reference.model.training)
+    return model.to(reference.device).train(reference.model.training)
 
 
 def _import(artifact: Path) -> Any:
@@ -230,7 +241,7 @@ def main(arguments: Sequence[str]) -> None:
     control, table_fd, input_fd, output_fd = (int(value) for value in arguments[2:])
     problem = Problem.model_validate(setup["problem"])
     calls = Calls(problem, table_fd, input_fd, output_fd)
-    runner = Runner(socket.socket(fileno=control), problem, setup["sizes"], calls)
+    runner = Runner(socket.socket(fileno=control), problem, setup, calls)
     runner.serve(Path(arguments[1]))
 
 

@@ -173,6 +173,7 @@ class Body:
     environment: dict[str, str]
     limits: sandbox.Limits
     processes: bool = False
+    gpu: bool = False
 
 
 @contextlib.contextmanager
@@ -196,6 +197,7 @@ def life(
         descriptors=descriptors,
         limits=body.limits,
         processes=body.processes,
+        gpu=body.gpu,
     )
     try:
         child = sandbox.start(command, level, log)

@@ -49,7 +49,8 @@ class Command:
     """A process to start inside.
 
     `reads` are host files and folders that it may read, at the same path; `work` is a host folder
-    that it may write, seen as `WORK`. `descriptors` are inherited under their own numbers.
+    that it may write, seen as `WORK`. `descriptors` are inherited under their own numbers. With
+    `gpu` the nodes of NVIDIA's driver are there too.
     """
 
     argv: Sequence[str]
@@ -59,6 +60,7 @@ class Command:
     descriptors: Sequence[int] = ()
     limits: Limits = Limits()
     processes: bool = False
+    gpu: bool = False
 
 
 def find_bubblewrap() -> str | None:
@@ -120,6 +122,10 @@ def _argv(command: Command, level: Isolation) -> Iterator[tuple[list[str], list[
             flags += ["--ro-bind-try", system, system]
         flags += ["--proc", "/proc", "--dev", "/dev"]
         flags += ["--size", str(_SCRATCH_BYTES), "--tmpfs", "/tmp"]
+        for node in sorted(Path("/dev").glob("nvidia*")) if command.gpu else []:
+            flags += ["--dev-bind", str(node), str(node)]
+        if command.gpu:
+            flags += ["--ro-bind-try", "/sys", "/sys"]
         for path in command.reads:
             flags += ["--ro-bind", str(path), str(path)]
         if command.work is not None:

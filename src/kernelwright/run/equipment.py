@@ -74,7 +74,9 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
         open_model(spec.models[MODEL_ROLE], spec.model_settings)
     with Reference.open(origin, device=device) as reference:
         problem = _same_problem(reference.load(), known)
-        with Judge(problem, reference, require_isolation=spec.require_isolation) as judge:
+        with Judge(
+            problem, reference, device=device, require_isolation=spec.require_isolation
+        ) as judge:
             yield Equipment(
                 problem=problem,
                 evaluator=judge,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,8 +11,9 @@ from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
 from kernelwright.core.errors import UsageError
 from kernelwright.core.evaluation import Effort, Evaluation, Isolation, Passed
 from kernelwright.evaluate.judge import Judge
+from kernelwright.languages.machine import cuda_devices
 from kernelwright.languages.reading import candidate_from_file
-from kernelwright.problems.reference import Reference
+from kernelwright.problems.reference import Device, Reference
 from kernelwright.report import text
 from kernelwright.report.result import judged
 
@@ -26,6 +27,10 @@ def command(
     quick: Annotated[
         bool, typer.Option("--quick", help="Judge as a search does: fewer checks, faster timing.")
     ] = False,
+    device: Annotated[
+        Literal["cpu", "cuda"] | None,
+        typer.Option(help="Where it runs: a GPU for .py files where there is one, else the CPU."),
+    ] = None,
     require_isolation: Annotated[
         Isolation, typer.Option(help="Refuse to run with less isolation than this.")
     ] = "process",
@@ -38,7 +43,9 @@ def command(
     if not candidate.is_file():
         raise UsageError(f"There is no file {candidate}; give the path of a candidate's source.")
     effort: Effort = "search" if quick else "promotion"
-    name, evaluation = _evaluate(problem, candidate, language, effort, require_isolation)
+    gpu = candidate.suffix == ".py" and cuda_devices() > 0
+    where = device or ("cuda" if gpu else "cpu")
+    name, evaluation = _evaluate(problem, candidate, language, effort, require_isolation, where)
     if as_json:
         emit(judged(evaluation, name))
     else:
@@ -47,13 +54,18 @@ def command(
 
 
 def _evaluate(
-    origin: str, path: Path, language: str | None, effort: Effort, isolation: Isolation
+    origin: str,
+    path: Path,
+    language: str | None,
+    effort: Effort,
+    isolation: Isolation,
+    device: Device,
 ) -> tuple[str, Evaluation]:
     """The problem's id and the verdict."""
-    with Reference.open(origin) as reference:
+    with Reference.open(origin, device=device) as reference:
         say(f"Loading {origin} …")
         problem = reference.load()
         made = candidate_from_file(problem, path, language)
         say(f"Judging {path} ({made.language}, {made.id}) …")
-        with Judge(problem, reference, require_isolation=isolation) as judge:
+        with Judge(problem, reference, device=device, require_isolation=isolation) as judge:
             return problem.id, judge.judge(made, effort)
