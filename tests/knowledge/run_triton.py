@@ -1,7 +1,7 @@
 """Runs or compiles Triton candidates in a process of its own, for `test_triton_sketches`.
 
-    python run_triton.py run FOLDER       calls each module on its tensors, under the interpreter
-    python run_triton.py compile FOLDER   compiles each kernel for a GPU that need not be there
+python run_triton.py run FOLDER       calls each module on its tensors, under the interpreter
+python run_triton.py compile FOLDER   compiles each kernel for a GPU that need not be there
 """
 
 import importlib.util
