@@ -26,6 +26,7 @@ TILE = Tunable(name="TILE", choices=(64, 128, 256, 512, 1024), default=256)
 BLOCK = Tunable(name="BLOCK", choices=(256, 512, 1024, 2048, 4096), default=1024)
 GRAIN = Tunable(name="GRAIN", choices=(4096, 16384, 65536), default=16384)
 STREAM = Tunable(name="STREAM", choices=(0, 1), default=1)
+POPULATE = Tunable(name="POPULATE", choices=(0, 1), default=1)
 
 _MEANING = {
     "LANES": "partial results that a row is summed into at once",
@@ -33,6 +34,7 @@ _MEANING = {
     "BLOCK": "elements that are computed before they are written",
     "GRAIN": "elements from which on several threads are used",
     "STREAM": "whether a large result is written past the cache",
+    "POPULATE": "whether the pages of a large result are asked for in one go",
 }
 _HEADERS = ("algorithm", "cmath", "cstdint", "cstring", "limits")
 _CONSTANTS = {
@@ -46,6 +48,10 @@ _CONSTANTS = {
     ),
 }
 
+
+# From this size on an allocator gives pages that nobody has touched yet, and one fault for each
+# costs more than the kernel does. Below it the memory has been used before.
+_FRESH_BYTES = 32 << 20
 
 # With fewer rows than this, threads share a row; with fewer elements it is not worth starting them.
 _FEW_ROWS = 8
@@ -110,16 +116,34 @@ def _rendered(problem: Problem, plan: Plan, choose: Callable[[Stage], type[Nest]
             f"const std::unique_ptr<{kind}[]> {name}_memory(new {kind}[{count}]);",
             f"{kind}* const {name} = {name}_memory.get();",
         ]
+    body += _populated(problem, text)
     for stage in plan.stages:
         body += choose(stage)(text, stage).lines()
     return candidate(problem, text, body)
+
+
+def _populated(problem: Problem, text: CppText) -> list[str]:
+    """Asking for the pages of the outputs that are so large that their memory comes fresh."""
+    lines = []
+    for spec in problem.outputs:
+        if spec.nbytes(problem.report_workload.axes) < _FRESH_BYTES:
+            continue
+        sizes = [text.axes[d] if isinstance(d, str) else str(d) for d in spec.shape]
+        elements = " * ".join(["int64_t(1)", *sizes])
+        lines.append(
+            f"if (POPULATE) kw_populate({text.tensors[spec.name]}, {elements} * "
+            f"int64_t(sizeof({TYPES[spec.dtype]})));"
+        )
+    return lines
 
 
 def candidate(problem: Problem, text: CppText, body: list[str]) -> Candidate:
     """The candidate whose function does `body`, with the tunables that it uses."""
     written = "\n".join(body)
     tunables = [
-        t for t in (LANES, TILE, BLOCK, GRAIN, STREAM) if re.search(rf"\b{t.name}\b", written)
+        t
+        for t in (LANES, TILE, BLOCK, GRAIN, STREAM, POPULATE)
+        if re.search(rf"\b{t.name}\b", written)
     ]
     parameters = ",\n".join(f"{p.c_type} {p.name}" for p in text.signature.parameters)
     function = [
@@ -130,7 +154,11 @@ def candidate(problem: Problem, text: CppText, body: list[str]) -> Candidate:
         "}",
     ]
     needed = pieces(written)
-    headers = [*_HEADERS, *(["memory"] if "unique_ptr" in written else [])]
+    headers = [
+        *_HEADERS,
+        *(["memory"] if "unique_ptr" in written else []),
+        *(["sys/mman.h"] if "kw_populate" in written else []),
+    ]
     parts = [
         "\n".join(f"#include <{h}>" for h in headers),
         *("\n".join(_tunable_lines(t)) for t in tunables),
