@@ -83,7 +83,9 @@ FILES = {
         "                return (x - m) / (x.var((0, 2, 3), keepdim=True) + 1e-5).sqrt()",
         inputs=X4,
     ),
-    "bias_gelu": file("return F.gelu(x + self.bias)", init="self.bias = nn.Parameter(torch.ones(D))"),
+    "bias_gelu": file(
+        "return F.gelu(x + self.bias)", init="self.bias = nn.Parameter(torch.ones(D))"
+    ),
     "bias_for_each_channel": file(
         "return F.relu(x + self.bias) * y",
         init="self.bias = nn.Parameter(torch.ones(C, 1, 1))",

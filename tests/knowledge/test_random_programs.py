@@ -1,7 +1,7 @@
 """Programs that nobody thought of: random pointwise graphs and row reductions, against torch."""
 
-import pytest
-from hypothesis import HealthCheck, given, settings
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 LEAVES = st.sampled_from(
@@ -31,14 +31,21 @@ OUTPUTS = st.sampled_from(
 )
 
 
-@pytest.mark.filterwarnings("ignore")
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(parts=st.lists(st.tuples(OUTPUTS, EXPRESSIONS), min_size=2, max_size=4))
 def test_a_random_program_is_drafted_right(parts, tracing, make_file, kernel, make_case):
+    """Sums of terms that cancel are compared by the size of the terms, which is about one."""
     returned = ", ".join(out.format(tensor(e)) for out, e in parts)
     text = make_file(f"return ({returned},)", inputs=("torch.randn(B, D)", "torch.randn(B, D)"))
     studied = tracing(text)
-    candidate = studied.candidates("cpp")[0]
-    built = kernel(candidate, studied.problem)
+    built = kernel(studied.candidates("cpp")[0], studied.problem)
     for sizes in ({"B": 2, "C": 2, "D": 3}, {"B": 17, "C": 2, "D": 131}):
-        built.check(make_case(studied, sizes))
+        case = make_case(studied, sizes)
+        for expected, raw in zip(case.expected, built(case.tensors, case.axes), strict=True):
+            np.testing.assert_allclose(raw, expected.values.ravel(), rtol=1e-5, atol=1e-4)

@@ -168,10 +168,10 @@ class Runner:
             )
 
     def _touch_heap(self) -> None:
-        """Have the heap hold what the outputs of the largest block will need, touched."""
+        """Have the allocator hold what the outputs of the largest block will need, touched."""
         self._allocator.settle("returned")
         held = [
-            torch.ones_like(output)
+            torch.ones_like(output, device=self._device)
             for index in range(most_calls(len(self._calls.rows)))
             for output in self._calls.outputs(index)
         ]

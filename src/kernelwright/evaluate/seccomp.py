@@ -1,9 +1,9 @@
 """The system-call filter of the sandbox, as classic BPF for ``bwrap --seccomp``.
 
-A candidate computes; it has no reason to start processes, open sockets, trace its neighbours or
-load programs into the kernel. Threads stay allowed, since kernels use them: `clone` passes only
-with CLONE_THREAD, and `clone3`, whose flags a filter cannot read, answers ENOSYS so that libc
-falls back to `clone`.
+A candidate computes; it has no reason to start processes, reach a network, trace its neighbours
+or load programs into the kernel. Unix sockets stay allowed, since CUDA's own threads use them, and
+so do threads: `clone` passes only with CLONE_THREAD, and `clone3`, whose flags a filter cannot
+read, answers ENOSYS so that libc falls back to `clone`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 _AUDIT_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _DENIED = {
     "x86_64": {
-        "socket": 41, "socketpair": 53, "fork": 57, "vfork": 58, "ptrace": 101,
+        "fork": 57, "vfork": 58, "ptrace": 101,
         "personality": 135, "mount": 165, "umount2": 166, "keyctl": 250, "unshare": 272,
         "perf_event_open": 298, "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311,
         "kcmp": 312, "bpf": 321, "userfaultfd": 323, "io_uring_setup": 425,
@@ -29,11 +29,13 @@ _DENIED = {
     },
     "aarch64": {
         "umount2": 39, "mount": 40, "personality": 92, "unshare": 97, "ptrace": 117,
-        "socket": 198, "socketpair": 199, "keyctl": 219, "perf_event_open": 241, "setns": 268,
+        "keyctl": 219, "perf_event_open": 241, "setns": 268,
         "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "bpf": 280,
         "userfaultfd": 282, "io_uring_setup": 425, "pidfd_open": 434, "pidfd_getfd": 438,
     },
 }  # fmt: skip
+_SOCKET = {"x86_64": 41, "aarch64": 198}
+_AF_UNIX = 1
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
 
@@ -65,6 +67,13 @@ def program(*, processes: bool, machine: str | None = None) -> bytes | None:
             _instruction(_JUMP_EQUAL, number, 0, 1),
             _instruction(_RETURN, _ERRNO | _EPERM),
         ]
+    filters += [
+        _instruction(_JUMP_EQUAL, _SOCKET[machine], 0, 4),
+        _instruction(_LOAD_WORD, _FIRST_ARGUMENT),
+        _instruction(_JUMP_EQUAL, _AF_UNIX, 1, 0),
+        _instruction(_RETURN, _ERRNO | _EPERM),
+        _instruction(_RETURN, _ALLOW),
+    ]
     if not processes:
         filters += [
             _instruction(_JUMP_EQUAL, _CLONE3, 0, 1),

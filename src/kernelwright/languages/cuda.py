@@ -41,7 +41,7 @@ class Cuda:
     lane: Lane = "native"
 
     def missing(self, purpose: Literal["build", "run", "time"]) -> str | None:
-        """What this machine lacks: nvcc to build, a CUDA device to run and to time."""
+        """What is lacking: nvcc to build, and to run a judge that calls CUDA candidates."""
         if purpose == "build":
             if _nvcc() is None:
                 return (
@@ -54,7 +54,10 @@ class Cuda:
                 "This machine has no CUDA device: CUDA candidates are built and their machine code "
                 "is checked, but they are not run."
             )
-        return None
+        return (
+            "This version builds CUDA candidates and checks their machine code, but its judge does "
+            "not run them yet. On a GPU use triton."
+        )
 
     def guide(self, problem: Problem) -> str:
         """How to write a CUDA candidate for `problem`."""

@@ -64,7 +64,7 @@ def examine() -> Findings:
     level, why = isolation_level()
     return Findings(
         version=kernelwright.__version__,
-        environment=environment(),
+        environment=environment("cpu"),
         cuda_devices=cuda_devices(),
         isolation=level,
         isolation_reason=why or None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernelwright.knowledge.sketches.expr import Call, Expr, Maker, replaced, variables
+from kernelwright.knowledge.sketches.expr import Call, Constant, Expr, Maker, replaced, variables
 
 _FLOATS = ("float32", "float64")
 
@@ -24,7 +24,10 @@ def by_reciprocal(maker: Maker, root: Expr, inner: set[str]) -> Expr:
     def swap(expr: Expr) -> Expr | None:
         match expr.form:
             case Call(name="div", args=(above, below)) if (
-                expr.dtype in _FLOATS and changes(above) and not changes(below)
+                expr.dtype in _FLOATS
+                and changes(above)
+                and not changes(below)
+                and not isinstance(below.form, Constant)
             ):
                 one = maker.constant(1.0, expr.dtype)
                 return maker.call("mul", above, maker.call("div", one, below))

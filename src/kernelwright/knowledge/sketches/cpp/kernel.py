@@ -40,7 +40,7 @@ _HEADERS = ("algorithm", "cmath", "cstdint", "cstring", "limits")
 _CONSTANTS = {
     "KW_SUM_BLOCK": (
         "// elements that are summed in float before they go into the total\n"
-        "constexpr int64_t KW_SUM_BLOCK = 8192;"
+        "constexpr int64_t KW_SUM_BLOCK = 2048;"
     ),
     "KW_STREAM_FROM": (
         "// bytes from which a result is too large for a cache\n"

@@ -124,23 +124,24 @@ inline float kw_log1p(float x) {
 
 inline double kw_log1p(double x) { return std::log1p(x); }
 
+// erf(x) / x as a quotient of polynomials in x^2: one division is cheaper than exp.
 inline float kw_erf(float x) {
-    const float size = std::fabs(x);
-    const float square = x * x;
-    float s = std::fma(7.853857824e-5f, square, -8.010192541e-4f);
-    s = std::fma(s, square, 5.188327748e-3f);
-    s = std::fma(s, square, -2.685381100e-2f);
-    s = std::fma(s, square, 1.128358543e-1f);
-    s = std::fma(s, square, -3.761262596e-1f);
-    s = std::fma(s, square, 1.283791667e-1f);
-    const float t = size > 3.95f ? 3.95f : size;
-    float l = std::fma(-1.863800571e-4f, t, 2.947666449e-3f);
-    l = std::fma(l, t, -2.183809504e-2f);
-    l = std::fma(l, t, 1.031068093e-1f);
-    l = std::fma(l, t, 6.381447315e-1f);
-    l = std::fma(l, t, 1.127089262f);
-    l = std::fma(l, t, 3.415129613e-4f);
-    return size < 1.0f ? std::fma(s, x, x) : std::copysign(1.0f - kw_exp_inside(-l), x);
+    const float high = x > 3.925f ? 3.925f : x;
+    const float inside = high < -3.925f ? -3.925f : high;
+    const float square = inside * inside;
+    float p = std::fma(2.046017471e-6f, square, 2.848457952e-4f);
+    p = std::fma(p, square, 3.772633616e-3f);
+    p = std::fma(p, square, 5.276955292e-2f);
+    p = std::fma(p, square, 1.905956566e-1f);
+    p = std::fma(p, square, 1.128379107f);
+    float q = std::fma(3.804779044e-5f, square, 1.163871179e-3f);
+    q = std::fma(q, square, 1.498336345e-2f);
+    q = std::fma(q, square, 1.141835079e-1f);
+    q = std::fma(q, square, 5.022436976e-1f);
+    q = std::fma(q, square, 1.0f);
+    const float y = inside * p / q;
+    const float below = y > 1.0f ? 1.0f : y;
+    return below < -1.0f ? -1.0f : below;
 }
 
 inline double kw_erf(double x) { return std::erf(x); }
