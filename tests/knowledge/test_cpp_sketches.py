@@ -1,5 +1,7 @@
 """What the C++ sketches draft computes what the program computes, at every size."""
 
+import re
+
 import pytest
 import torch
 
@@ -98,3 +100,19 @@ def test_a_long_sum_loses_no_more_than_the_last_digits(tracing, make_file, kerne
         for raw, dim in ((rows, -1), (columns, 0)):
             exact = x.double().sum(dim)
             assert (torch.from_numpy(raw) - exact).abs().max() / exact.max() < 2e-7
+
+
+def test_parameters_may_have_any_name(tracing, make_file, kernel, make_case):
+    """Also the names that the sketches themselves like."""
+    names = "row j value lane l end begin count stream n blocks block k v0 part0 sum0 total0 at0"
+    text = make_file("pass", inputs=("torch.randn(B, D)",) * 18)
+    listed = ", ".join(names.split())
+    text = re.sub(r"def forward\(self, .*?\)", f"def forward(self, {listed})", text)
+    total = " + ".join(names.split())
+    text = text.replace("                pass\n\ndef", "def")
+    body = f"t = {total}\n        return t.argmax(-1), F.softmax(t, -1), t.sum(0), t.sum()"
+    text = re.sub(r"(def forward.*\n\s+)pass", rf"\1{body}", text)
+    studied = tracing(text)
+    for candidate in studied.candidates("cpp"):
+        case = make_case(studied, {"B": 3, "C": 2, "D": 300})
+        kernel(candidate, studied.problem).check(case)

@@ -62,7 +62,7 @@ class Precision:
 
 
 QUICK = Precision(least=8, most=20, half_width=0.025, limit_s=2.5)
-FULL = Precision(least=30, most=60, half_width=0.01, limit_s=10.0)
+FULL = Precision(least=30, most=60, half_width=0.01, limit_s=6.0)
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,8 @@ class Result(Record):
     `candidate_ns` to `control` are of the regime ``returned``, in which each call allocates its
     output as a user's call does; `buffer` has the same with the output's memory already there, and
     `drop_in` is what the delivered module came to.
-    Without a candidate that passed and was timed they are empty. `cost_usd` is None when a price
+    Without a candidate that passed and was timed they are empty; without one that passed, `reason`
+    says what became of the first attempt. `cost_usd` is None when a price
     is not known; `promoted` says whether the figures were taken afresh, after the search chose.
     """
 
@@ -123,6 +124,7 @@ class Result(Record):
     writer: str
     attempts: int = Field(ge=0)
     outcome: Literal["passed", "nothing_passed"]
+    reason: str | None
     best: Best | None
     regime: Literal["returned"] = "returned"
     candidate_ns: float | None
@@ -184,6 +186,7 @@ def result_of(story: Story, *, path: str | None) -> Result:
         writer=_writer(story),
         attempts=len(story.steps),
         outcome="passed" if headline else "nothing_passed",
+        reason=None if headline else _why_nothing(story),
         best=_best(headline, path),
         buffer=buffer,
         drop_in=_drop_in(story.delivered),
@@ -247,6 +250,16 @@ def timed(evaluation: Evaluation | None) -> tuple[Figures | None, Figures | None
         return None, None
     measurements = evaluation.outcome.measurements
     return figures(measurements, "returned"), figures(measurements, "buffer")
+
+
+def _why_nothing(story: Story) -> str | None:
+    """Why the first attempt came to nothing: the writer's reason, or the judge's."""
+    for step in story.steps:
+        if step.evaluation is not None:
+            return reason(step.evaluation.outcome)
+        if step.attempt.reason is not None:
+            return step.attempt.reason
+    return None
 
 
 def _drop_in(evaluation: Evaluation | None) -> DropIn | None:

@@ -48,8 +48,8 @@ class ColumnNest(Nest):
         for expr in found:
             array = self.text.numbered("column")
             lines.append(f"alignas(64) {TYPES[expr.dtype]} {array}[TILE];")
-            step.append(f"{array}[l] = {self.text.value(expr, inside)};")
-            self.known[expr.number] = f"{array}[l]"
+            step.append(f"{array}[{self.names.item}] = {self.text.value(expr, inside)};")
+            self.known[expr.number] = f"{array}[{self.names.item}]"
         return [*lines, *self.over_block(step)]
 
     def _pass(self, number: int) -> list[str]:
@@ -65,10 +65,10 @@ class ColumnNest(Nest):
         for fold in folds:
             value = self.text.value(fold.fold.value, inside)
             position = self.text.index(fold.fold.position, inside)
-            step.append(fold.take(value, "l", position))
+            step.append(fold.take(value, self.names.item, position))
         lines += self.in_depth([*body, *self.over_block(step)])
         for fold in folds:
-            self.learn(fold.fold.key, fold.element("l"))
+            self.learn(fold.fold.key, fold.element(self.names.item))
         return lines
 
     def _stores(self) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
+from kernelwright.knowledge.sketches.cpp.names import Names
 from kernelwright.knowledge.sketches.stages import Fold
 from kernelwright.knowledge.sketches.text import Text, grouped
 
 _JOIN = {
     "sum": "{0} + {1}", "prod": "{0} * {1}", "max": "kw_max({0}, {1})", "min": "kw_min({0}, {1})",
-    "any": "{0} || {1}", "all": "{0} && {1}",
+    "any": "{0} || {1}", "all": "{0} && {1}", "argmax": "kw_max({0}, {1})",
+    "argmin": "kw_min({0}, {1})",
 }  # fmt: skip
 
 
@@ -69,7 +71,9 @@ class FoldText:
         """Two partial results as one."""
         template = _JOIN[self.fold.kind]
         if self.fold.dtype == "bool":
-            template = {"max": "{0} || {1}", "min": "{0} && {1}"}.get(self.fold.kind, template)
+            or_and = {"max": "{0} || {1}", "argmax": "{0} || {1}"}
+            or_and |= {"min": "{0} && {1}", "argmin": "{0} && {1}"}
+            template = or_and.get(self.fold.kind, template)
         return template.format(grouped(left), grouped(right))
 
     def declare_total(self) -> list[str]:
@@ -86,18 +90,17 @@ class FoldText:
         """`count` lanes, before anything."""
         arrays = [f"alignas(64) {self.type} {self.part}[{count}];"]
         fills = [f"std::fill_n({self.part}, {count}, {self.identity});"]
-        if self.by_position:
+        if self.by_position and self.precise:
             arrays.append(f"alignas(64) int64_t {self.part}_at[{count}];")
             fills.append(f"std::fill_n({self.part}_at, {count}, INT64_MAX);")
         return [*arrays, *fills]
 
     def take(self, value: str, lane: str, position: str) -> str:
-        """One more element into its lane."""
+        """One more element into its lane; where it is only if the lane is a result of its own."""
         mine = f"{self.part}[{lane}]"
-        if self.by_position:
-            return (
-                f"kw_better<{self._largest}>({mine}, {self.part}_at[{lane}], {value}, {position});"
-            )
+        if self.by_position and self.precise:
+            place = f"{self.part}_at[{lane}]"
+            return f"kw_better<{self._largest}>({mine}, {place}, {value}, {position});"
         return f"{mine} = {self.join(mine, value)};"
 
     def element(self, lane: str) -> str:
@@ -108,13 +111,33 @@ class FoldText:
         found = f"{self.part}[{lane}]"
         return found if own == self.type else f"static_cast<{own}>({found})"
 
-    def add_lanes(self) -> str:
-        """All lanes into the total."""
-        if self.by_position:
-            lanes = f"{self.part}, {self.part}_at"
-            return f"kw_best<{self._largest}>({self.total}_value, {self.total}, {lanes});"
+    def add_lanes(self) -> list[str]:
+        """All lanes into the total; `search` finds where the extremum of a block is."""
         both = f"[]({self.type} a, {self.type} b) {{ return {self.join('a', 'b')}; }}"
-        return f"{self.total} = {self.join(self.total, f'kw_joined({self.part}, {both})')};"
+        joined = f"kw_joined({self.part}, {both})"
+        if not self.by_position:
+            return [f"{self.total} = {self.join(self.total, joined)};"]
+        return [f"const {self.type} {self.part}_best = {joined};"]
+
+    def search(self, names: Names, element: list[str], position: str) -> list[str]:
+        """Where a better extremum than the total's is in the block; most blocks have none.
+
+        `element` is the lines that work out the value of one element, called `part` + "_value".
+        """
+        best, mine, value = f"{self.part}_best", f"{self.total}_value", f"{self.part}_value"
+        lane = names.lane
+        return [
+            f"if (kw_improves<{self._largest}>({mine}, {self.total}, {best})) {{",
+            f"    {mine} = {best};",
+            f"    for (int64_t {lane} = {names.begin}; {lane} < {names.end}; ++{lane}) {{",
+            *(f"        {line}" for line in element),
+            f"        if ({value} == {best} || ({value} != {value} && {best} != {best})) {{",
+            f"            {self.total} = {position};",
+            "            break;",
+            "        }",
+            "    }",
+            "}",
+        ]
 
     def totals(self) -> list[tuple[str, str, str]]:
         """The type, the name and the value of each variable that the total consists of."""

@@ -16,6 +16,7 @@ from kernelwright.knowledge.sketches.cpp.split import SplitRowNest
 from kernelwright.knowledge.sketches.cpp.stored import StoredRowNest, shared
 from kernelwright.knowledge.sketches.cpp.text import CppText
 from kernelwright.knowledge.sketches.poly import ONE
+from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan, Stage
 
 FILE = "kernel.cpp"
@@ -44,7 +45,7 @@ _CONSTANTS = {
     ),
     "KW_STREAM_FROM": (
         "// bytes from which a result is too large for a cache\n"
-        "constexpr int64_t KW_STREAM_FROM = 4 << 20;"
+        "constexpr int64_t KW_STREAM_FROM = 8 << 20;"
     ),
 }
 
@@ -119,7 +120,17 @@ def _rendered(problem: Problem, plan: Plan, choose: Callable[[Stage], type[Nest]
     body += _populated(problem, text)
     for stage in plan.stages:
         body += choose(stage)(text, stage).lines()
-    return candidate(problem, text, body)
+    return candidate(problem, text, body, stream=_streamed(problem))
+
+
+def _streamed(problem: Problem) -> bool:
+    """Whether to write past the cache is the better first guess, at the sizes that are timed.
+
+    A result below 8 MiB stays in a cache. One from 32 MiB on comes from malloc as fresh pages,
+    which the kernel has just cleared through the cache, so that ordinary stores hit it.
+    """
+    written = sum(o.nbytes(problem.report_workload.axes) for o in problem.outputs)
+    return 8 << 20 <= written < 32 << 20
 
 
 def _populated(problem: Problem, text: CppText) -> list[str]:
@@ -137,14 +148,13 @@ def _populated(problem: Problem, text: CppText) -> list[str]:
     return lines
 
 
-def candidate(problem: Problem, text: CppText, body: list[str]) -> Candidate:
-    """The candidate whose function does `body`, with the tunables that it uses."""
+def candidate(problem: Problem, text: CppText, body: list[str], *, stream: bool) -> Candidate:
+    """The candidate whose function does `body`, with the tunables that it uses.
+
+    `stream` is the first guess at whether to write past the cache.
+    """
     written = "\n".join(body)
-    tunables = [
-        t
-        for t in (LANES, TILE, BLOCK, GRAIN, STREAM, POPULATE)
-        if re.search(rf"\b{t.name}\b", written)
-    ]
+    tunables = _tunables(text, written, stream=stream)
     parameters = ",\n".join(f"{p.c_type} {p.name}" for p in text.signature.parameters)
     function = [
         f'extern "C" void {ENTRY}(',
@@ -174,6 +184,15 @@ def candidate(problem: Problem, text: CppText, body: list[str]) -> Candidate:
         ),
         tunables=tuple(tunables),
     )
+
+
+def _tunables(text: CppText, written: str, *, stream: bool) -> list[Tunable]:
+    guess = STREAM.model_copy(update={"default": int(stream)})
+    known = (LANES, TILE, BLOCK, GRAIN, guess, POPULATE)
+    for tunable in known:
+        if tunable.name in text.signature.names:
+            raise NoSketch(f"A parameter is called {tunable.name}, as a tunable of ours is.")
+    return [t for t in known if re.search(rf"\b{t.name}\b", written)]
 
 
 def _tunable_lines(tunable: Tunable) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
+from kernelwright.knowledge.sketches.cpp.names import Names
 from kernelwright.knowledge.sketches.expr import Expr, Reduced, walk
 from kernelwright.knowledge.sketches.index import Var
 from kernelwright.knowledge.sketches.poly import ONE
@@ -24,32 +25,6 @@ INDENT = "    "
 def indented(lines: Iterable[str], by: int = 1) -> list[str]:
     """`lines`, moved to the right; directives of the preprocessor stay."""
     return [f"{INDENT * by}{line}" if line else line for line in lines]
-
-
-@dataclass(kw_only=True)
-class Names:
-    """What the loops of one stage are called."""
-
-    row: str
-    depth: str
-    lane: str
-    begin: str
-    count: str
-    stream: str
-    rows: str
-    depths: str
-    lanes: str
-
-    @classmethod
-    def of(cls, text: Text) -> Names:
-        """Names that no parameter has."""
-        wanted = ("row", "k", "j", "begin", "count", "stream", "rows", "depth", "n")
-        row, depth, lane, begin, count, stream, rows, depths, lanes = map(text.unique, wanted)
-        text.vars.update(row=row, depth=depth, lane=lane, own=lane)
-        return cls(
-            row=row, depth=depth, lane=lane, begin=begin, count=count, stream=stream,
-            rows=rows, depths=depths, lanes=lanes,
-        )  # fmt: skip
 
 
 @dataclass
@@ -147,11 +122,11 @@ class Nest(ABC):
 
     def over_block(self, body: list[str]) -> list[str]:
         """`body` for each element of a block."""
-        names = self.names
+        names, l = self.names, self.names.item  # noqa: E741
         return [
             "#pragma omp simd",
-            f"for (int64_t l = 0; l < {names.count}; ++l) {{",
-            f"    const int64_t {names.lane} = {names.begin} + l;",
+            f"for (int64_t {l} = 0; {l} < {names.count}; ++{l}) {{",
+            f"    const int64_t {names.lane} = {names.begin} + {l};",
             *indented(body),
             "}",
         ]
@@ -168,7 +143,7 @@ class Nest(ABC):
             begun, to, end = self._buffered(store, lane, block)
             lines += begun
             ends.append(end)
-            step.append(f"{to}[l] = {self.text.value(store.value, inside)};")
+            step.append(f"{to}[{self.names.item}] = {self.text.value(store.value, inside)};")
         return [*lines, *self.over_block(step), *ends]
 
     def _buffered(self, store: Store, lane: Var, block: str) -> tuple[list[str], str, str]:

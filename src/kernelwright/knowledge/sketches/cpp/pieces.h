@@ -126,22 +126,21 @@ inline double kw_log1p(double x) { return std::log1p(x); }
 
 // erf(x) / x as a quotient of polynomials in x^2: one division is cheaper than exp.
 inline float kw_erf(float x) {
-    const float high = x > 3.925f ? 3.925f : x;
-    const float inside = high < -3.925f ? -3.925f : high;
+    const float size = std::fabs(x);
+    const float inside = 3.925f < size ? 3.925f : size;
     const float square = inside * inside;
     float p = std::fma(2.046017471e-6f, square, 2.848457952e-4f);
     p = std::fma(p, square, 3.772633616e-3f);
     p = std::fma(p, square, 5.276955292e-2f);
     p = std::fma(p, square, 1.905956566e-1f);
     p = std::fma(p, square, 1.128379107f);
-    float q = std::fma(3.804779044e-5f, square, 1.163871179e-3f);
+    float q = std::fma(3.804779044e-5f, square, 1.163878711e-3f);
     q = std::fma(q, square, 1.498336345e-2f);
     q = std::fma(q, square, 1.141835079e-1f);
     q = std::fma(q, square, 5.022436976e-1f);
     q = std::fma(q, square, 1.0f);
     const float y = inside * p / q;
-    const float below = y > 1.0f ? 1.0f : y;
-    return below < -1.0f ? -1.0f : below;
+    return std::copysign(1.0f < y ? 1.0f : y, x);
 }
 
 inline double kw_erf(double x) { return std::erf(x); }
@@ -225,11 +224,11 @@ inline void kw_better(T& value, int64_t& at, T other, int64_t place) {
     at = better ? place : at;
 }
 
-// As kw_joined, for the best value and where it is.
-template <bool Largest, class T, std::size_t Count>
-inline void kw_best(T& value, int64_t& at, const T (&values)[Count], const int64_t (&places)[Count]) {
-    for (std::size_t lane = 0; lane < Count; ++lane)
-        kw_better<Largest>(value, at, values[lane], places[lane]);
+// Whether an extremum of what comes later in the row takes the place of (value, at).
+template <bool Largest, class T>
+inline bool kw_improves(T value, int64_t at, T other) {
+    const bool more = Largest ? other > value : other < value;
+    return more || (other != other && value == value) || at == INT64_MAX;
 }
 
 // What any number is better than.

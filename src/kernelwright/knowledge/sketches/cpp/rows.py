@@ -6,6 +6,7 @@ partial results, in the last loop it is written, past the cache if the result is
 
 from __future__ import annotations
 
+from kernelwright.knowledge.sketches.cpp.calls import TYPES
 from kernelwright.knowledge.sketches.cpp.folds import FoldText
 from kernelwright.knowledge.sketches.cpp.nest import Nest, indented
 from kernelwright.knowledge.sketches.expr import Expr
@@ -92,16 +93,27 @@ class RowNest(Nest):
             lines += fold.declare_part("LANES")
             value = self.text.value(fold.fold.value, inside)
             position = self.text.index(fold.fold.position, inside)
-            step.append(fold.take(value, "lane", position))
+            step.append(fold.take(value, names.slot, position))
         step += self._after_element(number, inside)
-        end = f"std::min({names.begin} + KW_SUM_BLOCK, {names.lanes})"
         return [
+            f"const int64_t {names.end} = std::min({names.begin} + KW_SUM_BLOCK, {names.lanes});",
             *lines,
-            f"kw_lanes<LANES>({names.begin}, {end}, [&](int64_t {names.lane}, int lane) {{",
+            f"kw_lanes<LANES>({names.begin}, {names.end}, "
+            f"[&](int64_t {names.lane}, int {names.slot}) {{",
             *indented(step),
             "});",
-            *(fold.add_lanes() for fold in folds),
+            *[line for fold in folds for line in fold.add_lanes()],
+            *[line for fold in folds if fold.by_position for line in self._searched(fold)],
         ]
+
+    def _searched(self, fold: FoldText) -> list[str]:
+        """Where the extremum of the block that begins at `begin` is."""
+        inside, kind = dict(self.known), TYPES[fold.fold.dtype]
+        element = self.text.define([fold.fold.value], inside)
+        value = self.text.value(fold.fold.value, inside)
+        element.append(f"const {kind} {fold.part}_value = {value};")
+        position = self.text.index(fold.fold.position, inside)
+        return fold.search(self.names, element, position)
 
     def _stores(self) -> list[str]:
         """What a row writes: its results, its elements, and blocks that follow it elsewhere."""

@@ -22,8 +22,8 @@ class SplitRowNest(RowNest):
             body += self._pass(number)
         body += self._stores()
         head = f"for (int64_t {names.row} = 0; {names.row} < {names.rows}; ++{names.row}) {{"
-        blocks = f"({names.lanes} + KW_SUM_BLOCK - 1) / KW_SUM_BLOCK"
-        loop = [f"const int64_t blocks = {blocks};", head, *indented(body), "}"]
+        count = f"({names.lanes} + KW_SUM_BLOCK - 1) / KW_SUM_BLOCK"
+        loop = [f"const int64_t {names.blocks} = {count};", head, *indented(body), "}"]
         return ["{", *indented([*self.sizes(), *loop]), "}"]
 
     def _summed(self, number: int, folds: list[FoldText], roots: list[Expr]) -> list[str]:
@@ -34,10 +34,12 @@ class SplitRowNest(RowNest):
                 place = f"{name}_blocks"
                 memory.append(
                     f"const std::unique_ptr<{kind}[]> {place}"
-                    f"(new {kind}[static_cast<std::size_t>(blocks)]);"
+                    f"(new {kind}[static_cast<std::size_t>({names.blocks})]);"
                 )
-                keep.append(f"{place}[block] = {value};")
-            gather.append(fold.gather("block"))
+                keep.append(f"{place}[{names.block}] = {value};")
+            gather.append(fold.gather(names.block))
+        block = names.block
+        each = f"for (int64_t {block} = 0; {block} < {names.blocks}; ++{block}) {{"
         inner = [
             *[line for fold in folds for line in fold.declare_total()],
             *self._one_block(number, folds, roots),
@@ -46,11 +48,11 @@ class SplitRowNest(RowNest):
         return [
             *memory,
             f"#pragma omp parallel for schedule(static) if ({names.lanes} >= GRAIN)",
-            "for (int64_t block = 0; block < blocks; ++block) {",
-            f"    const int64_t {names.begin} = block * KW_SUM_BLOCK;",
+            each,
+            f"    const int64_t {names.begin} = {names.block} * KW_SUM_BLOCK;",
             *indented(inner),
             "}",
-            "for (int64_t block = 0; block < blocks; ++block) {",
+            each,
             *indented(gather),
             "}",
         ]
