@@ -236,57 +236,79 @@ def _compare_exact(actual: Array, expected: Expected) -> Comparison:
     )
 
 
-def _compare_close(actual: Array, exact: Array, limit: Tolerance) -> Comparison:
-    """Chunked, so that a large output is read once from memory and not once per step."""
-    if actual.size == 0:
-        return Comparison(kind=None, matched_ratio=1.0, worst=0.0)
-    wrong, nonfinite, worst, worst_at, squares, counted = 0, 0, 0.0, 0, 0.0, 0
-    for start in range(0, actual.size, _CHUNK):
-        want = exact[start : start + _CHUNK]
-        got = actual[start : start + _CHUNK].astype(np.float64)
+@dataclass
+class _Tally:
+    """What a comparison has seen so far, chunk by chunk, so that memory is read once."""
+
+    limit: Tolerance
+    wrong: int = 0
+    nonfinite: int = 0
+    worst: float = 0.0
+    worst_at: int = 0
+    squares: float = 0.0
+
+    def add(self, start: int, got: Array, want: Array) -> None:
+        """Take in the elements from `start` on, as float64."""
         with np.errstate(invalid="ignore"):
             error = got - want
         square = _squares(error)
         # A sum is finite only if all its terms are.
         if not math.isfinite(square):
-            finite = np.isfinite(want)
-            same = np.isfinite(got) == finite
-            same &= finite | (np.isnan(got) & np.isnan(want)) | (got == want)
-            nonfinite += int((~same).sum())
-            if not same.all() and worst != math.inf:
-                worst, worst_at = math.inf, start + int(np.argmin(same))
-            both = finite & np.isfinite(got)
-            got, want = np.where(both, got, 0.0), np.where(both, want, 0.0)
+            got, want = self._without_nonfinite(start, got, want)
             error = got - want
             square = _squares(error)
-        counted += want.size
-        squares += square
-        share = np.abs(error, out=error)
+        self.squares += square
+        self._take_shares(start, np.abs(error, out=error), want)
+
+    def _without_nonfinite(self, start: int, got: Array, want: Array) -> tuple[Array, Array]:
+        """Both with zeros where one is not finite; those that differ there are counted."""
+        finite = np.isfinite(want)
+        same = np.isfinite(got) == finite
+        same &= finite | (np.isnan(got) & np.isnan(want)) | (got == want)
+        self.nonfinite += int((~same).sum())
+        if not same.all() and self.worst != math.inf:
+            self.worst, self.worst_at = math.inf, start + int(np.argmin(same))
+        both = finite & np.isfinite(got)
+        return np.where(both, got, 0.0), np.where(both, want, 0.0)
+
+    def _take_shares(self, start: int, share: Array, want: Array) -> None:
+        """`share` holds the errors, and becomes their share of what is allowed."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            share /= np.maximum(np.abs(want), limit.scale) * limit.relative
+            share /= np.maximum(np.abs(want), self.limit.scale) * self.limit.relative
         peak = float(share.max())
         if not peak <= 1.0:
             # Zero over zero is no error at all.
             np.nan_to_num(share, copy=False, nan=0.0, posinf=math.inf)
-            wrong += int((share > 1.0).sum())
+            self.wrong += int((share > 1.0).sum())
             peak = float(share.max())
-        if peak > worst:
-            worst, worst_at = peak, start + int(np.argmax(share))
-    matched = 1.0 - (wrong + nonfinite) / actual.size
-    seen = f"element {worst_at} is {actual[worst_at]:.7g}, expected {exact[worst_at]:.7g}"
-    if nonfinite:
+        if peak > self.worst:
+            self.worst, self.worst_at = peak, start + int(np.argmax(share))
+
+
+def _compare_close(actual: Array, exact: Array, limit: Tolerance) -> Comparison:
+    if actual.size == 0:
+        return Comparison(kind=None, matched_ratio=1.0, worst=0.0)
+    tally = _Tally(limit)
+    for start in range(0, actual.size, _CHUNK):
+        with np.errstate(invalid="ignore"):  # a signalling NaN is a value like any other here
+            got = actual[start : start + _CHUNK].astype(np.float64)
+        tally.add(start, got, exact[start : start + _CHUNK])
+    matched = 1.0 - (tally.wrong + tally.nonfinite) / actual.size
+    found, wanted = float(actual[tally.worst_at]), float(exact[tally.worst_at])
+    seen = f"element {tally.worst_at} is {found:.7g}, expected {wanted:.7g}"
+    if tally.nonfinite:
         return Comparison(kind="nonfinite", matched_ratio=matched, worst=math.inf, detail=seen)
-    if wrong:
-        seen += f" (allowed error {max(abs(exact[worst_at]), limit.scale) * limit.relative:.3g})"
-        return Comparison(kind="wrong_value", matched_ratio=matched, worst=worst, detail=seen)
-    rms = math.sqrt(squares / counted)
-    if rms > limit.rms_limit:
+    if tally.wrong:
+        seen += f" (allowed error {max(abs(wanted), limit.scale) * limit.relative:.3g})"
+        return Comparison(kind="wrong_value", matched_ratio=matched, worst=tally.worst, detail=seen)
+    rms = math.sqrt(tally.squares / actual.size)
+    rms_share = rms / limit.rms_limit if limit.rms_limit else math.inf if rms else 0.0
+    if rms_share > 1:
         return Comparison(
             kind="precision",
             matched_ratio=matched,
-            worst=rms / limit.rms_limit if limit.rms_limit else math.inf,
+            worst=rms_share,
             detail=f"root mean square error {rms:.3g} is over {limit.rms_limit:.3g}: "
             "the arithmetic is less precise than the reference's",
         )
-    rms_share = rms / limit.rms_limit if limit.rms_limit else 0.0
-    return Comparison(kind=None, matched_ratio=1.0, worst=max(worst, rms_share))
+    return Comparison(kind=None, matched_ratio=1.0, worst=max(tally.worst, rms_share))
