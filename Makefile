@@ -5,10 +5,10 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check setup docs clean
+.PHONY: demo test check setup setup-dev clean
 
 demo: setup
-	$(BIN)/kernelwright optimize examples/rmsnorm_silu.py
+	$(BIN)/kernelwright optimize examples/rmsnorm_silu.py --max-attempts 8 --max-seconds 45
 
 test: setup-dev check
 

@@ -19,6 +19,9 @@ import ctypes
 from kernelwright.core.evaluation import Regime
 
 THRESHOLD = 32 << 20  # the largest that glibc allows, and where its own adjustment ends
+# Blocks that are aligned leave gaps, so the heap moves on to memory not touched yet for its first
+# few rounds of the same requests; then it stays.
+SETTLING_ROUNDS = 6
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 _IS_MMAPPED = 2
 _MOST_PLUGS = 512

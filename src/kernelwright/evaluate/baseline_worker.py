@@ -29,7 +29,7 @@ import torch
 
 from kernelwright.core.evaluation import Regime
 from kernelwright.core.problem import Problem
-from kernelwright.evaluate.allocation import Allocator
+from kernelwright.evaluate.allocation import SETTLING_ROUNDS, Allocator
 from kernelwright.evaluate.blocks import most_calls
 from kernelwright.problems.loading import Program, load_program, synchronize
 
@@ -139,9 +139,11 @@ class Worker:
             return
         self._regime = regime
         self._allocator.settle(regime)
+        most = most_calls(len(self._inputs.values))
         for subject in [s for s in self._subjects if s is not None]:
-            self._run(subject, 0, most_calls(len(self._inputs.values)))
-            self._kept.clear()
+            for calls in (1, most) * SETTLING_ROUNDS:
+                self._run(subject, 0, calls)
+                self._kept.clear()
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from kernelwright.core.problem import Problem, TensorSpec
-from kernelwright.evaluate.allocation import Allocator
+from kernelwright.evaluate.allocation import SETTLING_ROUNDS, Allocator
 from kernelwright.evaluate.blocks import most_calls
 from kernelwright.problems.loading import Program, flatten_outputs, load_program, synchronize
 
@@ -170,12 +170,14 @@ class Runner:
     def _touch_heap(self) -> None:
         """Have the allocator hold what the outputs of the largest block will need, touched."""
         self._allocator.settle("returned")
-        held = [
-            torch.ones_like(output, device=self._device)
-            for index in range(most_calls(len(self._calls.rows)))
-            for output in self._calls.outputs(index)
-        ]
-        held.clear()
+        most = most_calls(len(self._calls.rows))
+        for calls in (1, most) * SETTLING_ROUNDS:
+            held = [
+                torch.ones_like(output, device=self._device)
+                for index in range(calls)
+                for output in self._calls.outputs(index)
+            ]
+            held.clear()
 
     def _run(self, first: int, count: int) -> int:
         start = time.perf_counter_ns()

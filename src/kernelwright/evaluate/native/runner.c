@@ -29,6 +29,7 @@
 
 enum { MAGIC = 0x4B57524E, PAGE = 4096, ALIGNMENT = 64, MAX_TENSORS = 256 };
 enum { OP_LOAD = 1, OP_BUFFER = 2, OP_RETURNED = 3, OP_HEAP = 4, OP_COLLECT = 5, OP_PING = 6 };
+enum { FRESH = 32 << 20 };   /* from here on glibc maps every block anew */
 enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_SIGNAL = 2 };
 
 struct command { uint32_t magic, op, first, count, subject, unused; };
@@ -44,6 +45,9 @@ static size_t input_bytes, output_bytes;
 static entry_t entry;
 static void **kept;          /* outputs that this process allocated, until they are collected */
 static uint32_t kept_first, kept_count;
+static int kept_heap;        /* whether they are blocks of exactly their size, with copied inputs */
+static void **pool;          /* blocks that were returned and freed, by output, for the next call */
+static int64_t *pooled;      /* how many of each output's blocks are there */
 
 static void answer(uint32_t op, uint32_t status, uint32_t count, int64_t claimed_ns) {
     struct reply reply = {MAGIC, op, status, count, claimed_ns};
@@ -92,7 +96,9 @@ static void read_table(int fd) {
     rows = guards + table[5];
     row_length = 2 * n_inputs + 2 * n_outputs + n_axes;
     kept = calloc((size_t)(n_calls * (n_inputs + n_outputs) + 1), sizeof *kept);
-    if (kept == NULL || n_inputs + n_outputs > MAX_TENSORS) _exit(3);
+    pool = calloc((size_t)(n_calls * n_outputs + 1), sizeof *pool);
+    pooled = calloc((size_t)(n_outputs + 1), sizeof *pooled);
+    if (kept == NULL || pool == NULL || pooled == NULL || n_inputs + n_outputs > MAX_TENSORS) _exit(3);
 }
 
 static int load(const char *path) {
@@ -107,6 +113,19 @@ static void *allocate(int64_t size) {
     void *memory = NULL;
     if (posix_memalign(&memory, ALIGNMENT, size > 0 ? (size_t)size : 1) != 0) _exit(4);
     return memory;
+}
+
+/* What a process that runs for a while gets from its allocator: a block from FRESH bytes comes as
+ * untouched pages each time, a smaller one is the last that was freed. glibc itself drifts to
+ * other addresses for its first few blocks, and a life is too short to wait for that to end. */
+static void *take(int64_t output, int64_t size) {
+    if (size >= FRESH || pooled[output] == 0) return allocate(size);
+    return pool[output * n_calls + --pooled[output]];
+}
+
+static void give_back(int64_t output, int64_t size, void *memory) {
+    if (size >= FRESH) free(memory);
+    else pool[output * n_calls + pooled[output]++] = memory;
 }
 
 /* Exactly `size` bytes, so that a sanitizer sees the first byte past the end. */
@@ -129,7 +148,7 @@ static void call(uint32_t index, uint32_t op, uint32_t position) {
     }
     for (int64_t i = 0; i < n_outputs; i++) {
         if (op == OP_BUFFER) tensors[n_inputs + i] = output_memory + out_offset[i];
-        else tensors[n_inputs + i] = outputs[i] = op == OP_HEAP ? exact(out_size[i]) : allocate(out_size[i]);
+        else tensors[n_inputs + i] = outputs[i] = op == OP_HEAP ? exact(out_size[i]) : take(i, out_size[i]);
     }
     entry(tensors, out_size + n_outputs);
 }
@@ -139,10 +158,9 @@ static void call(uint32_t index, uint32_t op, uint32_t position) {
 static void touch_heap(uint32_t calls) {
     const int64_t *out_size = rows + 2 * n_inputs + n_outputs;
     for (int64_t i = 0; i < (int64_t)calls * n_outputs; i++) {
-        int64_t size = out_size[(i / n_outputs) * row_length + i % n_outputs];
-        kept[i] = memset(allocate(size), 1, (size_t)size);
+        int64_t size = out_size[i % n_outputs];
+        if (size < FRESH) give_back(i % n_outputs, size, memset(allocate(size), 1, (size_t)size));
     }
-    for (int64_t i = 0; i < (int64_t)calls * n_outputs; i++) { free(kept[i]); kept[i] = NULL; }
 }
 
 static int64_t now_ns(void) {
@@ -160,6 +178,7 @@ static void run(const struct command *command) {
     for (uint32_t i = 0; i < command->count; i++) call(command->first + i, command->op, i);
     int64_t claimed = now_ns() - start;
     kept_first = command->first;
+    kept_heap = command->op == OP_HEAP;
     kept_count = command->op == OP_BUFFER ? 0 : command->count;
     answer(command->op, STATUS_OK, command->count, claimed);
 }
@@ -172,7 +191,11 @@ static void collect(void) {
         void **outputs = kept + (int64_t)i * (n_inputs + n_outputs);
         for (int64_t j = 0; j < n_outputs; j++)
             memcpy(output_memory + out_offset[j], outputs[j], (size_t)out_size[j]);
-        for (int64_t j = 0; j < n_outputs + n_inputs; j++) { free(outputs[j]); outputs[j] = NULL; }
+        for (int64_t j = 0; j < n_outputs; j++) {
+            if (kept_heap) free(outputs[j]);
+            else give_back(j, out_size[j], outputs[j]);
+        }
+        for (int64_t j = n_outputs; kept_heap && j < n_outputs + n_inputs; j++) free(outputs[j]);
     }
     answer(OP_COLLECT, STATUS_OK, kept_count, 0);
     kept_count = 0;
@@ -181,9 +204,7 @@ static void collect(void) {
 int main(int argc, char **argv) {
     if (argc != 6) return 2;
     control = atoi(argv[2]);
-    /* What glibc settles on by itself after a few calls: blocks of 32 MiB and more come as fresh
-     * pages each time, smaller ones are reused warm. Set now, so that every call sees it. */
-    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_MMAP_THRESHOLD, FRESH);
     mallopt(M_TRIM_THRESHOLD, -1);
     input_memory = map(atoi(argv[4]), PROT_READ, &input_bytes);
     output_memory = map(atoi(argv[5]), PROT_READ | PROT_WRITE, &output_bytes);

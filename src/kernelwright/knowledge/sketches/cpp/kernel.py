@@ -44,8 +44,8 @@ _CONSTANTS = {
         "constexpr int64_t KW_SUM_BLOCK = 2048;"
     ),
     "KW_STREAM_FROM": (
-        "// bytes from which a result is too large for a cache\n"
-        "constexpr int64_t KW_STREAM_FROM = 8 << 20;"
+        "// bytes from which a result comes in memory that no cache holds\n"
+        "constexpr int64_t KW_STREAM_FROM = 32 << 20;"
     ),
 }
 
