@@ -22,7 +22,7 @@ from kernelwright.knowledge.sketches.stages import Plan, Stage
 FILE = "kernel.cpp"
 ENTRY = "kernel"
 
-LANES = Tunable(name="LANES", choices=(16, 32, 64, 128), default=64)
+LANES = Tunable(name="LANES", choices=(16, 32, 64), default=64)
 TILE = Tunable(name="TILE", choices=(64, 128, 256, 512, 1024), default=256)
 BLOCK = Tunable(name="BLOCK", choices=(256, 512, 1024, 2048, 4096), default=1024)
 GRAIN = Tunable(name="GRAIN", choices=(4096, 16384, 65536), default=16384)
@@ -45,7 +45,7 @@ _CONSTANTS = {
     ),
     "KW_STREAM_FROM": (
         "// bytes from which a result comes in memory that no cache holds\n"
-        "constexpr int64_t KW_STREAM_FROM = 32 << 20;"
+        "constexpr int64_t KW_STREAM_FROM = 8 << 20;"
     ),
 }
 
@@ -53,6 +53,8 @@ _CONSTANTS = {
 # From this size on an allocator gives pages that nobody has touched yet, and one fault for each
 # costs more than the kernel does. Below it the memory has been used before.
 _FRESH_BYTES = 32 << 20
+# Below this a result stays in a cache until it is read.
+_LARGE_BYTES = 12 << 20
 
 # With fewer rows than this, threads share a row; with fewer elements it is not worth starting them.
 _FEW_ROWS = 8
@@ -126,11 +128,10 @@ def _rendered(problem: Problem, plan: Plan, choose: Callable[[Stage], type[Nest]
 def _streamed(problem: Problem) -> bool:
     """Whether to write past the cache is the better first guess, at the sizes that are timed.
 
-    A result below 8 MiB stays in a cache. One from 32 MiB on comes from malloc as fresh pages,
-    which the kernel has just cleared through the cache, so that ordinary stores hit it.
+    Fresh pages have just been cleared, through the cache, so that ordinary stores hit it.
     """
     written = sum(o.nbytes(problem.report_workload.axes) for o in problem.outputs)
-    return 8 << 20 <= written < 32 << 20
+    return _LARGE_BYTES <= written < _FRESH_BYTES
 
 
 def _populated(problem: Problem, text: CppText) -> list[str]:
