@@ -2,8 +2,9 @@
 
     python benchmarks/builtin_suite.py --out docs/results [--attempts N] [NAME …]
 
-Runs `kernelwright optimize builtin:<name>` for every problem, one after another, and writes
-``builtin-cpu.json`` with every figure and ``builtin-cpu.md`` with a table made from it.
+Runs `kernelwright optimize builtin:<name>` for every problem, or for those that are named, one
+after another, and writes ``builtin-cpu.json`` with every figure and ``builtin-cpu.md`` with a table
+made from it. What the file holds about problems that are not named stays.
 """
 
 from __future__ import annotations
@@ -110,12 +111,15 @@ def main() -> int:
     parser.add_argument("--attempts", type=int, default=5)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    results = []
+    figures = arguments.out / "builtin-cpu.json"
+    kept = json.loads(figures.read_text()) if arguments.names and figures.exists() else []
+    results = {found["id"]: found for found in kept}
     for name in arguments.names or suite.names():
-        results.append(run(name, arguments.attempts))
-        print(row(results[-1]), flush=True)
-        (arguments.out / "builtin-cpu.json").write_text(json.dumps(results, indent=1) + "\n")
-        (arguments.out / "builtin-cpu.md").write_text(table(results))
+        results[name] = run(name, arguments.attempts)
+        print(row(results[name]), flush=True)
+        found = [results[key] for key in sorted(results)]
+        figures.write_text(json.dumps(found, indent=1) + "\n")
+        (arguments.out / "builtin-cpu.md").write_text(table(found))
     return 0
 
 

@@ -93,6 +93,9 @@ FILES = {
     ),
     "swiglu": file("a, b = x.chunk(2, -1)\n                return F.silu(a) * b"),
     "gate_of_a_slice": file("return torch.sigmoid(x[:, 1:-1]) * x[:, 2:]"),
+    "the_maximum_of_another_row": file(
+        "return (x - x.amax(-1, keepdim=True).flip(0)).exp().sum(-1)"
+    ),
     "logsumexp": file("return torch.logsumexp(x, -1)"),
     "cross_entropy": file(
         "return F.cross_entropy(x, y)", inputs=("torch.randn(B, D)", "torch.randint(0, D, (B,))")

@@ -9,6 +9,7 @@ NAMES = [
     "rmsnorm_silu", "softmax", "log_softmax", "masked_softmax", "layer_norm",
     "layer_norm_of_two_dimensions", "group_norm", "instance_norm", "statistics_over_a_batch",
     "bias_gelu", "bias_for_each_channel", "swiglu", "gate_of_a_slice", "logsumexp",
+    "the_maximum_of_another_row",
     "cross_entropy", "positions", "several_outputs", "over_the_middle", "over_the_first",
     "to_a_scalar", "norms_of_rows", "activations", "moved_elements", "permuted",
     "lower_triangle", "rows_by_index", "whole_numbers", "numbers_from_sizes", "narrow_output",

@@ -32,7 +32,7 @@ OUTPUTS = st.sampled_from(
 
 
 @settings(
-    max_examples=8,
+    max_examples=5,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],

@@ -10,6 +10,7 @@ from __future__ import annotations
 from kernelwright.core.candidate import Lane
 from kernelwright.core.problem import ITEM_BYTES, Problem, Workload
 from kernelwright.evaluate.cases import CaseSet, draw, plan_core, plan_screen
+from kernelwright.evaluate.defences import Defences
 from kernelwright.problems.reference import Reference
 
 _TIMING_BYTES = 2 << 30
@@ -19,8 +20,9 @@ _TIMING_CALLS = (6, 48)
 class Exam:
     """The case sets of one problem: screen, core and timing."""
 
-    def __init__(self, problem: Problem, reference: Reference):
+    def __init__(self, problem: Problem, reference: Reference, defences: Defences):
         self.problem = problem
+        self._defences = defences
         self._reference = reference
         self._sets: dict[tuple[str, Lane], CaseSet] = {}
         self._timing: CaseSet | None = None

@@ -41,6 +41,7 @@ from kernelwright.core.statistics import baselines, by_subject, median_ns
 from kernelwright.evaluate.baseline import SUBJECTS, Baseline
 from kernelwright.evaluate.bodies import body, write_setup
 from kernelwright.evaluate.builder import Builder, Built
+from kernelwright.evaluate.defences import ALL_ON, Defences
 from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.exam import Exam
 from kernelwright.evaluate.round_trip import runner_round_trip_ns
@@ -106,6 +107,7 @@ class Judge:
         device: Device = "cpu",
         require_isolation: Isolation = "process",
         language: Callable[[str], Language] = lambda name: names.load("language", name)(),
+        defences: Defences = ALL_ON,
     ):
         """Prepare for `problem` on `device`; `reference` answers for it and stays the caller's.
 
@@ -118,7 +120,8 @@ class Judge:
         self._why_not_isolated = why
         self._problem = problem
         self._language = language
-        self._exam = Exam(problem, reference)
+        self._defences = defences
+        self._exam = Exam(problem, reference, defences)
         self._folder = Path(tempfile.mkdtemp(prefix="kernelwright-"))
         self._device: Device = device
         self._setup = self._folder / "problem.json"
@@ -201,7 +204,8 @@ class Judge:
     def _verify(self, stage: Stage, runner: Body, candidate: Candidate, sitting: _Sitting) -> None:
         lane = candidate.lane
         cases = self._exam.core(lane) if stage == "core" else self._exam.screen(lane)
-        found = run_stage(cases, runner, lane, stage, self._level, self._folder / "runner.log")
+        log = self._folder / "runner.log"
+        found = run_stage(cases, runner, lane, stage, self._level, log, self._defences)
         sitting.finished(stage)
         self._take(found, sitting)
 
@@ -294,6 +298,7 @@ class Judge:
         self, candidate: Candidate, effort: Effort, outcome: Outcome, sitting: _Sitting
     ) -> Evaluation:
         not_checked = [*sitting.not_checked, *_NEVER_CHECKED]
+        not_checked += [f"switched off: {name}" for name in self._defences.switched_off()]
         if self._why_not_isolated:
             not_checked.append(f"isolation: {self._why_not_isolated}")
         return Evaluation(

@@ -26,6 +26,7 @@ from kernelwright.core.evaluation import (
 )
 from kernelwright.core.problem import Workload
 from kernelwright.evaluate.cases import CaseSet
+from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.runner import MISSHAPEN, Body, Life, LifeEnded, life
 
 _SHOWN_MISMATCHES = 12
@@ -43,7 +44,13 @@ class Verified:
 
 
 def run_stage(
-    cases: CaseSet, body: Body, lane: Lane, stage: Stage, level: Isolation, log: Path
+    cases: CaseSet,
+    body: Body,
+    lane: Lane,
+    stage: Stage,
+    level: Isolation,
+    log: Path,
+    defences: Defences,
 ) -> Verified | Failure:
     """Run every call of `cases` in one life and compare all outputs.
 

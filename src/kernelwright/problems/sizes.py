@@ -19,7 +19,7 @@ Sizes = Sequence[Mapping[str, int]]
 
 _MOST_FACTORS = 3
 _LARGEST_DENOMINATOR = 64
-_POWERS = (1.0, -0.5, 0.5, -1.0, -0.25, 0.25)
+_POWERS = (1.0, -1.0, -0.5, 0.5, -0.25, 0.25)
 
 
 def explain(values: Sequence[int | float], sizes: Sizes) -> int | float | Extent | Unexplained:
@@ -36,11 +36,14 @@ def explain(values: Sequence[int | float], sizes: Sizes) -> int | float | Extent
     if all(v == values[0] or (v != v and values[0] != values[0]) for v in values):
         return values[0]
     whole = all(isinstance(v, int) for v in values)
+    found = list[Extent]()
     for power in (1.0,) if whole else _POWERS:
         bases = _bases(values, power)
-        found = None if bases is None else _explain_bases(bases, sizes)
-        if found is not None:
-            return found.model_copy(update={"power": power})
+        base = None if bases is None else _explain_bases(bases, sizes)
+        if base is not None:
+            found.append(base.model_copy(update={"power": power}))
+    if found:
+        return min(found, key=_simplicity)
     return Unexplained(seen=tuple(float(v) for v in values))
 
 

@@ -9,8 +9,9 @@ from kernelwright.core.candidate import Candidate
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem
 from kernelwright.knowledge.sketches.cpp.kernel import recomputed, stored, unsplit
+from kernelwright.knowledge.sketches.planner import plan
 from kernelwright.knowledge.sketches.site import NoSketch
-from kernelwright.knowledge.sketches.stages import Plan, plan
+from kernelwright.knowledge.sketches.stages import Plan
 from kernelwright.knowledge.sketches.triton.kernel import looped, resident
 
 

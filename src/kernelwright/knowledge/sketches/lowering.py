@@ -6,7 +6,9 @@ A reduction stays as a `Reduced` leaf; `stages` decides in which loop it is comp
 
 from __future__ import annotations
 
-from kernelwright.core.graph import Graph, Node, Ref
+import math
+
+from kernelwright.core.graph import Extent, Graph, Node, Ref
 from kernelwright.core.problem import DType, Problem
 from kernelwright.knowledge.sketches.expr import Expr, Load, Maker, Reduced, Scalar, computed_in
 from kernelwright.knowledge.sketches.index import Index, flattened
@@ -27,6 +29,7 @@ class Lowering:
         self.maker = Maker()
         self.problem = problem
         self.graph = graph
+        self.parts = _parts(graph)
         self.reductions: dict[str, Reduction] = {}
         self._nodes = {n.name: n for n in graph.nodes}
         self._inputs = {v.name: v for v in graph.inputs}
@@ -49,9 +52,9 @@ class Lowering:
             return ()
         if name in self._inputs:
             asker = Node(name=name, op="the input", args=())
-            return tuple(size(s, asker) for s in self._inputs[name].shape)
+            return tuple(size(s, asker, self.parts) for s in self._inputs[name].shape)
         node = self._nodes[name]
-        return tuple(size(s, node) for s in node.shape)
+        return tuple(size(s, node, self.parts) for s in node.shape)
 
     def dtype(self, name: str) -> DType:
         """The dtype of value `name`."""
@@ -97,6 +100,16 @@ class Lowering:
         self.reductions.setdefault(what.key, what)
         dtype: DType = "int64" if what.kind in ("argmax", "argmin") else what.dtype
         return self.maker.make(Reduced(what.key, at, guard), dtype)
+
+
+def _parts(graph: Graph) -> dict[str, int]:
+    """What each axis is known to be a multiple of, since a part of it is the size of something."""
+    found: dict[str, int] = {}
+    for extent in (s for n in graph.nodes for s in n.shape if isinstance(s, Extent)):
+        if len(extent.axes) == 1:
+            axis = extent.axes[0]
+            found[axis] = math.lcm(found.get(axis, 1), extent.denominator)
+    return found
 
 
 def output_shape(lowering: Lowering, number: int) -> tuple[str, tuple[Poly, ...]]:

@@ -1,7 +1,9 @@
 """Sizes and strides as polynomials in the axes, so that two of them can be told equal.
 
-What a number of the graph becomes before a sketch reasons about it. A coefficient may be a
-fraction (half of the channels); the value of a whole polynomial at any workload is an integer.
+What a number of the graph becomes before a sketch reasons about it. Where a program uses an eighth
+of an axis, that eighth is the unit (``channels/8``) and the axis is eight of it, so that
+coefficients stay integers; where that is not known they may be fractions, and the value of the
+whole at any workload is an integer all the same.
 """
 
 from __future__ import annotations
@@ -38,15 +40,18 @@ class Poly:
         return cls.of({(): Fraction(value)})
 
     @classmethod
-    def axis(cls, name: str) -> Poly:
-        """The size of one axis."""
-        return cls.of({(name,): Fraction(1)})
+    def axis(cls, name: str, parts: int = 1) -> Poly:
+        """The size of one axis, which is known to be a multiple of `parts`."""
+        unit = name if parts == 1 else f"{name}/{parts}"
+        return cls.of({(unit,): Fraction(parts)})
 
     @classmethod
-    def from_extent(cls, extent: Extent) -> Poly:
-        """What `extent`, of the power 1, says."""
-        ratio = Fraction(extent.numerator, extent.denominator)
-        return cls.of({tuple(sorted(extent.axes)): ratio}) + extent.offset
+    def from_extent(cls, extent: Extent, parts: Mapping[str, int] | None = None) -> Poly:
+        """What `extent`, of the power 1, says; `parts` are what the axes are multiples of."""
+        total = cls.number(Fraction(extent.numerator, extent.denominator))
+        for axis in extent.axes:
+            total = total * cls.axis(axis, (parts or {}).get(axis, 1))
+        return total + extent.offset
 
     def __add__(self, other: Poly | int) -> Poly:
         total = dict(self.terms)
@@ -89,9 +94,20 @@ class Poly:
 
         A fraction is written as a `division`, which is exact.
         """
-        ordered = sorted(self.terms, key=lambda t: (-len(t[0]), t))
+        ordered = sorted(self._in_axes().terms, key=lambda t: (-len(t[0]), t))
         parts = [_term_text([names.get(a, a) for a in m], c, division) for m, c in ordered]
         return " + ".join(parts).replace("+ -", "- ") or "0"
+
+    def _in_axes(self) -> Poly:
+        """The same in whole axes, whatever units it is kept in."""
+        total: dict[Monomial, Fraction] = {}
+        for monomial, coefficient in self.terms:
+            names = [unit.partition("/") for unit in monomial]
+            for _, _, parts in names:
+                coefficient /= int(parts or 1)
+            axes = tuple(sorted(name for name, _, _ in names))
+            total[axes] = total.get(axes, Fraction(0)) + coefficient
+        return Poly.of(total)
 
     @property
     def constant(self) -> int | None:
@@ -121,7 +137,8 @@ class Poly:
 
     def at(self, sizes: Mapping[str, int]) -> int:
         """The value under the sizes of a workload, rounded down."""
-        total = sum((c * math.prod(sizes[a] for a in m) for m, c in self.terms), Fraction(0))
+        terms = self._in_axes().terms
+        total = sum((c * math.prod(sizes[a] for a in m) for m, c in terms), Fraction(0))
         return math.floor(total)
 
 

@@ -46,8 +46,10 @@ def _reduction(
     def element(at: tuple[Index, ...]) -> Expr:
         return site.maker.cast(site.graph.pull(name, at, None), dtype)
 
+    # The same elements brought together in the same way are one reduction, whoever asks.
+    own = f"{name}{list(dims)}.{dtype}" if source is None else f"{site.node.name}{part}"
     what = Reduction(
-        key=f"{site.node.name}.{kind}{part}",
+        key=f"{kind}.{own}",
         kind=kind,
         shape=shape,
         dims=dims,

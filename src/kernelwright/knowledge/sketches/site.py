@@ -5,7 +5,7 @@ The tables (`pointwise`, `views`, `reductions`) are written against this; `lower
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -55,6 +55,11 @@ class Puller(Protocol):
 
     maker: Maker
 
+    @property
+    def parts(self) -> Mapping[str, int]:
+        """What each axis is known to be a multiple of."""
+        ...
+
     def pull(self, name: str, at: tuple[Index, ...], guard: Expr | None) -> Expr:
         """The element of value `name` at `at`; `guard` says when it is needed."""
         ...
@@ -94,7 +99,7 @@ class Site:
     @property
     def shape(self) -> Shape:
         """The shape of the result."""
-        return tuple(size(s, self.node) for s in self.node.shape)
+        return tuple(self.size(s) for s in self.node.shape)
 
     def argument(self, place: int, name: str = "", default: Any = None) -> Any:
         """Argument `place`, or `name` among the keywords, as it stands in the graph."""
@@ -141,19 +146,19 @@ class Site:
 
     def size(self, value: Any) -> Poly:
         """An argument that is a size."""
-        return size(value, self.node)
+        return size(value, self.node, self.graph.parts)
 
     def dim(self, value: int, rank: int) -> int:
         """A dimension, counted from the front."""
         return value + rank if value < 0 else value
 
 
-def size(value: Any, node: Node) -> Poly:
-    """A size in `node` as a polynomial in the axes."""
+def size(value: Any, node: Node, parts: Mapping[str, int]) -> Poly:
+    """A size in `node` as a polynomial in the axes, which are multiples of `parts`."""
     if isinstance(value, int) and not isinstance(value, bool):
         return Poly.number(value)
     if isinstance(value, Extent) and value.power == 1.0:
-        return Poly.from_extent(value)
+        return Poly.from_extent(value, parts)
     if isinstance(value, Unexplained):
         raise NoSketch(
             f"No sketch covers {node.op} (node {node.name}): one of its sizes does not follow "

@@ -1,0 +1,55 @@
+"""The classification: which loops a graph becomes."""
+
+import pytest
+
+from kernelwright.knowledge.sketches.planner import plan
+
+
+def planned(studied):
+    return plan(studied.problem, studied.graph)
+
+
+@pytest.mark.parametrize(
+    ("name", "passes"),
+    [
+        ("bias_gelu", [0]),
+        ("rmsnorm_silu", [1]),
+        ("softmax", [2]),
+        ("layer_norm", [2]),
+        ("group_norm", [2]),
+        ("over_the_first", [2]),
+        # Rows first, then over the rows what they gave.
+        ("cross_entropy", [2, 1]),
+    ],
+)
+def test_reductions_of_the_same_rows_share_a_loop(name, passes, study):
+    assert [len(s.passes) for s in planned(study(name)).stages] == passes
+
+
+def test_the_mean_that_a_variance_needs_is_not_worked_out_twice(study):
+    stage = planned(study("layer_norm")).stages[0]
+    assert [f.kind for each in stage.passes for f in each] == ["sum", "sum"]
+
+
+def test_what_one_loop_leaves_to_the_next_is_kept_in_memory(study):
+    found = planned(study("cross_entropy"))
+    assert len(found.temporaries) == 2
+    kept = {t.name for t in found.temporaries}
+    assert kept == {s.target for s in found.stages[0].stores}
+
+
+def test_neighbouring_dimensions_are_one_loop(study):
+    stage = planned(study("layer_norm_of_two_dimensions")).stages[0]
+    assert str(stage.lane.extent) == "C * D"
+    assert str(stage.depth.extent) == "1"
+
+
+def test_a_weight_for_each_channel_keeps_the_channels_a_loop_of_their_own(study):
+    stage = planned(study("group_norm")).stages[0]
+    assert str(stage.depth.extent) == "C / 2"
+    assert str(stage.lane.extent) == "4 * D"
+
+
+def test_a_reduction_that_leaves_the_last_dimension_goes_down_the_columns(study):
+    stages = planned(study("over_the_first")).stages
+    assert [s.in_rows for s in stages] == [False]
