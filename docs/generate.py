@@ -29,11 +29,13 @@ _PAGES = {
     "result.md": (
         "result.json and --json",
         "`optimize`, `resume` and `report` print `Result`, which is also `result.json`; `judge` "
-        "prints `Judged`, `show` prints `Overview` or `AttemptDetail`, `doctor` prints `Findings`. "
+        "prints `Judged`, or for many files a line each, `JudgedFile` or `FileNotJudged`; `show` "
+        "prints `Overview` or `AttemptDetail`, `doctor` prints `Findings`. "
         "Every figure is worked out from the stored samples. What was not measured is null.",
         [
             "report/result.py:Result,Judged,Best,Figures,Ratio,VersusBest,Control",
             "report/attempts.py:Overview,AttemptRow,AttemptDetail",
+            "apps/cli/judging.py:JudgedFile,FileNotJudged",
             "apps/cli/doctor.py:Findings,LanguageReport",
             "core/evaluation.py:Performed,Environment",
         ],
@@ -43,6 +45,11 @@ _PAGES = {
         "The records that are stored or cross a process. All are frozen and refuse unknown fields, "
         "NaN and infinity.",
         ["core/problem.py", "core/candidate.py", "core/evaluation.py", "core/graph.py"],
+    ),
+    "service.md": (
+        "The service",
+        "What `kernelwright serve` takes and answers; `/openapi.json` has the same for programs.",
+        ["serve/records.py"],
     ),
 }
 
@@ -62,7 +69,7 @@ def _commands() -> str:
         "# Commands",
         "",
         "Results go to stdout and conversation to stderr; with `--json` stdout holds one JSON "
-        "value and nothing else.",
+        "value and nothing else, or one on each line where there are many.",
         "",
         _help([]),
     ]

@@ -115,3 +115,16 @@ def test_a_bad_reference_cannot_open_the_gate():
     limit = tolerance(exact, exact + 0.1, "float32", longest_axis=8)
     assert limit.relative <= 1e-4
     assert limit.rms_limit <= 1e-4 * limit.scale
+
+
+def test_slack_is_room_for_the_elements_that_have_it_and_no_others():
+    exact = np.linspace(1.0, 2.0, 1000)
+    limit = Tolerance(relative=1e-5, scale=1.5, rms_limit=1e-6)
+    slack = np.zeros(1000)
+    slack[7] = 0.5
+    expected = Expected(name="out", dtype="float32", values=exact, tolerance=limit, slack=slack)
+    for at, by, kind in ((7, 0.5, None), (7, -0.5, None), (7, 0.51, "wrong_value"),
+                         (8, 0.1, "wrong_value"), (7, np.inf, "nonfinite")):  # fmt: skip
+        actual = exact.astype(np.float32)
+        actual[at] += by
+        assert compare(actual, expected).kind == kind, (at, by)

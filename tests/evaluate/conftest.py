@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from kernelwright.core.candidate import Candidate
+from kernelwright.core.evaluation import Isolation
 from kernelwright.core.problem import Problem, Source
+from kernelwright.evaluate import levels, walls
 from kernelwright.evaluate.judge import Judge
 from kernelwright.problems.reference import Reference
 
@@ -72,5 +76,25 @@ def cpp(problem: Problem) -> Callable[[str], Candidate]:
 
 
 @pytest.fixture(scope="session")
+def needs_level() -> Callable[[Isolation], None]:
+    """Skip where the machine cannot have a level; where only we fail at it, tests must show it."""
+
+    @functools.cache
+    def bubblewrap_starts() -> bool:
+        argv = [walls.bwrap(), "--unshare-all", "--ro-bind", "/", "/", "/bin/true"]
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+    def check(level: Isolation) -> None:
+        if why := levels.lacking(level):
+            pytest.skip(why)
+        if walls.in_namespaces(level) and not bubblewrap_starts():
+            pytest.skip("bubblewrap does not start here")
+
+    return check
+
+
+@pytest.fixture(scope="session")
 def silu() -> str:
     return SILU
+
+collect_ignore = ["attempts.py"]  # a program that runs inside the sandbox

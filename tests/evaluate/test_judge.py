@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kernelwright.core.candidate import Candidate
-from kernelwright.core.errors import SandboxError, UnknownName
+from kernelwright.core.errors import SandboxError, UnknownName, UsageError
 from kernelwright.core.evaluation import (
     BuildFailed,
     Crashed,
@@ -143,11 +143,11 @@ def test_a_forged_reply_is_rejected_or_fails(verdict, silu):
 
 
 def test_processes_cannot_be_started(verdict, silu):
-    """Where the sandbox is bubblewrap: a fork bomb gets an error from the first fork."""
+    """A fork bomb gets an error from the first fork, where there is a filter."""
     bomb = inside(silu, "for (int i = 0; i < 100; i++) if (fork() >= 0) _exit(7);")
     evaluation = verdict(bomb)
-    if evaluation.isolation != "bubblewrap":
-        pytest.skip("bubblewrap does not work here, and processes are only counted by it")
+    if evaluation.isolation == "process":
+        pytest.skip("there is no system-call filter here")
     assert isinstance(evaluation.outcome, Passed)
 
 
@@ -186,11 +186,16 @@ def test_an_unknown_language_is_the_callers_mistake(judge, cpp, silu):
         judge.judge(cpp(silu).model_copy(update={"language": "cp"}), "search")
 
 
+def test_a_candidate_for_another_lane_is_the_callers_mistake(judge, cpp, silu):
+    with pytest.raises(UsageError, match="lane='native'"):
+        judge.judge(cpp(silu).model_copy(update={"lane": "module"}), "search")
+
+
 def test_a_runner_that_does_not_come_up_is_our_fault(judge, cpp, silu, monkeypatch):
     """A sandbox that breaks must never count against the candidate."""
     monkeypatch.setattr(bodies, "executable", lambda: Path("/bin/false"))
     with pytest.raises(SandboxError, match="did not come up"):
-        judge.judge(cpp(silu), "search")
+        judge.judge(cpp("// judged for the first time\n" + silu), "search")
 
 
 def test_what_is_printed_is_shown_until_a_hidden_workload_was_seen(verdict, silu):

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from kernelwright.evaluate import sandbox, seccomp
+from kernelwright.core.evaluation import isolates
+from kernelwright.evaluate import levels, sandbox
 
 
 @pytest.fixture
 def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Run a shell line in the sandbox; its exit status and output."""
-    level, why = sandbox.isolation_level()
-    if level != "bubblewrap":
+    level, why = levels.isolation_level()
+    if not isolates(level, "bubblewrap+seccomp"):
         pytest.skip(why)
     monkeypatch.setenv("KERNELWRIGHT_SECRET", "do-not-tell")
 
@@ -81,16 +82,3 @@ def _mentions(cmdline: Path, text: str) -> bool:
         return text.encode() in cmdline.read_bytes()
     except OSError:
         return False
-
-
-def test_the_filter_is_whole_instructions_and_differs_when_processes_are_allowed():
-    strict = seccomp.program(processes=False, machine="x86_64")
-    loose = seccomp.program(processes=True, machine="x86_64")
-    assert strict is not None
-    assert loose is not None
-    assert len(strict) % 8 == len(loose) % 8 == 0
-    assert len(strict) > len(loose)
-
-
-def test_a_machine_that_is_not_known_gets_no_filter():
-    assert seccomp.program(processes=False, machine="vax") is None

@@ -3,6 +3,7 @@
 import pytest
 
 from kernelwright.core import names
+from kernelwright.core.problem import TensorSpec
 from kernelwright.languages.cpp import Cpp
 from kernelwright.languages.cuda import Cuda
 from kernelwright.languages.python import Python
@@ -90,3 +91,31 @@ def test_a_problem_without_axes_or_workload_sizes_still_has_a_guide():
     specs = tuple(s.model_copy(update={"shape": (4,)}) for s in PROBLEM.outputs)
     fixed = PROBLEM.model_copy(update={"axes": (), "inputs": (), "outputs": specs})
     assert "It is timed at the sizes above" in Cpp().guide(fixed)
+
+
+GRADIENTS = PROBLEM.model_copy(
+    update={
+        "direction": "backward",
+        "inputs": (
+            *PROBLEM.inputs,
+            TensorSpec(name="grad_out", shape=("rows", "width"), dtype="float32", role="input"),
+        ),
+        "outputs": (
+            TensorSpec(name="grad_x", shape=("rows", "width"), dtype="float32", role="output"),
+        ),
+        "cotangents": {"grad_out": "out"},
+        "gradients": {"grad_x": "x"},
+    }
+)
+
+
+@pytest.mark.parametrize("language", [Cpp(), Cuda(), Triton(), Python()])
+def test_a_guide_to_a_backward_problem_asks_for_gradients(language):
+    guide = " ".join(language.guide(GRADIENTS).split())
+    assert "must compute the gradients of this PyTorch program's `Model.forward`, and not" in guide
+    assert "`grad_out` is given: dL/d`out`, an arbitrary number for each element" in guide
+    assert "`grad_x` is asked for: dL/d`x`, in the shape of `x`" in guide
+    assert "Nothing is left over from a forward pass" in guide
+    both = language.guide(GRADIENTS.model_copy(update={"direction": "forward_backward"}))
+    assert "computes, and its gradients" in both
+    assert "gradient" not in language.guide(PROBLEM)

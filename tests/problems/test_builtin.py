@@ -3,9 +3,14 @@
 import ast
 
 import pytest
+import torch
 
 from kernelwright.problems import suite
+from kernelwright.problems.checks import sound_distributions
 from kernelwright.problems.constants import find_constants
+from kernelwright.problems.derive import derive
+from kernelwright.problems.oracle import Oracle
+from kernelwright.problems.work import measured
 from kernelwright.testing.problems import ProblemContract
 
 QUICK = "rmsnorm"
@@ -35,3 +40,32 @@ def test_a_problem_says_what_it_is_and_what_a_gpu_gets(name):
     assert set(larger) == set(constants)
     assert all(larger[key] >= value for key, value in constants.items())
     assert larger != constants
+
+
+@pytest.mark.parametrize("name", suite.names())
+def test_a_problem_is_judged_at_several_sizes_under_several_distributions(name):
+    source, origin = suite.read_source(suite.PREFIX + name)
+    oracle = Oracle(source)
+    problem = derive(source, origin, oracle, memory_bytes=4 << 30)
+    assert len(problem.split("search")) >= 2
+    assert len(problem.split("hidden")) >= 5
+    assert len({tuple(w.axes.values()) for w in problem.workloads}) == len(problem.workloads)
+    # Few enough to be timed on two cores, and enough that a launch is not all there is.
+    assert 1e-5 < oracle.work(problem, problem.report_workload).seconds < 0.02
+    assert all("free" in w.inputs.values() for w in problem.workloads)
+    distributions = sound_distributions(oracle, problem)
+    assert {"file", "normal", "uniform", "small", "sparse", "ties"} <= set(distributions)
+    assert problem.direction == ("backward" if name.endswith("_backward") else "forward")
+
+
+def test_the_suite_is_the_one_that_the_documents_name():
+    assert len(suite.names()) == 47
+    assert sum(name.endswith("_backward") for name in suite.names()) == 7
+
+
+def test_a_scatter_may_add_everything_into_one_element():
+    index = torch.zeros(50, dtype=torch.int64)
+    values = torch.ones(50, 3)
+    _, rows = measured(torch.zeros(4, 3).index_add, 0, index, values)
+    _, elements = measured(torch.zeros(4, 3).scatter_add, 0, index[:, None].expand(50, 3), values)
+    assert rows.longest_sum == elements.longest_sum == 51

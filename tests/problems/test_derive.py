@@ -166,7 +166,8 @@ def test_structure_is_told_from_random_numbers(value, structured):
 
 def test_an_ordinary_problem_can_be_drawn_in_every_way(derived):
     found = derived("builtin:softmax")
-    assert sound_distributions(found.oracle, found.problem) == DISTRIBUTIONS
+    asked = tuple(d for d in DISTRIBUTIONS if d != "nonfinite")
+    assert sound_distributions(found.oracle, found.problem) == asked
 
 
 def test_a_problem_of_structured_inputs_is_only_drawn_by_its_file(derived):

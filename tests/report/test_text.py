@@ -5,11 +5,12 @@ from rich.console import Console
 from kernelwright.core.candidate import Plan
 from kernelwright.core.evaluation import Rejected
 from kernelwright.core.problem import TensorSpec, Workload
+from kernelwright.problems.admission import Requirement
 from kernelwright.report import text
 from kernelwright.report.result import result_of
 from kernelwright.report.story import Story
 from kernelwright.store.memory import MemoryStore
-from kernelwright.testing.runs import PROBLEM, Log, candidate, evaluation
+from kernelwright.testing.runs import ADMISSION, PROBLEM, Log, candidate, evaluation
 
 HOSTILE = "[/bold][link=x]\x1b[2J\u202e[nope"
 
@@ -67,3 +68,12 @@ def test_a_verdict_has_both_regimes_and_what_was_not_checked(story):
     assert "each call returns a fresh output" in said
     assert "the output's memory is already there" in said
     assert "not checked: data races" in said
+
+
+def test_admission_shows_what_else_is_required_and_what_is_missed():
+    missed = Requirement(name="sensitivity to y", status="missed", reason="it hardly moves")
+    shown = printed(text.admission_table(ADMISSION.model_copy(update={"requirements": (missed,)})))
+    assert "down_cast" in shown
+    assert "requirement" in shown
+    assert "sensitivity to y: it hardly moves." in " ".join(shown.split())
+    assert "requirement" not in printed(text.admission_table(ADMISSION))

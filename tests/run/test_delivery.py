@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -462,3 +463,113 @@ def test_gradients_of_a_kernel_in_python_come_from_the_reference(tmp_path):
     ours, x = module.ModelNew(6), torch.randn(4, 6)
     falls_back(ours, x, 0.5, match="requires grad")["y"].sum().backward()
     torch.testing.assert_close(ours.weight.grad, 2 * x.sum(0))
+
+
+GRADIENT = """\
+extern "C" void kernel(const float* x, const float* weight, const float* grad_out,
+                       float* grad_x, float* grad_weight, int64_t rows, int64_t dim) {
+    for (int64_t c = 0; c < dim; ++c) grad_weight[c] = 0;
+    for (int64_t i = 0; i < rows * dim; ++i) {
+        grad_x[i] = grad_out[i] * weight[i % dim];
+        grad_weight[i % dim] += grad_out[i] * x[i];
+    }
+    MARK
+}
+"""
+
+SCALE = """\
+import torch
+import torch.nn as nn
+
+rows, dim = 4, 6
+
+
+class Model(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(dim))
+
+    def forward(self, x):
+        return x * self.weight
+
+
+def get_inputs():
+    return [torch.randn(rows, dim)]
+
+
+def get_init_inputs():
+    return [dim]
+"""
+
+BACKWARD = PROBLEM.model_copy(
+    update={
+        "id": "scale_backward",
+        "direction": "backward",
+        "cotangents": {"grad_out": "out"},
+        "gradients": {"grad_x": "x", "grad_weight": "weight"},
+        "inputs": (
+            tensor("x", ("rows", "dim")),
+            tensor("weight", ("dim",), "weight"),
+            tensor("grad_out", ("rows", "dim")),
+        ),
+        "outputs": (
+            tensor("grad_x", ("rows", "dim"), "output"),
+            tensor("grad_weight", ("dim",), "output"),
+        ),
+        "reference": Source(files={"scale.py": SCALE}, entry_point="scale.py::Model"),
+    }
+)
+
+
+@pytest.fixture
+def gradients(tmp_path):
+    """The module delivered for a backward kernel, which `mark` tells from the reference."""
+
+    def of(mark=""):
+        folder = tmp_path / "backward"
+        folder.mkdir()
+        candidate = CANDIDATE.model_copy(
+            update={
+                "source": Source(
+                    files={"kernel.cpp": GRADIENT.replace("MARK", mark)},
+                    entry_point="kernel.cpp::kernel",
+                ),
+                "tunables": (),
+                "settings": {},
+            }
+        )
+        found = evaluation(BACKWARD, candidate)
+        deliver(RunFolder(folder), BACKWARD, candidate, found, Cpp(), device="cpu")
+        return load(folder)
+
+    return of
+
+
+def test_a_backward_module_takes_cotangents_and_returns_gradients(gradients):
+    model = gradients().ModelNew(6)
+    x, grad = torch.randn(4, 6, requires_grad=True), torch.randn(4, 6)
+    grad_x, grad_weight = model(x, grad)
+    weight = model.weight.detach()
+    assert torch.allclose(grad_x, grad * weight)
+    assert torch.allclose(grad_weight, (grad * x.detach()).sum(0))
+    assert not grad_x.requires_grad
+
+
+def test_a_backward_module_runs_its_kernel_and_falls_back_to_autograd(gradients):
+    model = gradients("grad_x[0] = 77;").ModelNew(6)
+    x, grad = torch.randn(4, 6), torch.randn(4, 6)
+    assert float(model(x, grad)[0][0, 0]) == 77
+    model.weight.requires_grad_(False)
+    double = model.double()
+    with pytest.warns(RuntimeWarning, match="The reference runs instead"):
+        grad_x, grad_weight = double(x.double(), grad.double())
+    assert torch.allclose(grad_x, grad.double() * double.weight)
+    assert torch.allclose(grad_weight, (grad * x).sum(0).double())
+    assert not double.weight.requires_grad
+
+
+def test_a_backward_module_says_what_it_takes(gradients):
+    text = Path(gradients().__file__).read_text()
+    assert "The gradients of Model of scale.py, made faster" in text
+    said = " ".join(line.lstrip("# ") for line in text.splitlines()[:40])
+    assert "then grad_out, and returns grad_x, grad_weight" in said

@@ -7,6 +7,7 @@ import pytest
 
 from kernelwright.core.candidate import ModelCall, Plan, Proposal, Usage
 from kernelwright.core.errors import (
+    JudgeBroken,
     ModelError,
     StoreError,
     Unavailable,
@@ -411,3 +412,24 @@ def test_what_passed_but_could_not_be_timed_may_win():
     bench.evaluator.outcome_of = lambda candidate: untimed
     bench.run()
     assert promoted(bench) == 1
+
+
+def test_what_a_broken_judge_said_is_taken_back_and_judged_again():
+    class Broken(ScriptedEvaluator):
+        judged: list[str] = []
+
+        async def evaluate(self, candidate, effort):
+            self.judged = [*self.judged, candidate.id]
+            if len(self.judged) == 3:
+                raise JudgeBroken("The canary died.", tuple(self.judged[:2]))
+            return await super().evaluate(candidate, effort)
+
+    bench = Bench(sketch=NumberWriter(drafts=4, tunables=()))
+    bench.evaluator = Broken()
+    bench.run(max_attempts=4)
+    voided = bench.kinds.index("void")
+    assert bench.kinds[:voided].count("evaluation") == 2
+    assert bench.kinds[voided:].count("evaluation") == 4
+    assert all(step.evaluation is not None for step in bench.state.steps.values())
+    assert sorted(bench.evaluator.judged[3:]) == sorted({*bench.evaluator.judged})
+    assert fold(bench.store.records()) == bench.state

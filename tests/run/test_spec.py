@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kernelwright.core.errors import SpecError, Unavailable, UnknownName
 from kernelwright.core.run import Budget, RunSpec
-from kernelwright.run.spec import device_of, load_spec, to_toml
+from kernelwright.run.spec import completed, device_of, load_spec, to_toml
 
 MODEL = {"models": {"writer": "openai:gpt"}}
 
@@ -145,3 +145,11 @@ def test_a_saved_file_reads_back_as_the_same_settings(spec):
     values = tomllib.loads(to_toml(spec))
     budget = {k: None if v == "none" else v for k, v in values.get("budget", {}).items()}
     assert RunSpec.model_validate({**values, "budget": budget}) == spec
+
+
+def test_the_direction_is_a_setting_and_goes_back_into_the_file():
+    spec = completed(RunSpec(problem="builtin:softmax", direction="backward"))
+    assert 'direction = "backward"' in to_toml(spec)
+    assert "direction" not in to_toml(completed(RunSpec(problem="builtin:softmax")))
+    with pytest.raises(SpecError, match="'direction' in the settings cannot be \"sideways\""):
+        load_spec(None, {"problem": "builtin:softmax", "direction": "sideways"})

@@ -45,6 +45,18 @@ CEILING: dict[DType, float] = {
     "float8_e5m2": 2e-1,
 }
 TF32_CEILING = 2e-3
+_TF32_UNIT = 2.0**-11  # TensorFloat-32 rounds the operands of products to ten bits
+# The step between the smallest numbers of a type, below which nothing can be right to a share.
+SMALLEST_STEP: dict[DType, float] = {
+    "float64": 2.0**-1074,
+    "float32": 2.0**-149,
+    "float16": 2.0**-24,
+    "bfloat16": 2.0**-133,
+    "float8_e4m3fn": 2.0**-9,
+    "float8_e5m2": 2.0**-16,
+}
+# An output that cancelled further than this is judged as if it had not.
+_MOST_CANCELLED = 1024.0
 
 _STORAGE: dict[DType, str] = {
     "float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2",
@@ -117,17 +129,27 @@ class Tolerance:
 
 
 def tolerance(
-    exact: Array, reference: Array, dtype: DType, *, longest_axis: int, tf32: bool = False
+    exact: Array,
+    reference: Array,
+    dtype: DType,
+    *,
+    longest_axis: int,
+    tf32: bool = False,
+    conditioning: float = 0.0,
 ) -> Tolerance:
     """The tolerance for an output, derived from the reference's own error.
 
     `exact` is the oracle's float64 output, `reference` the eager output in the task's dtype,
     decoded. `longest_axis` bounds the length of the sums inside: a sum of n terms in another
-    order moves by about sqrt(n) roundings. Non-finite elements do not take part.
+    order moves by sqrt(n) roundings as a rule, and by n / 2 when they all lean the same way.
+    `conditioning` is the size of the terms that went into an element, where they may have
+    cancelled: roundings are as large as those terms make them, however small what is left of
+    them. Non-finite elements do not take part.
     """
     exact, reference = exact.ravel(), reference.ravel()
-    unit = UNIT_ROUNDOFF[dtype]
-    ceiling = TF32_CEILING if tf32 and dtype == "float32" else CEILING[dtype]
+    rounded = tf32 and dtype == "float32"
+    unit = _TF32_UNIT if rounded else UNIT_ROUNDOFF[dtype]
+    ceiling = TF32_CEILING if rounded else CEILING[dtype]
     count, squares, wrong = 0, 0.0, 0.0
     for want, error in _finite_chunks(exact, reference):
         count += want.size
@@ -136,16 +158,23 @@ def tolerance(
     if count == 0:
         return Tolerance(relative=min(CONFIDENCE * unit, ceiling), scale=0.0, rms_limit=0.0)
     scale, rms_error = math.sqrt(squares / count), math.sqrt(wrong / count)
+    # Sums are kept in float32 at least; only their end is rounded to a narrower type.
+    inside = min(1.0, FLOOR_ULPS * UNIT_ROUNDOFF["float32"] / unit)
+    scale = max(scale, min(conditioning * inside, _MOST_CANCELLED * scale))
     usual, peak = _shares(exact, reference, scale)
-    wide = dtype in ("float64", "float32")
+    wide = dtype in ("float64", "float32") and not rounded
     floor = FLOOR_ULPS * unit if wide else unit
-    summing = unit * math.sqrt(longest_axis) if wide else 0.0
+    # Terms of one sign and size, added one by one, all round the same way: up to n / 2 roundings.
+    summing = unit * max(math.sqrt(longest_axis), longest_axis / 2) if wide else 0.0
     relative = max(CONFIDENCE * max(usual, floor), PEAK_MARGIN * peak, summing)
     rms = 2 * rms_error + (4 * unit if wide else unit) * scale
     # A whole output may lean the same way by as much as a reordered sum does.
     rms += summing / 2 * scale
+    relative, step = min(relative, ceiling), SMALLEST_STEP[dtype]
     return Tolerance(
-        relative=min(relative, ceiling), scale=scale, rms_limit=min(rms, ceiling * scale)
+        relative=relative,
+        scale=max(scale, 2 * step / relative),
+        rms_limit=max(min(rms, ceiling * scale), step),
     )
 
 
@@ -185,13 +214,15 @@ class Expected:
 
     For floats `values` holds the oracle's float64 output and `tolerance` is set. For integers
     and booleans `values` holds one or more acceptable answers along axis 0 (several where a
-    rounding decides between near-ties) and each element must equal one of them.
+    rounding decides between near-ties) and each element must equal one of them. `slack`, for
+    floats, is how much further each element may be off, where a rounding decides what it is.
     """
 
     name: str
     dtype: DType
     values: Array
     tolerance: Tolerance | None = None
+    slack: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,9 +244,8 @@ def compare(actual: Array, expected: Expected) -> Comparison:
     """
     if expected.tolerance is None:
         return _compare_exact(actual, expected)
-    return _compare_close(
-        decode(actual, expected.dtype), expected.values.ravel(), expected.tolerance
-    )
+    tally = _Tally(expected.tolerance, expected.slack)
+    return _compare_close(decode(actual, expected.dtype), expected.values.ravel(), tally)
 
 
 def _compare_exact(actual: Array, expected: Expected) -> Comparison:
@@ -241,6 +271,7 @@ class _Tally:
     """What a comparison has seen so far, chunk by chunk, so that memory is read once."""
 
     limit: Tolerance
+    slack: Array | None = None
     wrong: int = 0
     nonfinite: int = 0
     worst: float = 0.0
@@ -249,16 +280,24 @@ class _Tally:
 
     def add(self, start: int, got: Array, want: Array) -> None:
         """Take in the elements from `start` on, as float64."""
-        with np.errstate(invalid="ignore"):
-            error = got - want
+        error = self._error(start, got, want)
         square = _squares(error)
         # A sum is finite only if all its terms are.
         if not math.isfinite(square):
             got, want = self._without_nonfinite(start, got, want)
-            error = got - want
+            error = self._error(start, got, want)
             square = _squares(error)
         self.squares += square
         self._take_shares(start, np.abs(error, out=error), want)
+
+    def _error(self, start: int, got: Array, want: Array) -> Array:
+        """How far `got` is off, beyond what the slack gives."""
+        with np.errstate(invalid="ignore"):
+            error: Array = got - want
+        if self.slack is not None:
+            given = self.slack[start : start + error.size]
+            error -= np.clip(error, -given, given)
+        return error
 
     def _without_nonfinite(self, start: int, got: Array, want: Array) -> tuple[Array, Array]:
         """Both with zeros where one is not finite; those that differ there are counted."""
@@ -285,10 +324,10 @@ class _Tally:
             self.worst, self.worst_at = peak, start + int(np.argmax(share))
 
 
-def _compare_close(actual: Array, exact: Array, limit: Tolerance) -> Comparison:
+def _compare_close(actual: Array, exact: Array, tally: _Tally) -> Comparison:
+    limit = tally.limit
     if actual.size == 0:
         return Comparison(kind=None, matched_ratio=1.0, worst=0.0)
-    tally = _Tally(limit)
     for start in range(0, actual.size, _CHUNK):
         with np.errstate(invalid="ignore"):  # a signalling NaN is a value like any other here
             got = actual[start : start + _CHUNK].astype(np.float64)

@@ -11,6 +11,7 @@
         ├── ModelError       a language model did not answer usefully
         ├── SandboxError     the sandbox could not be set up
         ├── WorkerError      one of our own processes broke
+        ├── JudgeBroken      the judge failed its own test; what it said lately is void
         └── StoreError       the run's log could not be written or read
 
 A candidate that fails is an `Outcome`, not an exception. Each class holds one message, so an
@@ -81,6 +82,14 @@ class SandboxError(FaultError):
 
 class WorkerError(FaultError):
     """One of our own processes broke."""
+
+
+class JudgeBroken(FaultError):
+    """The judge failed its own test. The verdicts on `candidate_ids` cannot be relied on."""
+
+    def __init__(self, message: str, candidate_ids: tuple[str, ...]):
+        super().__init__(message)
+        self.candidate_ids = candidate_ids
 
 
 class StoreError(FaultError):

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from kernelwright.core.candidate import Lane
 from kernelwright.core.problem import Split
 from kernelwright.core.record import Record
 
-Stage = Literal["build", "load", "screen", "core", "timing", "sanitize"]
+Stage = Literal["build", "load", "screen", "core", "timing", "sanitize", "far"]
 Effort = Literal["search", "promotion"]
 Regime = Literal["returned", "buffer"]
-Isolation = Literal["bubblewrap", "process"]
+# From the weakest to the strongest; what each means is in docs/judge.md.
+Isolation = Literal[
+    "process", "landlock+seccomp", "bubblewrap+seccomp", "bubblewrap+landlock+seccomp"
+]
 MismatchKind = Literal[
     "wrong_value", "nonfinite", "unwritten", "out_of_bounds_write", "input_mutated",
     "precision", "nondeterministic", "wrong_shape", "wrong_dtype",
 ]  # fmt: skip
+
+BEST_ISOLATION: Isolation = "bubblewrap+landlock+seccomp"
+
+
+def isolates(level: Isolation, required: Isolation) -> bool:
+    """Whether `level` is `required` or better.
+
+    >>> isolates("landlock+seccomp", "process"), isolates("landlock+seccomp", "bubblewrap+seccomp")
+    (True, False)
+    """
+    levels = get_args(Isolation)
+    return bool(levels.index(level) >= levels.index(required))
+
+
+def _renamed(level: object) -> object:
+    """An evaluation stored before there was Landlock calls its level "bubblewrap"."""
+    return "bubblewrap+seccomp" if level == "bubblewrap" else level
+
+
+StoredIsolation = Annotated[Isolation, BeforeValidator(_renamed)]
 
 
 class Agreement(Record):
@@ -53,10 +76,12 @@ class Measurement(Record):
     a block of no work, measured on a trusted process. Measurements of one session are paired:
     block `i` of each ran next to block `i` of the others. In the regime "returned" each call
     allocates its output, as a user's call does; in "buffer" the output's memory is there already.
+    `repeats` is the baseline that a control is measured against; None for every other subject.
     """
 
     workload_id: str
     subject: str
+    repeats: str | None = None
     regime: Regime
     calls: tuple[int, ...]
     elapsed_ns: tuple[int, ...]
@@ -154,7 +179,7 @@ class Evaluation(Record):
     environment: Environment
     evaluator: str
     lane: Lane
-    isolation: Isolation
+    isolation: StoredIsolation
     checks: tuple[Performed, ...] = ()
     not_checked: tuple[str, ...] = ()
     stage_s: dict[str, float] = {}

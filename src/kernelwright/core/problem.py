@@ -20,6 +20,7 @@ ITEM_BYTES: dict[DType, int] = {
 
 Split = Literal["search", "hidden", "report"]
 InputRule = Literal["free", "positive", "file"]
+Direction = Literal["forward", "backward", "forward_backward"]
 
 
 class Source(Record):
@@ -86,17 +87,27 @@ class Workload(Record):
 
 
 class Check(Record):
-    """What a problem asks of its outputs beyond the tolerances that the judge derives."""
+    """What a problem asks of its outputs beyond the tolerances that the judge derives.
+
+    With `nonfinite` the inputs may hold NaN and infinity, which must come out where the reference
+    has them; a reference file says so with ``NONFINITE = True``.
+    """
 
     tf32: bool = False
     deterministic: bool = False
+    nonfinite: bool = False
 
 
 class Problem(Record):
     """What to compute.
 
     `inputs` are the tensors in calling order: those of `get_inputs`, then the weights (the
-    parameters and buffers of the reference's `state_dict`, in its order).
+    parameters and buffers of the reference's `state_dict`, in its order). Where `direction` asks
+    for gradients, a cotangent for each differentiable output follows, and `outputs` has a gradient
+    for each floating-point input and each parameter; "forward_backward" has them behind the outputs
+    of the forward pass. `cotangents` names those inputs, each with the output that it belongs to
+    (``grad_out``: ``out``), and `gradients` those outputs, each with the tensor that it is of
+    (``grad_x``: ``x``).
     """
 
     id: str
@@ -106,6 +117,9 @@ class Problem(Record):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     reference: Source
+    direction: Direction = "forward"
+    cotangents: dict[str, str] = {}
+    gradients: dict[str, str] = {}
     check: Check = Check()
     workloads: tuple[Workload, ...]
     tags: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from kernelwright.core.candidate import Candidate, Lane, Plan, Proposal, Usage
 from kernelwright.core.evaluation import Effort, Evaluation
@@ -58,6 +58,19 @@ class Language(Protocol):
 
     def build(self, candidate: Candidate, problem: Problem, *, sanitize: bool = False) -> BuildPlan:
         """How to build `candidate`; `sanitize` asks for memory and undefined-behaviour checks."""
+        ...
+
+
+@runtime_checkable
+class FindsRaces(Protocol):
+    """A language that can also build for looking at what threads do to each other."""
+
+    def missing_race_check(self) -> str | None:
+        """What this machine lacks for it; None when it can be tried."""
+        ...
+
+    def race_build(self, candidate: Candidate, problem: Problem) -> BuildPlan:
+        """How to build `candidate` so that its process ends on a data race, with status 66."""
         ...
 
 

@@ -8,13 +8,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from kernelwright.core.candidate import Candidate, Plan
-from kernelwright.core.evaluation import Evaluation
+from kernelwright.core.evaluation import Evaluation, StoredIsolation
+from kernelwright.core.problem import Direction
 from kernelwright.core.record import Record
 from kernelwright.core.statistics import score
 
 EventKind = Literal[
     "started", "problem", "admission", "plan", "proposal", "evaluation", "fault", "promotion",
-    "delivery", "finished", "resumed",
+    "delivery", "void", "finished", "resumed",
 ]  # fmt: skip
 
 
@@ -48,11 +49,13 @@ class ModelSettings(Record):
 class RunSpec(Record):
     """What a run was asked to do: the TOML file, the flags and the Python call in one.
 
-    `problem` is a path or ``builtin:<name>``. `models` maps a role ("writer") to a model name as
+    `problem` is a path or ``builtin:<name>``; `direction` goes before what the file says, which is
+    what None asks for. `models` maps a role ("writer") to a model name as
     ``provider:name``. `writers` are used in turn for drafts; with no model, ``sketch`` alone.
     """
 
     problem: str
+    direction: Direction | None = None
     strategy: str = "refine"
     writers: tuple[str, ...] = ("sketch",)
     models: dict[str, str] = {}
@@ -62,7 +65,7 @@ class RunSpec(Record):
     width: int = Field(default=1, ge=1, le=16)
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    require_isolation: Literal["bubblewrap", "process"] = "process"
+    require_isolation: StoredIsolation = "process"
 
 
 class Event(Record):

@@ -13,6 +13,7 @@ from kernelwright.evaluate import sandbox
 from kernelwright.evaluate.builder import Built
 from kernelwright.evaluate.native_runner import executable
 from kernelwright.evaluate.runner import Body, threads
+from kernelwright.evaluate.zygote import Request, Zygote
 from kernelwright.problems.reference import Device
 
 _MODULE_RUNNER = "kernelwright.evaluate.module_runner"
@@ -27,21 +28,29 @@ def body(
     *,
     device: Device,
     sanitize: bool = False,
+    thread_count: int | None = None,
+    zygote: Zygote | None = None,
 ) -> Body:
     """The runner for `built`. `setup` is the file that `module_runner` reads; see `write_setup`.
 
     The variables of a language are set for the runner alone, behind the sandbox's own programs.
+    `thread_count` is by default that of the processors. From `zygote` modules can be forked.
     A sanitizer and CUDA reserve terabytes of address space, so theirs is not limited that way.
     """
     gpu = device == "cuda"
-    settings = {"OMP_NUM_THREADS": str(threads()), **environment}
+    # torch.compile inside a module would precompile headers of more bytes than a file may have.
+    settings = {"TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"} if lane == "module" else {}
+    settings |= {"OMP_NUM_THREADS": str(thread_count or threads()), **environment}
     assignments = [f"{name}={value}" for name, value in settings.items()]
+    forked = None
     if lane == "native":
         program = [str(executable())]
         reads = [executable(), built.folder]
     else:
         program = [sys.executable, "-I", "-B", "-m", _MODULE_RUNNER, str(setup)]
         reads = [setup, built.folder, *sandbox.python_folders()]
+        request = Request(arguments=(str(setup), str(built.artifact)), environment=settings)
+        forked = (zygote, request) if zygote is not None else None
     return Body(
         argv=("/usr/bin/env", *assignments, *program, str(built.artifact)),
         reads=tuple(reads),
@@ -50,6 +59,7 @@ def body(
         # A delivered module builds its source on first use.
         processes=lane == "module",
         gpu=gpu,
+        forked=forked,
     )
 
 

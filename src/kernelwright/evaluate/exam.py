@@ -7,26 +7,33 @@ that the search selected on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 from kernelwright.core.candidate import Lane
-from kernelwright.core.problem import ITEM_BYTES, Problem, Workload
-from kernelwright.evaluate.cases import CaseSet, draw, plan_core, plan_screen
+from kernelwright.core.problem import Problem, Workload
+from kernelwright.evaluate.cases import CaseSet, Draws, draw
 from kernelwright.evaluate.defences import Defences
+from kernelwright.evaluate.empty import empty_case
+from kernelwright.evaluate.plan import plan_audit, plan_core, plan_screen
+from kernelwright.problems.case import Case
 from kernelwright.problems.reference import Reference
 
-_TIMING_BYTES = 2 << 30
-_TIMING_CALLS = (6, 48)
+Part = Literal["screen", "core", "audit"]
+
+_PLANS = {"screen": plan_screen, "core": plan_core, "audit": plan_audit}
 
 
 class Exam:
-    """The case sets of one problem: screen, core and timing."""
+    """The case sets of one problem: screen, core and audit."""
 
     def __init__(self, problem: Problem, reference: Reference, defences: Defences):
         self.problem = problem
         self._defences = defences
         self._reference = reference
-        self._sets: dict[tuple[str, Lane], CaseSet] = {}
-        self._timing: CaseSet | None = None
+        self._sets: dict[tuple[Part, Lane], CaseSet] = {}
         self._distributions: tuple[str, ...] | None = None
+        self._nothing: list[tuple[Workload, Case]] | None = None
 
     @property
     def distributions(self) -> tuple[str, ...]:
@@ -41,49 +48,65 @@ class Exam:
         return self._set("screen", lane)
 
     def core(self, lane: Lane) -> CaseSet:
-        """Every workload."""
+        """Every workload, the report size several times."""
         return self._set("core", lane)
 
-    def timing(self) -> CaseSet:
-        """Different inputs at the report size, as many as memory allows."""
-        if self._timing is None:
-            cases = draw(self._reference, self._plan_timing())
-            self._timing = CaseSet(self.problem, cases, ["aligned"])
-        return self._timing
+    def audit(self, lane: Lane) -> CaseSet:
+        """One case of each small workload: for sanitizers and other numbers of threads."""
+        return self._set("audit", lane)
+
+    def _empty(self, reference: Draws) -> list[tuple[Workload, Case]]:
+        """A case of size zero, looked for once."""
+        if self._nothing is None:
+            found = empty_case(self.problem, reference)
+            self._nothing = [] if found is None else [found]
+        return self._nothing
 
     def redraw(self) -> None:
         """Replace every case that was drawn so far by a fresh one."""
-        if self._timing is not None:
-            self._timing.fill(draw(self._reference, self._plan_timing()))
         for key in list(self._sets):
             self._sets.pop(key).close()
 
-    def _set(self, stage: str, lane: Lane) -> CaseSet:
-        if (stage, lane) not in self._sets:
-            plan = plan_screen if stage == "screen" else plan_core
-            cases = draw(self._reference, plan(self.problem, self.distributions))
-            sealed = lane == "native"
-            self._sets[stage, lane] = CaseSet(
-                self.problem, cases, ["aligned", "flush"], sealed=sealed
-            )
-        return self._sets[stage, lane]
+    def redrawn(self, reference: Draws) -> Callable[[], None]:
+        """Draw all that is in use again, beside it; what is returned puts it in its place."""
+        fresh: dict[tuple[Part, Lane], CaseSet] = {}
+        try:
+            for part, lane in list(self._sets):
+                fresh[part, lane] = self._drawn(part, lane, reference)
+        except BaseException:
+            for cases in fresh.values():
+                cases.close()
+            raise
 
-    def _plan_timing(self) -> list[tuple[Workload, str]]:
-        """Half the inputs as the file draws them, half from all other distributions in turn."""
-        workload = self.problem.report_workload
-        exact = sum(t.elements(workload.axes) for t in self.problem.outputs) * ITEM_BYTES["float64"]
-        each = 3 * self.problem.traffic_bytes(workload) + exact
-        fewest, most = _TIMING_CALLS
-        count = max(fewest, min(most, _TIMING_BYTES // max(each, 1)))
-        others = [name for name in self.distributions if name != "file"] or ["file"]
-        return [
-            (workload, others[index // 2 % len(others)] if index % 2 else "file")
-            for index in range(count)
-        ]
+        def put() -> None:
+            for key, cases in fresh.items():
+                if key in self._sets:
+                    self._sets[key].close()
+                self._sets[key] = cases
+
+        return put
+
+    def _set(self, part: Part, lane: Lane) -> CaseSet:
+        if (part, lane) not in self._sets:
+            self._sets[part, lane] = self._drawn(part, lane, self._reference)
+        return self._sets[part, lane]
+
+    def _drawn(self, part: Part, lane: Lane, reference: Draws) -> CaseSet:
+        keeps = lane == "module" and any(s.role == "weight" for s in self.problem.inputs)
+        planned = _PLANS[part](self.problem, self.distributions, self._defences)
+        cases = draw(reference, planned, same_weights=keeps)
+        if part == "core" and lane == "native" and self._defences.hidden_workloads:
+            cases += self._empty(reference)
+        return CaseSet(
+            self.problem,
+            cases,
+            sealed=lane == "native" and self._defences.sealed_inputs,
+            keeps_weights=keeps,
+            share_rows=self._defences.same_address_new_content,
+        )
 
     def close(self) -> None:
         """Give all memory back."""
-        for cases in [*self._sets.values(), *([self._timing] if self._timing else [])]:
+        for cases in self._sets.values():
             cases.close()
         self._sets.clear()
-        self._timing = None

@@ -13,16 +13,24 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from kernelwright.core import names
-from kernelwright.core.candidate import Candidate
-from kernelwright.core.errors import BuildRefused, Unavailable, WorkerError
+from kernelwright.core.candidate import Candidate, Lane
+from kernelwright.core.errors import (
+    BuildRefused,
+    JudgeBroken,
+    SandboxError,
+    Unavailable,
+    UsageError,
+)
 from kernelwright.core.evaluation import (
     Agreement,
     BuildFailed,
+    Crashed,
     Effort,
     Evaluation,
     Isolation,
@@ -30,41 +38,42 @@ from kernelwright.core.evaluation import (
     Outcome,
     Passed,
     Performed,
-    Regime,
     Rejected,
     Stage,
     TimedOut,
+    isolates,
 )
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan, Language
-from kernelwright.core.statistics import baselines, by_subject, median_ns
-from kernelwright.evaluate.baseline import SUBJECTS, Baseline
+from kernelwright.core.statistics import CANDIDATE, by_subject, median_ns
+from kernelwright.evaluate import cgroup
+from kernelwright.evaluate.audit import (
+    Sanitized,
+    other_thread_counts,
+    sanitized,
+    screen_threads,
+    unsanitized,
+)
+from kernelwright.evaluate.bench import Bench, Timed
 from kernelwright.evaluate.bodies import body, write_setup
-from kernelwright.evaluate.builder import Builder, Built
+from kernelwright.evaluate.builder import Builder, Built, Result
+from kernelwright.evaluate.canary import Canary
+from kernelwright.evaluate.cases import CaseSet
+from kernelwright.evaluate.compile_cache import CompileCache
 from kernelwright.evaluate.defences import ALL_ON, Defences
 from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.exam import Exam
-from kernelwright.evaluate.round_trip import runner_round_trip_ns
+from kernelwright.evaluate.far import look_far
+from kernelwright.evaluate.levels import isolation_level
+from kernelwright.evaluate.notes import Verified, merged
+from kernelwright.evaluate.rotation import Rotation
 from kernelwright.evaluate.runner import Body
-from kernelwright.evaluate.sandbox import isolation_level
-from kernelwright.evaluate.timing import FULL, QUICK, Session, Timer, median_ping
-from kernelwright.evaluate.verify import Failure, Verified, run_stage
+from kernelwright.evaluate.verdicts import Verdicts
+from kernelwright.evaluate.verify import Failure, run_stage
+from kernelwright.evaluate.zygote import Zygote
 from kernelwright.problems.reference import Device, Reference
 
-EVALUATOR = "1"
-_PINGS = 300
-_REGIMES: dict[Effort, tuple[Regime, ...]] = {
-    "search": ("returned",),
-    "promotion": ("returned", "buffer"),
-}
-_GPU_CLOCK = (
-    "the clock on a GPU: it counts launches and waiting too, and torch.softmax against itself came "
-    "out at 0.6 to 0.75 times on an H200, so a speedup is understated"
-)
-_NEVER_CHECKED = (
-    "data races: calls are repeated, and no thread sanitizer is run",
-    "other numbers of threads than this machine's",
-)
+EVALUATOR = "2"
 
 
 class _Ended(Exception):
@@ -114,9 +123,12 @@ class Judge:
         Raises:
             Unavailable: the isolation that is required cannot be reached here.
         """
-        self._level, why = isolation_level()
-        if require_isolation == "bubblewrap" and self._level != "bubblewrap":
-            raise Unavailable(f"Isolation 'bubblewrap' is required, and {why}")
+        self._level, why = isolation_level() if defences.sandbox else ("process", "")
+        if not isolates(self._level, require_isolation):
+            raise Unavailable(
+                f"Isolation {require_isolation!r} is required, and this machine reaches "
+                f"{self._level!r}: {why}"
+            )
         self._why_not_isolated = why
         self._problem = problem
         self._language = language
@@ -124,13 +136,24 @@ class Judge:
         self._exam = Exam(problem, reference, defences)
         self._folder = Path(tempfile.mkdtemp(prefix="kernelwright-"))
         self._device: Device = device
+        self._zygote = Zygote(self._folder)
         self._setup = self._folder / "problem.json"
         write_setup(problem, device, self._setup)
-        self._builder = Builder(self._folder, self._level)
-        self._baseline: Baseline | None = None
-        self._session: Session | None = None
-        self._best_baseline: str | None = None
+        cache = CompileCache.of_user(self._level)
+        self._builder = Builder(self._folder, self._level, cache=cache)
+        self._verdicts = Verdicts()
+        self._canary = self._hatch()
+        self._bench = Bench(
+            problem, reference,
+            device=device, level=self._level, folder=self._folder, defences=defences,
+        )  # fmt: skip
+        self._rotation = Rotation(reference, [self._exam.redrawn, self._bench.redrawn])
         self._lock = threading.Lock()
+
+    @property
+    def problem(self) -> Problem:
+        """What candidates are judged for."""
+        return self._problem
 
     async def evaluate(self, candidate: Candidate, effort: Effort) -> Evaluation:
         """The verdict on `candidate`; see `judge`."""
@@ -146,6 +169,7 @@ class Judge:
         Raises:
             UnknownName: there is no such language.
             Unavailable: the language cannot be built or run here.
+            UsageError: the candidate is marked for another lane than its language's.
             FaultError: the judge's own failure.
         """
         language = self._language(candidate.language)
@@ -154,44 +178,105 @@ class Judge:
                 f"{candidate.language} candidates cannot be judged on a GPU yet, only Python "
                 "modules (triton). Choose the language triton, or the device cpu."
             )
+        if candidate.lane != language.lane:
+            raise UsageError(
+                f"The candidate is marked for the {candidate.lane} lane, and {candidate.language} "
+                f"is judged in the {language.lane} lane. Make it with lane={language.lane!r}."
+            )
         for missing in (language.missing("build"), language.missing("run")):
             if missing:
                 raise Unavailable(missing)
+        known = self._verdicts.recall(candidate, effort)
+        if known is not None:
+            return known
+        self.ahead(candidate)
         with self._lock:
+            # Another thread may have been given the same candidate in the meantime.
+            known = self._verdicts.recall(candidate, effort)
+            if known is not None:
+                return known
+            self._rotation.swap()
             sitting = _Sitting()
             try:
                 outcome: Outcome = self._sit(candidate, language, effort, sitting)
             except _Ended as ended:
                 outcome = ended.outcome
-        return self._evaluation(candidate, effort, outcome, sitting)
+            self._listen(candidate)
+            evaluation = self._evaluation(candidate, effort, outcome, sitting)
+            self._verdicts.remember(candidate, evaluation)
+            if "screen" in sitting.stage_s:
+                self._rotation.count()
+        return evaluation
+
+    def _hatch(self) -> Canary | None:
+        """The canary, where its language can be built."""
+        native = self._language("cpp")
+        if native.missing("build") is not None:
+            return None
+        return Canary(self._builder, native, self._level, self._setup)
+
+    def _listen(self, candidate: Candidate) -> None:
+        """Judge the canary when its turn has come.
+
+        Raises:
+            JudgeBroken: it got another verdict than it must.
+        """
+        if self._canary is None:
+            return
+        try:
+            self._canary.sing(candidate.id, self._defences)
+        except JudgeBroken:
+            self._verdicts.forget()
+            raise
+
+    def ahead(self, candidate: Candidate) -> Future[Result] | None:
+        """Start to build `candidate` before its turn; None when there is nothing to wait for.
+
+        Raises:
+            UnknownName: there is no such language.
+        """
+        try:
+            plan = self._language(candidate.language).build(candidate, self._problem)
+        except BuildRefused:
+            return None
+        return self._builder.ahead(plan)
+
+    def refuse(self, candidate: Candidate, effort: Effort, evidence: str) -> Evaluation:
+        """The verdict on a text that is no candidate for this problem; `evidence` says why."""
+        outcome = Rejected(rule="not_a_candidate", evidence=evidence)
+        return self._evaluation(candidate, effort, outcome, _Sitting())
 
     def _sit(
         self, candidate: Candidate, language: Language, effort: Effort, sitting: _Sitting
     ) -> Passed:
-        plan, built = self._build(candidate, language, sitting)
-        runner = body(built, plan.lane, plan.environment, self._setup, device=self._device)
+        plan, built = self._build(lambda: language.build(candidate, self._problem), sitting)
+        runner = self._body(plan, built)
         if effort == "promotion":
             self._exam.redraw()
-        self._verify("screen", runner, candidate, sitting)
+            self._bench.redraw()
+        many = self._body(plan, built, thread_count=screen_threads(self._defences))
+        self._verify("screen", self._exam.screen(candidate.lane), many, candidate, sitting)
         timed = language.missing("time") is None
         if timed:
-            self._start_baseline()
-        self._verify("core", runner, candidate, sitting)
+            self._bench.start(self._exam.distributions)
+        self._verify("core", self._exam.core(candidate.lane), runner, candidate, sitting)
         if effort == "promotion":
-            self._sanitize(candidate, language, sitting)
+            self._audit(candidate, language, plan, built, sitting)
         else:
-            sitting.not_checked.append("sanitizers: they run on promotion")
+            sitting.not_checked.append("sanitizers and other numbers of threads: on promotion")
         if not timed:
             sitting.not_checked.append(f"timing: {language.missing('time')}")
             return Passed(agreements=sitting.agreements)
-        measurements = self._time(runner, candidate, effort, sitting)
+        measurements = self._time(runner, candidate.lane, effort, sitting)
+        if effort == "promotion" and candidate.lane == "native":
+            self._look_far(runner, measurements, sitting)
         return Passed(agreements=sitting.agreements, measurements=measurements)
 
     def _build(
-        self, candidate: Candidate, language: Language, sitting: _Sitting, *, sanitize: bool = False
+        self, planned: Callable[[], BuildPlan], sitting: _Sitting
     ) -> tuple[BuildPlan, Built]:
         try:
-            plan = language.build(candidate, self._problem, sanitize=sanitize)
+            plan = planned()
         except BuildRefused as refused:
             raise _Ended(Rejected(rule="build_refused", evidence=str(refused))) from refused
         built = self._builder.build(plan)
@@ -201,11 +286,21 @@ class Judge:
         sitting.log += built.log
         return plan, built
 
-    def _verify(self, stage: Stage, runner: Body, candidate: Candidate, sitting: _Sitting) -> None:
-        lane = candidate.lane
-        cases = self._exam.core(lane) if stage == "core" else self._exam.screen(lane)
+    def _body(
+        self, plan: BuildPlan, built: Built, *, sanitize: bool = False,
+        thread_count: int | None = None,
+    ) -> Body:  # fmt: skip
+        return body(
+            built, plan.lane, plan.environment, self._setup,
+            device=self._device, sanitize=sanitize, thread_count=thread_count,
+            zygote=self._zygote,
+        )  # fmt: skip
+
+    def _verify(
+        self, stage: Stage, cases: CaseSet, runner: Body, candidate: Candidate, sitting: _Sitting
+    ) -> None:
         log = self._folder / "runner.log"
-        found = run_stage(cases, runner, lane, stage, self._level, log, self._defences)
+        found = run_stage(cases, runner, candidate.lane, stage, self._level, log, self._defences)
         sitting.finished(stage)
         self._take(found, sitting)
 
@@ -213,94 +308,77 @@ class Judge:
         if not isinstance(found, Verified):
             raise _Ended(found)
         sitting.checks += found.checks
-        seen = {agreement.workload_id for agreement in found.agreements}
-        kept = [a for a in sitting.agreements if a.workload_id not in seen]
-        sitting.agreements = (*kept, *found.agreements)
+        sitting.agreements = merged(sitting.agreements, found.agreements)
 
-    def _sanitize(self, candidate: Candidate, language: Language, sitting: _Sitting) -> None:
-        """The screen again, under the language's memory and undefined-behaviour checks."""
-        if candidate.lane != "native":
-            sitting.not_checked.append("sanitizers: they need the native lane")
-            return
-        plan, built = self._build(candidate, language, sitting, sanitize=True)
-        runner = body(
-            built, plan.lane, plan.environment, self._setup, device=self._device, sanitize=True
-        )
-        self._verify("sanitize", runner, candidate, sitting)
+    def _audit(
+        self, candidate: Candidate, language: Language, plan: BuildPlan, built: Built,
+        sitting: _Sitting,
+    ) -> None:  # fmt: skip
+        """What promotion adds on small workloads: see `evaluate.audit`."""
+        cases = self._exam.audit(candidate.lane)
+        for count in other_thread_counts(self._defences):
+            runner = self._body(plan, built, thread_count=count)
+            self._verify("core", cases, runner, candidate, sitting)
+            sitting.checks[f"audited with OMP_NUM_THREADS={count}"] += 1
+        sitting.not_checked += unsanitized(language)
+        if candidate.lane == "native":
+            for check in sanitized(language, candidate, self._problem, self._defences):
+                self._sanitize(check, cases, candidate, sitting)
+
+    def _sanitize(
+        self, check: Sanitized, cases: CaseSet, candidate: Candidate, sitting: _Sitting
+    ) -> None:
+        plan, built = self._build(check.plan, sitting)
+        runner = self._body(plan, built, sanitize=True)
+        try:
+            self._verify("sanitize", cases, runner, candidate, sitting)
+        except SandboxError as error:
+            if not check.optional:
+                raise
+            said = str(error).splitlines()[0]
+            sitting.not_checked.append(f"{check.name}: the sanitizer does not start ({said})")
+        else:
+            sitting.checks[f"audited for {check.name}"] += 1
 
     def _time(
-        self, runner: Body, candidate: Candidate, effort: Effort, sitting: _Sitting
+        self, runner: Body, lane: Lane, effort: Effort, sitting: _Sitting
     ) -> tuple[Measurement, ...]:
-        session = self._timing_session()
-        if self._device == "cuda":
-            sitting.not_checked.append(_GPU_CLOCK)
-        missing = set(SUBJECTS) - set(session.baseline.subjects)
-        sitting.not_checked += [
-            f"baseline {name}: it does not run here" for name in sorted(missing)
-        ]
-        promotion = effort == "promotion"
-        known = self._best_baseline
-        subjects = session.baseline.subjects if promotion or known is None else (known,)
-        control = (known or session.baseline.subjects[-1]) if promotion else None
-        timer = Timer(session, runner, subjects, lane=candidate.lane, control=control)
-        measurements: list[Measurement] = []
-        for regime in _REGIMES[effort]:
-            if regime == "buffer" and candidate.lane != "native":
-                sitting.not_checked.append("into a buffer: a module returns its outputs")
-                continue
-            measured = timer.measure(regime, FULL if promotion else QUICK)
-            if not isinstance(measured, tuple):
-                sitting.finished("timing")
-                raise _Ended(measured)
-            measurements += measured
-        self._remember_best(measurements)
-        sitting.checks["timed outputs compared"] += timer.checked_calls
+        with self._builder.quiet():
+            timed = self._bench.time(runner, lane, effort)
         sitting.finished("timing")
-        return tuple(measurements)
+        if not isinstance(timed, Timed):
+            raise _Ended(timed)
+        sitting.checks += timed.checks
+        sitting.not_checked += timed.not_checked
+        return timed.measurements
 
-    def _remember_best(self, measurements: list[Measurement]) -> None:
-        rivals = baselines(by_subject(measurements))
-        if len(rivals) > 1 or self._best_baseline is None:
-            self._best_baseline = min(rivals, key=lambda name: median_ns(rivals[name]))
-
-    def _start_baseline(self) -> Baseline:
-        """The baselines, which compile while the candidate is verified."""
-        if self._baseline is None:
-            log = self._folder / "baseline.log"
-            self._baseline = Baseline.start(self._problem, self._exam.timing(), self._device, log)
-        return self._baseline
-
-    def _timing_session(self) -> Session:
-        """The session, complete when first needed.
-
-        Raises:
-            WorkerError: the baselines' process did not come up.
-        """
-        if self._session is None:
-            baseline, cases = self._start_baseline(), self._exam.timing()
-            try:
-                baseline.wait()
-                overhead = median_ping([baseline.ping() for _ in range(_PINGS)])
-            except WorkerError:
-                self._end_baseline()
-                raise
-            self._session = Session(
-                cases=cases,
-                baseline=baseline,
-                runner_overhead_ns=runner_round_trip_ns(cases, self._level, self._folder, _PINGS),
-                baseline_overhead_ns=overhead,
-                level=self._level,
-                log=self._folder / "runner.log",
-            )
-        return self._session
+    def _look_far(
+        self, runner: Body, measurements: tuple[Measurement, ...], sitting: _Sitting
+    ) -> None:
+        if not self._defences.far_sizes:
+            return
+        call_s = median_ns(by_subject(measurements)[CANDIDATE]) / 1e9
+        log = self._folder / "runner.log"
+        found = look_far(self._problem, self._bench.case, runner, self._level, log, call_s)
+        sitting.finished("far")
+        if isinstance(found, Crashed):
+            raise _Ended(found)
+        if found is None:
+            sitting.checks["calls on more than 2^31 elements"] += 1
+        else:
+            sitting.not_checked.append(f"indices beyond 2^31 elements: {found}")
 
     def _evaluation(
         self, candidate: Candidate, effort: Effort, outcome: Outcome, sitting: _Sitting
     ) -> Evaluation:
-        not_checked = [*sitting.not_checked, *_NEVER_CHECKED]
+        not_checked = [*sitting.not_checked]
         not_checked += [f"switched off: {name}" for name in self._defences.switched_off()]
+        if self._canary is None:
+            not_checked.append("the judge itself, with a canary: it needs a C++ compiler")
         if self._why_not_isolated:
             not_checked.append(f"isolation: {self._why_not_isolated}")
+        if unlimited := cgroup.missing():
+            not_checked.append(f"limits: {unlimited}")
         return Evaluation(
             candidate_id=candidate.id,
             effort=effort,
@@ -315,14 +393,12 @@ class Judge:
             log=sitting.log,
         )
 
-    def _end_baseline(self) -> None:
-        if self._baseline is not None:
-            self._baseline.close()
-        self._baseline = self._session = None
-
     def close(self) -> None:
         """End every process and give back memory and disk."""
-        self._end_baseline()
+        self._builder.close()
+        self._zygote.close()
+        self._rotation.close()
+        self._bench.close()
         self._exam.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

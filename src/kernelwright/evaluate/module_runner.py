@@ -20,23 +20,24 @@ import struct
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kernelwright.core.problem import Problem, TensorSpec
 from kernelwright.evaluate.allocation import SETTLING_ROUNDS, Allocator
-from kernelwright.evaluate.blocks import most_calls
 from kernelwright.problems.loading import Program, flatten_outputs, load_program, synchronize
 
 _MAGIC = 0x4B57524E
 _COMMAND = struct.Struct("<6I")
 _REPLY = struct.Struct("<4Iq")
-_LOAD, _RETURNED, _COLLECT, _PING = 1, 3, 5, 6
+_LOAD, _RETURNED, _COLLECT, _STAGE = 1, 3, 5, 7
 _OK, _FAILED, _WRONG_SHAPE, _WRONG_DTYPE = 0, 1, 3, 4
 
 
@@ -56,10 +57,18 @@ class Calls:
         table = np.frombuffer(mmap.mmap(table_fd, 0, prot=mmap.PROT_READ), np.int64)
         inputs, outputs, axes, calls, guards_in, guards_out = (int(v) for v in table[:6])
         width = 2 * inputs + 2 * outputs + axes
-        self.rows = table[6 + guards_in + guards_out :].reshape(calls, width)
+        self.rows = table[6 + guards_in + guards_out : -1].reshape(calls, width)
         self._input_memory, self.shared = _map_inputs(input_fd)
         self._output_memory = mmap.mmap(output_fd, 0)
         self._outputs_at = 2 * inputs
+        self.addresses = self._read_addresses(int(table[-1]), calls, outputs)
+
+    def _read_addresses(self, offset: int, calls: int, outputs: int) -> NDArray[np.int64] | None:
+        """Where to say at which addresses the outputs of each call are; None when not asked."""
+        if offset == 0:
+            return None
+        found = np.frombuffer(self._output_memory, np.int64, calls * outputs, offset)
+        return found.reshape(calls, outputs)
 
     def axes(self, index: int) -> tuple[int, ...]:
         """The sizes of call `index`, in the order of the problem's axes."""
@@ -88,11 +97,12 @@ class Calls:
 
 
 def _map_inputs(fd: int) -> tuple[mmap.mmap, bool]:
-    """Shared, so that a write shows; private where the broker sealed the memory against it."""
+    """Shared, so that a write shows; read-only where the broker sealed the memory against it."""
+    flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
     try:
-        return mmap.mmap(fd, 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE), True
+        return mmap.mmap(fd, 0, flags=flags), True
     except PermissionError:
-        return mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE | mmap.MAP_POPULATE), False
+        return mmap.mmap(fd, 0, flags=flags, prot=mmap.PROT_READ), False
 
 
 def _view(memory: mmap.mmap, offset: int, spec: TensorSpec, sizes: dict[str, int]) -> Tensor:
@@ -101,7 +111,10 @@ def _view(memory: mmap.mmap, offset: int, spec: TensorSpec, sizes: dict[str, int
     count = spec.elements(sizes)
     if count == 0:
         return torch.empty(shape, dtype=dtype)
-    return torch.frombuffer(memory, dtype=dtype, count=count, offset=offset).reshape(shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # where it is read-only, a write is a crash
+        flat = torch.frombuffer(memory, dtype=dtype, count=count, offset=offset)
+    return flat.reshape(shape)
 
 
 class Runner:
@@ -116,7 +129,6 @@ class Runner:
         self._constants = {tuple(entry["axes"]): entry["constants"] for entry in setup["sizes"]}
         self._calls = calls
         self._models: list[nn.Module] = []
-        self._arguments: list[list[Any]] = []
         self._used: list[list[Tensor]] = []
         self._kept: list[tuple[int, object]] = []
         self._allocator = Allocator()
@@ -129,7 +141,9 @@ class Runner:
             try:
                 if operation == _LOAD:
                     self._load(artifact)
-                    self._touch_heap()
+                    self._touch_heap(count)
+                elif operation == _STAGE:
+                    self._stage(first, count)
                 elif operation == _RETURNED:
                     claimed = self._run(first, count)
                 elif operation == _COLLECT:
@@ -145,7 +159,9 @@ class Runner:
 
     def _load(self, artifact: Path) -> None:
         references = {
-            axes: load_program(self._problem.reference, constants, device=self._device)
+            axes: load_program(
+                self._problem.reference, constants, device=self._device, direction="forward"
+            )
             for axes, constants in self._constants.items()
         }
         candidate = _import(artifact)
@@ -159,18 +175,10 @@ class Runner:
                 if spec.role == "weight"
             }
             self._models.append(_make(candidate.ModelNew, reference, weights))
-            self._arguments.append(
-                [
-                    tensor.item() if spec.role == "scalar" else tensor
-                    for spec, tensor in zip(self._problem.inputs, inputs, strict=True)
-                    if spec.role != "weight"
-                ]
-            )
 
-    def _touch_heap(self) -> None:
-        """Have the allocator hold what the outputs of the largest block will need, touched."""
+    def _touch_heap(self, most: int) -> None:
+        """Have the allocator hold what the outputs of `most` calls will need, touched."""
         self._allocator.settle("returned")
-        most = most_calls(len(self._calls.rows))
         for calls in (1, most) * SETTLING_ROUNDS:
             held = [
                 torch.ones_like(output, device=self._device)
@@ -179,13 +187,54 @@ class Runner:
             ]
             held.clear()
 
+    def _stage(self, first: int, count: int) -> None:
+        """Bring inputs that the broker has just shown to a device that has memory of its own."""
+        for index in range(first, first + count):
+            for host, used in zip(self._calls.inputs(index), self._used[index], strict=True):
+                used.copy_(host)
+
+    def _arguments(self, index: int) -> list[Any]:
+        """What the model is called on: scalars as numbers, everything else as a tensor."""
+        return [
+            tensor.item() if spec.role == "scalar" else tensor
+            for spec, tensor in zip(self._problem.inputs, self._used[index], strict=True)
+            if spec.role != "weight"
+        ]
+
     def _run(self, first: int, count: int) -> int:
         start = time.perf_counter_ns()
         with torch.no_grad():
             for index in range(first, first + count):
-                self._kept.append((index, self._models[index](*self._arguments[index])))
+                returned = self._models[index](*self._arguments(index))
+                self._kept.append((index, self._held(index, returned)))
         synchronize(self._device)
         return time.perf_counter_ns() - start
+
+    def _held(self, index: int, returned: Any) -> Any:
+        """What is kept of the outputs of call `index`. Where calls are timed it is contiguous: a
+        view that leaves the work of a copy to its reader pays for the copy."""
+        if self._named:
+            return self._name(index, returned)
+        if self._device == "cpu":
+            return returned
+        return tuple(tensor.contiguous() for tensor in flatten_outputs(returned))
+
+    @property
+    def _named(self) -> bool:
+        """Whether the broker reads outputs where they are, instead of having them copied."""
+        return self._calls.addresses is not None and self._device == "cpu"
+
+    def _name(self, index: int, returned: Any) -> Any:
+        """Say where the outputs of call `index` are; what holds them from now on. It is timed,
+        hence the shortest way for what is returned most: one contiguous tensor."""
+        assert self._calls.addresses is not None
+        if type(returned) is Tensor and returned.is_contiguous():
+            self._calls.addresses[index, 0] = returned.data_ptr()
+            return returned
+        found = [tensor.contiguous() for tensor in flatten_outputs(returned)]
+        for number, tensor in enumerate(found[: self._calls.addresses.shape[1]]):
+            self._calls.addresses[index, number] = tensor.data_ptr()
+        return tuple(found)
 
     def _collect(self) -> None:
         for index, returned in self._kept:
@@ -194,7 +243,8 @@ class Runner:
                 raise Misshapen(_WRONG_SHAPE, f"{len(found)} outputs, must be {len(wanted)}")
             for spec, ours, theirs in zip(self._problem.outputs, wanted, found, strict=True):
                 _check(spec.name, ours, theirs, self._device)
-                ours.copy_(theirs)
+                if not self._named:
+                    ours.copy_(theirs)
             if self._device != "cpu" and self._calls.shared:
                 # On a GPU the inputs are copies; bring back what became of them.
                 given = self._calls.inputs(index)

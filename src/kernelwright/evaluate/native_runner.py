@@ -1,4 +1,4 @@
-"""The native runner's executable: built once per machine from `native/runner.c`."""
+"""Our own small programs in C: built once per machine from the sources in `native/`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 
 from kernelwright.core.errors import Unavailable, WorkerError
 
-_SOURCE = Path(__file__).parent / "native" / "runner.c"
-_FLAGS = ("-std=c11", "-O2", "-Wall", "-ldl")
+_SOURCES = Path(__file__).parent / "native"
+_FLAGS = ("-std=c11", "-O2", "-Wall", "-ldl", "-lm")
+_FAST = ("-std=c11", "-O3", "-march=native", "-fopenmp", "-Wall")
 
 
 def cache_folder() -> Path:
@@ -34,9 +35,34 @@ def cache_folder() -> Path:
     return folder
 
 
-@functools.cache
 def executable() -> Path:
-    """The runner, built if this machine does not have this version of it yet.
+    """The native runner; see `_built`."""
+    return _built("runner", _FLAGS)
+
+
+def confine() -> Path:
+    """The program that sets a process's limits and walls; see `_built`."""
+    return _built("confine", _FLAGS)
+
+
+def confine_library() -> Path:
+    """The same as a library, for a process that confines itself; see `_built`."""
+    return _built("confine", (*_FLAGS, "-shared", "-fPIC"))
+
+
+def far() -> Path:
+    """The runner for one call on enormous tensors; see `_built`."""
+    return _built("far", _FLAGS)
+
+
+def peaks() -> Path:
+    """The program that measures what this machine can do at most; see `_built`."""
+    return _built("peaks", _FAST)
+
+
+@functools.cache
+def _built(name: str, flags: tuple[str, ...]) -> Path:
+    """The program `name`, built if this machine does not have this version of it yet.
 
     Raises:
         Unavailable: there is no C compiler.
@@ -45,16 +71,17 @@ def executable() -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise Unavailable("There is no C compiler. Install gcc (Debian: apt install g++).")
+    source = _SOURCES / f"{name}.c"
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
-    key = hashlib.sha256(_SOURCE.read_bytes() + version + " ".join(_FLAGS).encode()).hexdigest()
-    target = cache_folder() / f"runner-{key[:16]}"
+    key = hashlib.sha256(source.read_bytes() + version + " ".join(flags).encode()).hexdigest()
+    target = cache_folder() / f"{name}-{key[:16]}"
     if target.exists():
         return target
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        built = Path(folder) / "runner"
-        command = [compiler, str(_SOURCE), "-o", str(built), *_FLAGS]
+        built = Path(folder) / name
+        command = [compiler, str(source), "-o", str(built), *flags]
         tried = subprocess.run(command, capture_output=True, text=True, check=False)
         if tried.returncode != 0:
-            raise WorkerError(f"The native runner could not be built:\n{tried.stderr}")
+            raise WorkerError(f"Our own {name}.c could not be built:\n{tried.stderr}")
         built.rename(target)
     return target

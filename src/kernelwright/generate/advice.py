@@ -53,5 +53,9 @@ DISTRIBUTIONS = {
     "small": "tiny values: an epsilon forgotten or misplaced",
     "sparse": "mostly zeros: a division by zero",
     "ties": "equal values: which of them wins a maximum",
+    "structured": "one-hot, triangular, sorted or single rows: an element that is not read, or "
+    "indices that repeat or are out of order",
+    "denormal": "values too small for full precision: flushed to zero",
+    "nonfinite": "a NaN or an infinity here and there: lost in a comparison or a maximum",
     "integer": "small whole numbers, on which every sum is exact: a wrong formula, not a rounding",
 }

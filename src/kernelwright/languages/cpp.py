@@ -6,12 +6,14 @@ import functools
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from kernelwright.core.candidate import Candidate, Lane
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan
+from kernelwright.languages import races
 from kernelwright.languages.guide import native_guide
 from kernelwright.languages.shim import HEADERS, headers, shim
 from kernelwright.languages.signature import signature
@@ -42,7 +44,7 @@ _LANGUAGE = ("-std=c++17", "-march=native", "-fopenmp", "-fPIC", "-shared", "-fv
 _FAST = ("-O3", "-fno-math-errno", "-fno-trapping-math")
 _SANITIZE = (
     "-O1", "-g", "-fno-omit-frame-pointer", "-fno-math-errno",
-    "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+    "-fsanitize=address,undefined", "-fno-sanitize-recover=all", races.ONE_VERSION,
 )  # fmt: skip
 _MESSAGES = ("-fmax-errors=5", "-fdiagnostics-color=never")
 _INSTALL = "Install it, on Debian or Ubuntu with `apt-get install g++`."
@@ -73,30 +75,61 @@ class Cpp:
         Raises:
             BuildRefused: a file name, size, option, tunable or entry point that is not allowed.
         """
-        check_source(candidate, ".cpp", reserved=[SHIM, *HEADERS])
-        check_options(candidate.build_options, ALLOWED_OPTIONS)
-        check_macros(candidate, signature(problem).names)
-        own = {SHIM: shim(candidate, problem), **headers()}
         # The candidate's options come first, so that none of them undoes the sanitizers' own.
-        mode = (
-            (*candidate.build_options, *_SANITIZE)
-            if sanitize
-            else (*_FAST, *candidate.build_options)
+        if sanitize:
+            mode = (*candidate.build_options, *_SANITIZE)
+            return _plan(candidate, problem, mode, environment=_sanitizer_environment())
+        return _plan(candidate, problem, (*_FAST, *candidate.build_options))
+
+    def missing_race_check(self) -> str | None:
+        """What looking for data races lacks here: the library that comes with g++."""
+        if "/" in _library("libtsan.so"):
+            return None
+        return "g++'s libtsan is not installed (Debian: the package libtsan2, or g++ whole)"
+
+    def race_build(self, candidate: Candidate, problem: Problem) -> BuildPlan:
+        """As `build`, with ThreadSanitizer, which ends the process on the first data race.
+
+        Raises:
+            BuildRefused: as `build`.
+        """
+        return _plan(
+            candidate,
+            problem,
+            (*candidate.build_options, *races.COMPILE, *races.LINK, races.SOURCE),
+            environment=races.environment(_library("libtsan.so")),
+            files={races.SOURCE: races.source()},
         )
-        command = ("g++", *_LANGUAGE, *mode, *_MESSAGES, SHIM, "-o", ARTIFACT)
-        return BuildPlan(
-            files=dict(candidate.source.files) | own,
-            commands=(command,),
-            artifact=ARTIFACT,
-            lane="native",
-            environment=_sanitizer_environment() if sanitize else {},
-        )
+
+
+def _plan(
+    candidate: Candidate,
+    problem: Problem,
+    mode: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
+) -> BuildPlan:
+    """One call of g++ with the options `mode`, after everything was checked."""
+    check_source(candidate, ".cpp", reserved=[SHIM, races.SOURCE, *HEADERS])
+    check_options(candidate.build_options, ALLOWED_OPTIONS)
+    check_macros(candidate, signature(problem).names)
+    own = {SHIM: shim(candidate, problem), **headers(), **(files or {})}
+    return BuildPlan(
+        files=dict(candidate.source.files) | own,
+        commands=(("g++", *_LANGUAGE, *mode, *_MESSAGES, SHIM, "-o", ARTIFACT),),
+        artifact=ARTIFACT,
+        lane="native",
+        environment=environment or {},
+    )
 
 
 def _sanitizer_environment() -> dict[str, str]:
     """What a process that is not built with AddressSanitizer needs to load an object that is."""
     return {
-        "LD_PRELOAD": _library("libasan.so"),
+        # The runner is no C++: the sanitizer would look for the function that throws before
+        # there is one, and end the process at the first exception.
+        "LD_PRELOAD": f"{_library('libasan.so')} {_library('libstdc++.so')}",
         # A leak is not an error of a candidate, and looking for one needs ptrace. The runner
         # reports a crash by its signal.
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import jinja2
 
@@ -17,6 +19,15 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+
+
+def _code_list(names: Iterable[str]) -> str:
+    """Names as a reader writes them: "`a`, `b` and `c`"."""
+    marked = [f"`{name}`" for name in names]
+    return " and ".join([", ".join(marked[:-1]), marked[-1]] if len(marked) > 1 else marked)
+
+
+_TEMPLATES.filters["code_list"] = _code_list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +51,12 @@ def native_guide(
     return _TEMPLATES.get_template(template).render(
         entry=entry,
         declaration=_declaration(entry, sig.parameters, after),
-        inputs=[_row(p, sizes) for p in sig.inputs],
-        outputs=[_row(p, sizes) for p in sig.outputs],
+        inputs=[_row(p, sizes, problem) for p in sig.inputs],
+        outputs=[_row(p, sizes, problem) for p in sig.outputs],
         sizes=[p.name for p in sig.sizes],
         report=_sizes_line(problem),
         dtypes=sorted({p.spec.dtype for p in sig.inputs + sig.outputs if p.spec}),
-        reference=problem.reference.text.strip(),
+        **_task(problem),
     )
 
 
@@ -57,8 +68,29 @@ def module_guide(template: str, problem: Problem) -> str:
         outputs=list(problem.outputs),
         shape=shape_text,
         report=_sizes_line(problem),
-        reference=problem.reference.text.strip(),
+        role=lambda spec: role_text(spec, problem),
+        returned=[spec.name for spec in problem.outputs],
+        **_task(problem),
     )
+
+
+def _task(problem: Problem) -> dict[str, Any]:
+    """What every guide says of the work itself."""
+    return {
+        "reference": problem.reference.text.strip(),
+        "direction": problem.direction,
+        "cotangents": problem.cotangents,
+        "gradients": problem.gradients,
+    }
+
+
+def role_text(spec: TensorSpec, problem: Problem) -> str:
+    """What a tensor is: its role, or whose gradient it is."""
+    if spec.name in problem.cotangents:
+        return f"gradient of {problem.cotangents[spec.name]}, given"
+    if spec.name in problem.gradients:
+        return f"output, gradient of {problem.gradients[spec.name]}"
+    return spec.role
 
 
 def shape_text(spec: TensorSpec) -> str:
@@ -71,7 +103,7 @@ def _declaration(entry: str, parameters: tuple[Parameter, ...], after: tuple[str
     return f'extern "C" void {entry}(\n{lines})'
 
 
-def _row(parameter: Parameter, sizes: dict[str, str]) -> _Row:
+def _row(parameter: Parameter, sizes: dict[str, str], problem: Problem) -> _Row:
     spec = parameter.spec
     if spec is None:
         raise ValueError(f"{parameter.name} is a size and has no row of its own")
@@ -82,7 +114,7 @@ def _row(parameter: Parameter, sizes: dict[str, str]) -> _Row:
         c_type=C_TYPES[spec.dtype],
         dtype=spec.dtype,
         shape="scalar" if spec.role == "scalar" else f"[{', '.join(shape)}]",
-        role=spec.role,
+        role=role_text(spec, problem),
     )
 
 

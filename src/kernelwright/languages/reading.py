@@ -19,6 +19,7 @@ from kernelwright.languages.sources import MAX_BYTES, MAX_FILES
 from kernelwright.languages.tunables import parse_tunables
 
 _SUFFIXES = {".cpp": "cpp", ".cc": "cpp", ".cxx": "cpp", ".cu": "cuda"}
+SUFFIXES = frozenset({*_SUFFIXES, ".py"})  # of files that say which language they are in
 _NEIGHBOURS = frozenset({".cpp", ".cu", ".cuh", ".h", ".hpp", ".py"})
 # Each of these takes time in proportion to a text's length, whatever the text.
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)

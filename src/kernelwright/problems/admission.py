@@ -1,6 +1,7 @@
 """Task admission: would deliberately wrong outputs be told apart from right ones?
 
-The records and their reading; no torch. The wrong outputs themselves are made in `mutants`.
+The records and their reading; no torch. The wrong outputs themselves are made in `mutants`, and
+the other requirements are looked at in `requirements`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Literal
 from kernelwright.core.record import Record
 
 MutantStatus = Literal["killed", "survived", "not_applicable"]
+RequirementStatus = Literal["met", "missed", "not_applicable"]
 
 
 class Mutant(Record):
@@ -29,11 +31,20 @@ class Mutant(Record):
     suite_killed: int = 0
 
 
+class Requirement(Record):
+    """Something else that a problem's cases must have: that an input matters, that outputs vary."""
+
+    name: str
+    status: RequirementStatus
+    reason: str
+
+
 class Admission(Record):
     """What admission found for one problem."""
 
     problem_id: str
     mutants: tuple[Mutant, ...]
+    requirements: tuple[Requirement, ...] = ()
 
     @property
     def survivors(self) -> tuple[Mutant, ...]:
@@ -41,17 +52,28 @@ class Admission(Record):
         return tuple(m for m in self.mutants if m.status == "survived")
 
     @property
+    def missed(self) -> tuple[Requirement, ...]:
+        """The requirements that are not met."""
+        return tuple(r for r in self.requirements if r.status == "missed")
+
+    @property
     def admitted(self) -> bool:
-        """Whether every mutant that applies was killed."""
-        return not self.survivors
+        """Whether every mutant that applies was killed, and every requirement is met."""
+        return not self.survivors and not self.missed
 
     @property
     def sentence(self) -> str:
-        """What was found, in one or two sentences for a person."""
+        """What was found, in one to three sentences for a person."""
         killed = sum(m.status == "killed" for m in self.mutants)
         skipped = sum(m.status == "not_applicable" for m in self.mutants)
         head = f"{killed} of {len(self.mutants) - skipped} wrong programs were told apart"
-        if not self.survivors:
+        if self.admitted:
             return f"{head}; no gap was found."
-        names = ", ".join(m.name for m in self.survivors)
-        return f"{head}. The inputs of this problem cannot tell these from the reference: {names}."
+        said = [f"{head}."]
+        if self.survivors:
+            names = ", ".join(m.name for m in self.survivors)
+            said.append(
+                f"The inputs of this problem cannot tell these from the reference: {names}."
+            )
+        said += [f"{r.name}: {r.reason}." for r in self.missed]
+        return " ".join(said)

@@ -1,4 +1,4 @@
-"""A case: one draw of a workload's inputs, and what the outputs must be.
+"""A case: one draw of a workload's inputs, and what the outputs must be. And what a call demands.
 
 Plain arrays, so that the judge holds cases without torch. They are made in the reference's
 process (`problems.oracle`) and cross as shared memory (`problems.channel`).
@@ -27,3 +27,15 @@ class Case:
     inputs: dict[str, Array]
     expected: tuple[Expected, ...]
     eager_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What the reference does in one call, from which follows how fast any kernel can be.
+
+    `flops` are those of its matrix products and convolutions. `whole` is true when every element
+    of every input takes part whatever the values are: no gathering, slicing or masking.
+    """
+
+    flops: int
+    whole: bool

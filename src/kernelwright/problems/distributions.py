@@ -1,7 +1,8 @@
 """The distributions that inputs and weights are drawn from, each from a secret seed.
 
 Every one is a way to expose a kernel that is only right on friendly values: offsets cancel,
-heavy tails overflow, zeros and ties meet the branches, and small integers make sums exact. Only
+heavy tails overflow, zeros and ties meet the branches, a single row or column says whether all
+are read, and small integers make sums exact. Only
 torch; which inputs may be drawn at all is for `problems.rules` to say.
 """
 
@@ -15,8 +16,11 @@ import torch
 from torch import Tensor
 
 DISTRIBUTIONS = (
-    "file", "normal", "uniform", "shifted", "heavy", "small", "large", "sparse", "ties", "integer",
+    "file", "normal", "uniform", "shifted", "heavy", "small", "large", "sparse", "ties",
+    "structured", "denormal", "nonfinite", "integer",
 )  # fmt: skip
+# Only where a problem says that it passes NaN and infinity on.
+DECLARED = frozenset({"nonfinite"})
 # On these, ties are real and every answer but the reference's own is wrong.
 EXACT = frozenset({"ties", "integer"})
 
@@ -52,11 +56,13 @@ def draw(
     limit = _EXACT_LIMIT[dtype]
     if distribution == "integer":
         values = _integers(shape, wide, source, limit / max(terms, 1))
+    elif distribution == "denormal":
+        values = _normal(torch.empty(shape, dtype=wide), source).mul_(torch.finfo(dtype).tiny / 4)
     else:
         values = _DRAWS[distribution](torch.empty(shape, dtype=wide), source)
     if positive:
         values = values.abs_().add_(1.0 if distribution in EXACT else _POSITIVE_FLOOR)
-    if dtype not in (torch.float64, torch.float32):
+    if dtype not in (torch.float64, torch.float32) and distribution != "nonfinite":
         largest = torch.finfo(dtype).max / 4
         values = values.clamp_(-largest, largest)
     return values.to(dtype)
@@ -125,6 +131,72 @@ def _ties(out: Tensor, source: torch.Generator) -> Tensor:
     return out
 
 
+def _structured(out: Tensor, source: torch.Generator) -> Tensor:
+    """Normal values in a pattern: one of each row, the diagonal, a triangle, a row, in order."""
+    _normal(out, source)
+    if out.dim() == 0 or out.numel() == 0:
+        return out
+    rows = out.view(-1, out.shape[-1])
+    count, width = rows.shape
+    row, column = torch.arange(count)[:, None], torch.arange(width)[None, :]
+    match int(torch.randint(6, (), generator=source)):
+        case 0:
+            rows.mul_(column == torch.randint(width, (count, 1), generator=source))
+        case 1:
+            rows.mul_(column == row % width)
+        case 2:
+            rows.mul_(column <= row % width)
+        case 3:
+            rows.mul_(row == count - 1)
+        case 4:
+            rows.mul_(column == width - 1)
+        case _:
+            down = bool(torch.randint(2, (), generator=source))
+            rows.copy_(rows.sort(dim=-1, descending=down).values)
+    return out
+
+
+def _nonfinite(out: Tensor, source: torch.Generator) -> Tensor:
+    """Normal values; one row in four has a NaN or an infinity somewhere."""
+    _normal(out, source)
+    if out.dim() == 0 or out.numel() == 0:
+        return out
+    rows = out.view(-1, out.shape[-1])
+    special = torch.tensor([math.nan, math.inf, -math.inf], dtype=out.dtype)
+    hit = (torch.rand(len(rows), generator=source) < 0.25).nonzero()[:, 0]
+    where = torch.randint(rows.shape[1], hit.shape, generator=source)
+    rows[hit, where] = special[torch.randint(3, hit.shape, generator=source)]
+    return out
+
+
+def rearranged(value: Tensor, source: torch.Generator) -> Tensor:
+    """An index tensor or mask with other contents that are as legal, for ``structured``.
+
+    Indices stay between the least and the largest that `value` has: all equal, the two extremes
+    only, or in another order along the last axis. What looks made for a purpose is only
+    reordered (no index twice in a row), or left (in order). A mask is all true or all false.
+    """
+    choice = int(torch.randint(3, (), generator=source))
+    if value.dtype == torch.bool:
+        return value if choice == 2 else torch.full_like(value, choice == 0)
+    if value.is_floating_point() or value.dim() == 0 or value.numel() < 2:
+        return value
+    steps = value.diff(dim=-1)
+    if bool((steps >= 0).all()) or bool((steps <= 0).all()):
+        return value
+    order = torch.rand(value.shape, generator=source).argsort(dim=-1)
+    if choice == 2 or bool((value.sort(dim=-1).values.diff(dim=-1) > 0).all()):
+        return value.gather(-1, order)
+    low, high = value.min(), value.max()
+    if choice == 0:
+        return torch.where(torch.rand(value.shape, generator=source) < 0.5, low, high)
+    return (
+        value.view(-1)[int(torch.randint(value.numel(), (), generator=source))]
+        .expand_as(value)
+        .clone()
+    )
+
+
 def _integers(
     shape: tuple[int, ...], wide: torch.dtype, source: torch.Generator, room: float
 ) -> Tensor:
@@ -146,4 +218,6 @@ _DRAWS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "large": _large,
     "sparse": _sparse,
     "ties": _ties,
+    "structured": _structured,
+    "nonfinite": _nonfinite,
 }

@@ -15,15 +15,21 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernelwright.core.errors import ProblemError
-from kernelwright.core.problem import Source
+from kernelwright.core.problem import Direction, Source
 from kernelwright.problems.loading import Program, load_program
 
 _NARROW = frozenset({torch.float32, torch.float16, torch.bfloat16})
 
 
-def exact_program(source: Source, constants: Mapping[str, int], *, device: str = "cpu") -> Program:
+def exact_program(
+    source: Source,
+    constants: Mapping[str, int],
+    *,
+    device: str = "cpu",
+    direction: Direction | None = None,
+) -> Program:
     """The program of `source` with every float tensor that it holds in float64."""
-    program = load_program(source, constants, device=device)
+    program = load_program(source, constants, device=device, direction=direction)
     program.model.double()
     for module in program.model.modules():
         _widen_attributes(vars(module))
@@ -37,16 +43,27 @@ def run_exact(program: Program, inputs: Sequence[Any]) -> tuple[Tensor, ...]:
     Raises:
         ProblemError: the program cannot run in float64.
     """
-    wide = [v.double() if isinstance(v, Tensor) and v.is_floating_point() else v for v in inputs]
     try:
-        with _default_float64(), _InFloat64():  # type: ignore[no-untyped-call]
-            outputs = program.run(wide)
+        with in_float64():
+            outputs = program.run(widened(inputs))
     except ProblemError as error:
         raise ProblemError(
             f"The reference cannot run in float64, which its answers are checked by ({error}). "
             "Let tensors follow the dtype of the inputs instead of a fixed one."
         ) from error
     return tuple(o.double() if o.is_floating_point() else o for o in outputs)
+
+
+def widened(inputs: Sequence[Any]) -> list[Any]:
+    """`inputs` with every float tensor in float64."""
+    return [v.double() if isinstance(v, Tensor) and v.is_floating_point() else v for v in inputs]
+
+
+@contextmanager
+def in_float64() -> Iterator[None]:
+    """While this is open, what a program asks of a narrower float comes in float64."""
+    with _default_float64(), _InFloat64():  # type: ignore[no-untyped-call]
+        yield
 
 
 class _InFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -11,10 +11,8 @@ import inspect
 import linecache
 import random
 import sys
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -23,9 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from kernelwright.core.errors import ProblemError
-from kernelwright.core.problem import DType, Source
+from kernelwright.core.problem import Direction, DType, Source
 from kernelwright.core.record import content_id
 from kernelwright.problems.constants import with_constants
+from kernelwright.problems.directions import direction_of
+from kernelwright.problems.distributions import draw, generator
+from kernelwright.problems.explaining import explained, file_name
+from kernelwright.problems.gradients import Gradients, find_gradients, leaves
 from kernelwright.problems.naming import distinct
 
 DTYPES: dict[torch.dtype, DType] = {
@@ -38,17 +40,16 @@ TORCH_DTYPES: dict[DType, torch.dtype] = {ours: theirs for theirs, ours in DTYPE
 
 _BUILD_SEED = 0
 _FORMAT = "A reference file has a class Model and functions get_inputs and get_init_inputs."
-_NO_CUDA = ("no nvidia driver", "not compiled with cuda", "no cuda gpus", "cuda is not available",
-            "cuda driver", "cuda error", "deserialize object on a cuda device")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """A loaded file.
 
-    `input_names` name the values of `make_inputs` in order; `weight_names` maps the name of each
-    weight's `TensorSpec` to its key in ``model.state_dict()``, in that order. A tensor that the
-    state_dict holds under two keys appears once. `init_inputs` are what `Model` was made with.
+    `input_names` name the values of `make_inputs` in order: the arguments of `forward`, then the
+    cotangents, if there are `gradients`. `weight_names` maps the name of each weight's `TensorSpec`
+    to its key in ``model.state_dict()``, in that order. A tensor that the state_dict holds under
+    two keys appears once. `init_inputs` are what `Model` was made with.
     """
 
     source: Source
@@ -59,10 +60,36 @@ class Program:
     init_inputs: tuple[Any, ...]
     input_names: tuple[str, ...]
     weight_names: Mapping[str, str]
+    gradients: Gradients | None = None
+
+    @property
+    def direction(self) -> Direction:
+        """What a call computes."""
+        return self.gradients.direction if self.gradients else "forward"
+
+    @property
+    def cotangent_names(self) -> tuple[str, ...]:
+        """The last of `input_names`: there is one cotangent for each differentiable output."""
+        return tuple(self.gradients.cotangents) if self.gradients else ()
+
+    @property
+    def forward_only(self) -> Program:
+        """The same program and model, without its gradients."""
+        count = len(self.input_names) - len(self.cotangent_names)
+        return replace(self, gradients=None, input_names=self.input_names[:count])
 
     def make_inputs(self, seed: int) -> list[Any]:
-        """What the file's `get_inputs` gives when every generator starts at `seed`."""
-        return _make_inputs(self.module, self.source, seed, self.device)
+        """What the file's `get_inputs` gives when every generator starts at `seed`, and normal
+        cotangents."""
+        values = _make_inputs(self.module, self.source, seed, self.device)
+        for name, like in zip(self.cotangent_names, self._likes, strict=True):
+            drawn = draw("normal", tuple(like.shape), like.dtype, generator(seed, name))
+            values.append(drawn.to(self.device))
+        return values
+
+    @property
+    def _likes(self) -> tuple[Tensor, ...]:
+        return self.gradients.likes if self.gradients else ()
 
     def weights(self) -> dict[str, Tensor]:
         """The model's weights, by `TensorSpec` name; they share the model's memory."""
@@ -76,35 +103,79 @@ class Program:
             for name, value in values.items():
                 ours[name].copy_(value)
 
-    def run(self, inputs: Sequence[Any]) -> tuple[Tensor, ...]:
-        """One forward call without gradients; the outputs, flattened.
+    def run(self, values: Sequence[Any]) -> tuple[Tensor, ...]:
+        """One call on `values`, as `make_inputs` gives them; the results, flattened.
 
         Raises:
             ProblemError: it raised, or returned something else than tensors.
         """
-        with explained(self.source, "Model.forward"), torch.no_grad():
-            returned = self.model(*inputs)
-        try:
-            return flatten_outputs(returned)
-        except ProblemError as error:
-            raise ProblemError(f"{self.source.main_file}: {error}") from error
+        if self.gradients is None:
+            with torch.no_grad():
+                return _called(self.source, self.model, values)
+        with explained(self.source, f"its {self.direction.replace('_', ' and ')} pass"):
+            return self.prepare(values)()
+
+    def prepare(
+        self, values: Sequence[Any], model: Callable[..., Any] | None = None
+    ) -> Callable[[], tuple[Tensor, ...]]:
+        """The part of one call on `values` that a clock is to see, to be called once.
+
+        Forward, and forward and backward together: all of it. Backward: what follows the forward
+        pass, which runs here. `model` may be a compiled form of this program's. Gradients are
+        switched on where they are needed, whatever the caller has set; nothing is kept afterwards.
+        The weights must not be set in between. What the file raises comes through as it is.
+        """
+        called = self.model if model is None else model
+        if self.gradients is None:
+            return _forward(called, values)
+        weights = self.model.state_dict(keep_vars=True)
+        named = {name: weights[key] for name, key in self.weight_names.items()}
+        return self.gradients.step(lambda *given: flatten_outputs(called(*given)), values, named)
 
 
-def load_program(source: Source, constants: Mapping[str, int], *, device: str = "cpu") -> Program:
+def _forward(model: Callable[..., Any], values: Sequence[Any]) -> Callable[[], tuple[Tensor, ...]]:
+    """A forward call without gradients. Switching them off is left to whoever has done so."""
+
+    def plain() -> tuple[Tensor, ...]:
+        returned = model(*values)
+        return (returned,) if isinstance(returned, Tensor) else flatten_outputs(returned)
+
+    return torch.no_grad()(plain) if torch.is_grad_enabled() else plain
+
+
+def _called(source: Source, model: nn.Module, values: Sequence[Any]) -> tuple[Tensor, ...]:
+    with explained(source, "Model.forward"):
+        returned = model(*values)
+    try:
+        return flatten_outputs(returned)
+    except ProblemError as error:
+        raise ProblemError(f"{source.main_file}: {error}") from error
+
+
+def load_program(
+    source: Source,
+    constants: Mapping[str, int],
+    *,
+    device: str = "cpu",
+    direction: Direction | None = None,
+) -> Program:
     """Load `source` with module-level integer `constants` replaced, and build its `Model`.
 
     The model is built from a fixed seed and then moved to `device`, so it is the same in every
-    process. On the device ``"meta"`` tensors have shapes and no values.
+    process. On the device ``"meta"`` tensors have shapes and no values. With no `direction`, the
+    file says what a call computes; where that are gradients, `forward` is called once to see which.
 
     Raises:
         ProblemError: a sentence saying what in the file is missing, broken or unsupported.
     """
+    asked = direction_of(source, direction)
     with _context(device):
         module = _execute(source, constants)
         init_inputs, model = _build(module, source)
     model = model.to(device) if device not in ("cpu", "meta") else model
-    names = _input_names(model, _make_inputs(module, source, _BUILD_SEED, device), source)
-    return Program(
+    values = _make_inputs(module, source, _BUILD_SEED, device)
+    names = _input_names(model, values, source)
+    program = Program(
         source=source,
         constants=dict(constants),
         device=device,
@@ -114,6 +185,25 @@ def load_program(source: Source, constants: Mapping[str, int], *, device: str = 
         input_names=tuple(names),
         weight_names=_weight_names(model, names, source),
     )
+    return program if asked == "forward" else _differentiated(program, asked, values)
+
+
+def _differentiated(program: Program, direction: Direction, values: Sequence[Any]) -> Program:
+    """`program` with the gradients of what `forward` gives for `values`."""
+    source, state = program.source, program.model.state_dict(keep_vars=True)
+    with explained(source, "Model.forward"):
+        given = leaves(values)
+    with torch.enable_grad():
+        outputs = _called(source, program.model, given)
+    found = find_gradients(
+        direction,
+        source.main_file,
+        program.input_names,
+        given,
+        {name: state[key] for name, key in program.weight_names.items()},
+        outputs,
+    )
+    return replace(program, gradients=found, input_names=(*program.input_names, *found.cotangents))
 
 
 def flatten_outputs(value: object) -> tuple[Tensor, ...]:
@@ -141,54 +231,12 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-@contextmanager
-def explained(source: Source, doing: str) -> Iterator[None]:
-    """Turn what the file raises into a `ProblemError` that names the file, line and step.
-
-    This is the boundary to somebody's code, which may raise anything.
-    """
-    try:
-        yield
-    except ProblemError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ProblemError(_explanation(source, doing, error)) from error
-
-
-def _explanation(source: Source, doing: str, error: BaseException) -> str:
-    name = source.main_file
-    file = _file_name(source)
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
-    where = f"{name} line {lines[-1]}" if lines else name
-    text = " ".join(str(error).split())[:400]
-    if isinstance(error, SystemExit):
-        return f"{where}: {doing} ends the process (SystemExit {text}). Remove the exit."
-    if any(sign in text.lower() for sign in _NO_CUDA):
-        return (
-            f"{where}: {doing} needs a CUDA device, and the reference runs on the CPU here. "
-            f"Remove .cuda() and device='cuda' from {name}; tensors are moved for you. ({text})"
-        )
-    if isinstance(error, ModuleNotFoundError):
-        return (
-            f"{where}: {doing} needs the module {error.name!r}, which cannot be imported. "
-            f"Install it in this environment, or put its code into {name}."
-        )
-    if isinstance(error, MemoryError) or "can't allocate memory" in text:
-        return f"{where}: {doing} needs more memory than there is. Make its sizes smaller. ({text})"
-    return f"{where}: {doing} raised {type(error).__name__}: {text}"
-
-
-def _file_name(source: Source) -> str:
-    """A name that no real file has, so that tracebacks and `inspect` find this text."""
-    return f"<reference {content_id(source.text)}>/{source.main_file}"
-
-
 def _context(device: str) -> Any:
     return torch.device("meta" if device == "meta" else "cpu")
 
 
 def _execute(source: Source, constants: Mapping[str, int]) -> ModuleType:
-    file = _file_name(source)
+    file = file_name(source)
     linecache.cache[file] = (len(source.text), None, source.text.splitlines(True), file)
     try:
         tree = with_constants(ast.parse(source.text, filename=file), constants)

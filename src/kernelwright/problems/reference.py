@@ -13,13 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from kernelwright.core.agreement import Expected, Tolerance, storage_dtype
+from kernelwright.core.agreement import Expected, Tolerance, is_float, storage_dtype
 from kernelwright.core.errors import ProblemError, WorkerError
 from kernelwright.core.graph import Graph
-from kernelwright.core.problem import Problem, Source, Workload
+from kernelwright.core.problem import Direction, Problem, Source, Workload
 from kernelwright.problems.admission import Admission
-from kernelwright.problems.case import Case
+from kernelwright.problems.case import Case, Demand
 from kernelwright.problems.channel import Closed, Message, Shared
+from kernelwright.problems.directions import direction_of
 from kernelwright.problems.suite import read_source
 from kernelwright.problems.worker_process import Ended, WorkerProcess
 
@@ -36,8 +37,17 @@ class Reference:
         WorkerError: our process broke for another reason.
     """
 
-    def __init__(self, source: Source, origin: str, *, timeout_s: float, device: Device) -> None:
+    def __init__(
+        self,
+        source: Source,
+        origin: str,
+        *,
+        timeout_s: float,
+        device: Device,
+        direction: Direction | None = None,
+    ) -> None:
         self._source = source
+        self._direction = direction_of(source, direction)
         self._origin = origin
         self._timeout_s = timeout_s
         self._device = device
@@ -47,14 +57,20 @@ class Reference:
 
     @classmethod
     def open(
-        cls, origin: str | Path | Source, *, timeout_s: float = 120.0, device: Device = "cpu"
+        cls,
+        origin: str | Path | Source,
+        *,
+        timeout_s: float = 120.0,
+        device: Device = "cpu",
+        direction: Direction | None = None,
     ) -> Reference:
         """Start the process for a path, ``builtin:<name>`` or a `Source`. Runs nothing yet.
 
-        `timeout_s` bounds each call by itself. The source is read once, here.
+        `timeout_s` bounds each call by itself. The source is read once, here. `direction` goes
+        before what the file itself says.
         """
         source, name = read_source(origin, sizes="gpu" if device == "cuda" else "cpu")
-        reference = cls(source, name, timeout_s=timeout_s, device=device)
+        reference = cls(source, name, timeout_s=timeout_s, device=device, direction=direction)
         with reference._lock:
             reference._running()
         return reference
@@ -77,33 +93,50 @@ class Reference:
 
     def distributions(self, workload: Workload) -> tuple[str, ...]:
         """The distributions under which the reference's own arithmetic is right, in this order:
-        file, normal, uniform, shifted, heavy, small, large, sparse, ties, integer.
+        file, normal, uniform, shifted, heavy, small, large, sparse, ties, structured, denormal,
+        nonfinite, integer.
 
-        Only ``file`` when the rules of `workload` let nothing be drawn.
+        Where the rules of `workload` let nothing be drawn, ``file``, and ``structured`` if indices
+        or masks can be rearranged.
         """
-        self.load()
-        if all(rule == "file" for rule in workload.inputs.values()):
+        arranged = any(s.shape and not is_float(s.dtype) for s in self.load().inputs)
+        if not arranged and all(rule == "file" for rule in workload.inputs.values()):
             return ("file",)
         reply, _ = self._ask({"ask": "distributions"})
         return tuple(reply["distributions"])
 
-    def case(self, workload: Workload, distribution: str, seed: int) -> Case:
-        """Draw the inputs from `seed` (any int of up to 63 bits) and work out the outputs."""
+    def case(
+        self, workload: Workload, distribution: str, seed: int, *, weights_seed: int | None = None
+    ) -> Case:
+        """Draw the inputs from `seed` (any int of up to 63 bits) and work out the outputs.
+
+        With `weights_seed` the weights follow from it and not from `seed` or `distribution`, so
+        that many cases have the same.
+        """
         problem = self.load()
         question = {
             "ask": "case",
             "workload": workload.model_dump(mode="json"),
             "distribution": distribution,
             "seed": seed,
+            "weights_seed": weights_seed,
         }
         reply, memory = self._ask(question)
         if memory is None:
             raise WorkerError("The reference's process sent a case without its arrays.")
         return _case(problem, reply, memory)
 
-    def cases(self, asked: Sequence[tuple[Workload, str, int]]) -> list[Case]:
-        """One case for each (workload, distribution, seed)."""
-        return [self.case(*one) for one in asked]
+    def cases(
+        self, asked: Sequence[tuple[Workload, str, int]], *, weights_seed: int | None = None
+    ) -> list[Case]:
+        """One case for each (workload, distribution, seed); see `case` for `weights_seed`."""
+        return [self.case(*one, weights_seed=weights_seed) for one in asked]
+
+    def demand(self) -> Demand:
+        """What one call at the report size demands of any kernel."""
+        self.load()
+        reply, _ = self._ask({"ask": "demand"})
+        return Demand(flops=reply["flops"], whole=reply["whole"])
 
     def trace(self, workload: Workload | None = None) -> Graph:
         """The graph of ATen operators, by default at a workload whose axes have distinct sizes."""
@@ -143,6 +176,7 @@ class Reference:
                     "source": self._source.model_dump(mode="json"),
                     "origin": self._origin,
                     "device": self._device,
+                    "direction": self._direction,
                     "problem": problem,
                 }
             )
@@ -214,4 +248,5 @@ def _expected(packed: dict[str, Any], memory: Shared) -> Expected:
         dtype=packed["dtype"],
         values=memory.array(dtype, count, packed["offset"]).reshape(shape),
         tolerance=None if limit is None else Tolerance(**limit),
+        slack=None if packed["slack"] is None else memory.array(dtype, count, packed["slack"]),
     )

@@ -35,7 +35,7 @@ class Worker:
     def __init__(self, hello: Message) -> None:
         self.source = Source.model_validate(hello["source"])
         self.origin: str = hello["origin"]
-        self.oracle = Oracle(self.source, hello["device"])
+        self.oracle = Oracle(self.source, hello["device"], hello["direction"])
         self._problem: Problem | None = None
         self._sound: tuple[str, ...] | None = None
         if hello["problem"] is not None:
@@ -47,6 +47,7 @@ class Worker:
             "load": lambda _: self._load(),
             "distributions": lambda _: self._distributions(),
             "case": self._case,
+            "demand": lambda _: self._demand(),
             "trace": self._trace,
             "admit": self._admit,
         }
@@ -76,9 +77,18 @@ class Worker:
     def _case(self, question: Message) -> tuple[Message, int]:
         workload = Workload.model_validate(question["workload"])
         answer = self.oracle.sound_answer(
-            self.problem, workload, question["distribution"], question["seed"]
+            self.problem,
+            workload,
+            question["distribution"],
+            question["seed"],
+            question["weights_seed"],
         )
         return _packed(self.problem, answer)
+
+    def _demand(self) -> tuple[Message, None]:
+        """What a call at the report size demands, seen in one run on a draw of the file."""
+        work = self.oracle.work(self.problem, self.problem.report_workload)
+        return {"flops": work.flops, "whole": work.whole}, None
 
     def _trace(self, question: Message) -> tuple[Message, None]:
         given = question["workload"]
@@ -98,7 +108,8 @@ def _packed(problem: Problem, answer: Answer) -> tuple[Message, int]:
     """A case as a message and the memory that its arrays lie in."""
     inputs = [raw(answer.values[spec.name]) for spec in problem.inputs]
     values = [expected.values for expected in answer.expected]
-    fd, offsets = share([*inputs, *values])
+    slacks = [e.slack for e in answer.expected if e.slack is not None]
+    fd, offsets = share([*inputs, *values, *slacks])
     message: Message = {
         "workload_id": answer.workload_id,
         "distribution": answer.distribution,
@@ -106,7 +117,8 @@ def _packed(problem: Problem, answer: Answer) -> tuple[Message, int]:
         "inputs": [[a.size, at] for a, at in zip(inputs, offsets, strict=False)],
         "expected": [],
     }
-    for expected, offset in zip(answer.expected, offsets[len(inputs) :], strict=True):
+    rest = iter(offsets[len(inputs) + len(values) :])
+    for expected, offset in zip(answer.expected, offsets[len(inputs) :], strict=False):
         limit = expected.tolerance
         message["expected"].append(
             {
@@ -115,6 +127,7 @@ def _packed(problem: Problem, answer: Answer) -> tuple[Message, int]:
                 "shape": list(expected.values.shape),
                 "offset": offset,
                 "tolerance": None if limit is None else vars(limit),
+                "slack": None if expected.slack is None else next(rest),
             }
         )
     return message, fd

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from torch import Tensor
 
 from kernelwright.core.errors import ProblemError
-from kernelwright.core.problem import ITEM_BYTES, DType, Source
+from kernelwright.core.problem import ITEM_BYTES, Direction, DType, Source
+from kernelwright.problems.gradients import output_names
 from kernelwright.problems.loading import DTYPES, Program, load_program
 from kernelwright.problems.work import Work, measured
 
@@ -62,6 +63,7 @@ class Observer:
 
     source: Source
     device: str = "cpu"
+    direction: Direction = "forward"
     on_meta: bool = True
     _seen: dict[tuple[tuple[str, int], ...], Observation | None] = field(default_factory=dict)
 
@@ -82,9 +84,9 @@ class Observer:
             ProblemError: it does not run.
         """
         try:
-            found = observe(self.source, {}, device="meta")
+            found = observe(self.source, {}, device="meta", direction=self.direction)
         except ProblemError:
-            found = observe(self.source, {}, device=self.device)
+            found = observe(self.source, {}, device=self.device, direction=self.direction)
             self.on_meta = False
         self._seen[()] = found
         return found
@@ -95,19 +97,23 @@ class Observer:
         if key not in self._seen:
             try:
                 device = "meta" if self.on_meta else self.device
-                self._seen[key] = observe(self.source, constants, device=device)
+                self._seen[key] = observe(
+                    self.source, constants, device=device, direction=self.direction
+                )
             except ProblemError:
                 self._seen[key] = None
         return self._seen[key]
 
 
-def observe(source: Source, constants: Mapping[str, int], *, device: str) -> Observation:
+def observe(
+    source: Source, constants: Mapping[str, int], *, device: str, direction: Direction
+) -> Observation:
     """Run `source` once and list what went in and came out.
 
     Raises:
         ProblemError: it does not run under these constants on this device.
     """
-    program = load_program(source, constants, device=device)
+    program = load_program(source, constants, device=device, direction=direction)
     inputs = program.make_inputs(0)
     outputs, work = measured(program.run, inputs)
     return Observation(
@@ -116,9 +122,13 @@ def observe(source: Source, constants: Mapping[str, int], *, device: str) -> Obs
 
 
 def _tensors(program: Program, inputs: list[Any], outputs: tuple[Tensor, ...]) -> list[Seen]:
-    found = [_seen_input(n, v) for n, v in zip(program.input_names, inputs, strict=True)]
+    given = [_seen_input(n, v) for n, v in zip(program.input_names, inputs, strict=True)]
+    count = len(given) - len(program.cotangent_names)
+    found = given[:count]
     found += [_seen(name, "weight", value) for name, value in program.weights().items()]
-    names = ["out"] if len(outputs) == 1 else [f"out{i}" for i in range(len(outputs))]
+    found += given[count:]
+    gradients = program.gradients
+    names = list(gradients.names) if gradients else output_names(len(outputs))
     found += [_seen(name, "output", o) for name, o in zip(names, outputs, strict=True)]
     return found
 

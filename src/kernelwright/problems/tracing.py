@@ -24,6 +24,7 @@ from kernelwright.core.problem import DType, Problem, Workload
 from kernelwright.problems.loading import Program, load_program
 from kernelwright.problems.norms import NORMS
 from kernelwright.problems.sizes import Sizes, explain, pick_trace_workloads
+from kernelwright.problems.tracing_gradients import flat_step
 
 _DTYPES = {getattr(torch, name): name for name in get_args(DType)}
 
@@ -39,6 +40,13 @@ _ALSO = (
     "binary_cross_entropy_with_logits", "_fused_rms_norm", "rms_norm", "norm", "frobenius_norm",
     "linalg_vector_norm", "std", "std_mean", "var_mean", "_prelu_kernel",
     "_native_batch_norm_legit_no_training",
+    "silu_backward", "gelu_backward", "mish_backward", "softplus_backward", "elu_backward",
+    "hardswish_backward", "hardsigmoid_backward", "hardtanh_backward", "leaky_relu_backward",
+    "log_sigmoid_backward", "glu_backward", "threshold_backward", "sigmoid_backward",
+    "tanh_backward", "softshrink_backward", "logit_backward", "_softmax_backward_data",
+    "_log_softmax_backward_data", "native_layer_norm_backward", "native_group_norm_backward",
+    "_fused_rms_norm_backward", "nll_loss_backward", "mse_loss_backward",
+    "smooth_l1_loss_backward", "huber_loss_backward", "_prelu_kernel_backward",
 )  # fmt: skip
 _KEPT = ("var",)
 
@@ -56,9 +64,14 @@ def trace(program: Program, workload: Workload, problem: Problem) -> Graph:
     traces = []
     for index, each in enumerate(chosen.values()):
         same = each.id == workload.id
-        loaded = program if same else load_program(program.source, each.constants)
+        loaded = program if same else _at(program, each)
         traces.append(_Tracer(loaded, index).trace(each.axes))
     return _merged(traces)
+
+
+def _at(program: Program, workload: Workload) -> Program:
+    """The same file and direction at the sizes of `workload`."""
+    return load_program(program.source, workload.constants, direction=program.direction)
 
 
 @functools.cache
@@ -115,7 +128,7 @@ class _Tracer:
             with torch.no_grad(), warnings.catch_warnings():
                 # torch warns of its own internals here; its user can do nothing about that.
                 warnings.simplefilter("ignore")
-                exported = torch.export.export(self.program.model, tuple(values), strict=False)
+                exported = torch.export.export(*self._subject(values), strict=False)
                 found: torch.export.ExportedProgram = exported.run_decompositions(_decompositions())
                 return found
         # Whatever torch.export raises, on somebody's code, becomes one sentence here.
@@ -123,9 +136,18 @@ class _Tracer:
             first = str(error).strip().splitlines()[:1] or [type(error).__name__]
             raise ProblemError(f"torch.export could not trace the reference: {first[0]}") from error
 
+    def _subject(self, values: Sequence[Any]) -> tuple[torch.nn.Module, tuple[Any, ...]]:
+        """What is exported, and for which arguments; `user_names` become their names."""
+        if self.program.gradients is None:
+            self.user_names = self.program.input_names
+            return self.program.model, tuple(values)
+        step = flat_step(self.program, values, _decompositions())
+        self.user_names = step.names
+        return step.module, step.tensors
+
     def _take_inputs(self, exported: torch.export.ExportedProgram) -> None:
         placeholders = {n.name: n for n in exported.graph.nodes if n.op == "placeholder"}
-        user = iter(self.program.input_names)
+        user = iter(self.user_names)
         for spec in exported.graph_signature.input_specs:
             name = getattr(spec.arg, "name", None)
             if spec.kind == InputKind.USER_INPUT:
@@ -163,6 +185,9 @@ class _Tracer:
         self._add(name, "aten.full.default", (tuple(value.shape), value.item()), {}, value)
 
     def _take_node(self, node: torch.fx.Node) -> None:
+        if str(node.target) == "aten.alias.default":
+            self.names[node.name] = self.names[str(node.args[0])]
+            return
         name = self._unique(node.name)
         self.names[node.name] = name
         op = "getitem" if node.target is operator.getitem else str(node.target)

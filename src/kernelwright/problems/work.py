@@ -1,4 +1,4 @@
-"""What a forward call does, seen operator by operator: how much work, and how long its sums are.
+"""What a call does, seen operator by operator: how much work, and how long its sums are.
 
 Runs on real and on ``meta`` tensors alike; on the latter it costs next to nothing. The estimate
 of time is coarse and the same on every machine, so that what is derived from it is, too.
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 _OPERATOR_S = 1e-5
 _BYTES_PER_S = 4e9
@@ -24,17 +24,24 @@ _FLOPS_PER_S = 2e10
 _SELECTING = {"gather", "index", "index_select", "embedding", "take", "masked_select", "topk",
               "slice", "select", "narrow", "unfold", "as_strided", "split", "chunk", "clone",
               "max_pool2d_with_indices", "max_pool3d_with_indices"}  # fmt: skip
+# With one of these, a kernel may leave some elements or products out and be right.
+_PARTIAL = {"gather", "index", "index_select", "embedding", "take", "masked_select", "slice",
+            "select", "narrow", "as_strided", "where", "masked_fill", "tril", "triu",
+            "max_pool2d_with_indices", "avg_pool2d", "avg_pool1d"}  # fmt: skip
+_SCATTERING = {"scatter_add", "index_add"}
 _ALONG_DIM = {"_softmax", "_log_softmax", "cumsum", "logcumsumexp", "_safe_softmax"}
 
 
 @dataclass
 class Work:
-    """What was seen so far. `longest_sum` is the number of terms of the longest sum."""
+    """What was seen so far. `longest_sum` is the number of terms of the longest sum; `whole` is
+    false once an operator was seen that can leave elements out."""
 
     operators: int = 0
     nbytes: int = 0
     flops: int = 0
     longest_sum: int = 1
+    whole: bool = True
 
     @property
     def seconds(self) -> float:
@@ -49,17 +56,6 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.work = Work()
-        self._flops = FlopCounterMode(display=False)
-
-    def __enter__(self) -> Watch:
-        self._flops.__enter__()  # type: ignore[no-untyped-call]
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
-        self._flops.__exit__(*error)  # type: ignore[no-untyped-call]
-        self.work.flops = self._flops.get_total_flops()
 
     def __torch_dispatch__(
         self,
@@ -68,12 +64,19 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        returned = func(*args, **(kwargs or {}))
+        named = kwargs or {}
+        returned = func(*args, **named)
+        # torch's own counter follows modules by hooks, which autograd.grad does not run under.
+        count = flop_registry.get(func._overloadpacket)
+        self.work.flops += count(*args, **named, out_val=returned) if count else 0
         results = _dense(returned)
         self.work.operators += 1
+        name = func._schema.name.partition("::")[2]
+        if name in _PARTIAL or "attention" in name:
+            self.work.whole = False
         if not func.is_view:
             self.work.nbytes += sum(t.nbytes for t in results)
-            terms = _terms(func._schema.name.partition("::")[2], args, results)
+            terms = terms_of(name, args, results)
             self.work.longest_sum = max(self.work.longest_sum, terms)
         return returned
 
@@ -83,7 +86,7 @@ def _dense(values: Any) -> list[Tensor]:
     return [t for t in leaves if isinstance(t, Tensor) and t.layout == torch.strided]
 
 
-def _terms(operator: str, args: Sequence[Any], results: Sequence[Tensor]) -> int:
+def terms_of(operator: str, args: Sequence[Any], results: Sequence[Tensor]) -> int:
     """How many terms each output element of one operator sums at most; 1 when it sums none."""
     tensors = _dense(args)
     if not tensors or not results or operator in _SELECTING:
@@ -95,6 +98,11 @@ def _terms(operator: str, args: Sequence[Any], results: Sequence[Tensor]) -> int
         return math.prod(tensors[1].shape[1:])
     if operator in _ALONG_DIM:
         return first.shape[int(args[1])] if first.dim() else 1
+    if operator in _SCATTERING:
+        # All indices may be the same.
+        return 1 + int(args[2].shape[int(args[1])] if args[2].dim() > 1 else args[2].numel())
+    if "_backward" in operator:
+        return _backward_terms(operator, args, tensors, results)
     if operator == "native_layer_norm":
         return math.prod(args[1])
     if operator == "native_group_norm":
@@ -102,6 +110,27 @@ def _terms(operator: str, args: Sequence[Any], results: Sequence[Tensor]) -> int
     if "attention" in operator and len(tensors) > 1:
         return max(tensors[1].shape[-2:])
     return max(1, first.numel() // max(results[0].numel(), 1))
+
+
+def _backward_terms(
+    operator: str, args: Sequence[Any], tensors: Sequence[Tensor], results: Sequence[Tensor]
+) -> int:
+    """As `terms_of`, for the operators that autograd calls; the gradient of a weight is the result
+    with the fewest elements, and a sum over all that the weight was used for."""
+    first = tensors[0]
+    smallest = min((r.numel() for r in results if r.numel()), default=1)
+    terms = max(1, first.numel() // smallest)
+    if operator in ("_softmax_backward_data", "_log_softmax_backward_data") and first.dim():
+        return max(terms, first.shape[int(args[2])])
+    if operator == "native_layer_norm_backward":
+        return max(terms, math.prod(int(size) for size in args[2]))
+    if operator == "embedding_dense_backward":
+        # All indices may be the same.
+        return max(1, first.numel() // max(first.shape[-1], 1))
+    if operator == "convolution_backward":
+        of_input = math.prod(tensors[2].shape[2:]) * first.shape[1] if len(tensors) > 2 else 1
+        return max(first.numel() // max(first.shape[1], 1), of_input)
+    return terms
 
 
 def measured(run: Any, *args: Any) -> tuple[Any, Work]:

@@ -6,7 +6,6 @@ regimes of timing stand side by side and are never mixed.
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from pydantic import Field
@@ -277,13 +276,11 @@ def _versus(baseline: str, estimate: Estimate) -> VersusBest:
 
 
 def _control(control: Measurement | None, rivals: dict[str, Measurement]) -> Control | None:
-    """The control repeats one of the baselines: the one whose time it has."""
-    if control is None or not rivals:
+    """How the control compares with the baseline that it repeats; older logs do not name it."""
+    if control is None or control.repeats not in rivals:
         return None
-    took = median_ns(control)
-    name = min(rivals, key=lambda rival: abs(math.log(median_ns(rivals[rival]) / took)))
-    ratio = Ratio.of(speedup(control, rivals[name]))
-    return Control(baseline=name, **ratio.model_dump())
+    ratio = Ratio.of(speedup(control, rivals[control.repeats]))
+    return Control(baseline=control.repeats, **ratio.model_dump())
 
 
 def _best(headline: Evaluation | None, path: str | None) -> Best | None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelwright.core.evaluation import Evaluation, Passed
-from kernelwright.core.problem import Problem, Workload
+from kernelwright.core.problem import Problem, TensorSpec, Workload
 from kernelwright.core.statistics import versus_best
 from kernelwright.problems.admission import Admission
 from kernelwright.report import outcomes, sentence
@@ -97,17 +97,29 @@ def problem_facts(problem: Problem) -> Group:
     tensors = _table("tensor", "role", "dtype", "shape")
     for spec in problem.inputs + problem.outputs:
         shape = ", ".join(str(size) for size in spec.shape)
-        tensors.add_row(_cell(spec.name), spec.role, spec.dtype, _cell(f"({shape})"))
+        tensors.add_row(_cell(spec.name), _role(spec, problem), spec.dtype, _cell(f"({shape})"))
     workloads = _table("workload", "split", "sizes")
     for workload in problem.workloads:
         # What a hidden workload is, only the judge knows.
         if workload.split != "hidden":
             workloads.add_row(_cell(workload.id), workload.split, _cell(sizes(workload)))
     hidden = len(problem.split("hidden"))
-    title = Text(f"{visible(problem.id)}: {visible(problem.title)}", style="bold")
+    asked = "" if problem.direction == "forward" else f" ({direction_words(problem)})"
+    title = Text(f"{visible(problem.id)}: {visible(problem.title)}{asked}", style="bold")
     return Group(
         title, tensors, workloads, Text(f"and {counted(hidden, 'hidden workload')}", style="dim")
     )
+
+
+def direction_words(problem: Problem) -> str:
+    """The direction as a reader says it."""
+    return problem.direction.replace("_", " and ")
+
+
+def _role(spec: TensorSpec, problem: Problem) -> Text:
+    """What a tensor is: its role, or the tensor that it is the gradient of."""
+    of = problem.cotangents.get(spec.name) or problem.gradients.get(spec.name)
+    return _cell(f"{spec.role}: gradient of {of}" if of else spec.role)
 
 
 def sizes(workload: Workload) -> str:
@@ -115,14 +127,22 @@ def sizes(workload: Workload) -> str:
     return ", ".join(f"{name} {size:,}" for name, size in workload.axes.items())
 
 
+_REQUIRED = {"met": "green", "missed": "red", "not_applicable": "dim"}
+
+
 def admission_table(admission: Admission) -> Group:
-    """Each deliberately wrong program and whether it would be noticed."""
+    """Each deliberately wrong program and whether it would be noticed; then what else is asked."""
     colours = {"killed": "green", "survived": "red", "not_applicable": "dim"}
     table = _table("wrong program", "noticed", "why")
     for mutant in admission.mutants:
         status = Text(mutant.status.replace("_", " "), style=colours[mutant.status])
         table.add_row(_cell(mutant.name), status, _cell(mutant.reason))
-    return Group(table, Text(admission.sentence, style="bold"))
+    required = _table("requirement", "met", "why")
+    for one in admission.requirements:
+        status = Text(one.status.replace("_", " "), style=_REQUIRED[one.status])
+        required.add_row(_cell(one.name), status, _cell(one.reason))
+    shown = [table, required] if admission.requirements else [table]
+    return Group(*shown, Text(admission.sentence, style="bold"))
 
 
 def _timing(evaluation: Evaluation) -> list[RenderableType]:

@@ -69,6 +69,9 @@ def facts_of(problem: Problem, evaluation: Evaluation, *, device: str) -> dict[s
         "problem": problem.id,
         "entry": problem.reference.name,
         "device": device,
+        "direction": problem.direction,
+        "cotangents": problem.cotangents,
+        "gradients": problem.gradients,
         "inputs": [spec.model_dump(mode="json") for spec in problem.inputs],
         "outputs": [spec.model_dump(mode="json") for spec in problem.outputs],
         "axes": list(problem.axes),
@@ -121,7 +124,7 @@ def _command(plan: BuildPlan, name: str) -> list[str]:
 
 def module_text(form: str, lines: Sequence[str], facts: Mapping[str, Any], problem: Problem) -> str:
     """The text of ``best_module.py``: what it is, the code of `delivered`, and the facts."""
-    imports, code = _code("checks", form)
+    imports, code = _code("checks", "gradients", form)
     return "\n".join(
         [
             _commented(lines, "#"),

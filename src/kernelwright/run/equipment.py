@@ -72,7 +72,9 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
     if LLM in spec.writers:
         # Before anything is started: a missing key or package shows here.
         open_model(spec.models[MODEL_ROLE], spec.model_settings)
-    with Reference.open(origin, device=device) as reference:
+    # The problem of the log has its direction, whatever its file says by itself.
+    direction = known.direction if known else spec.direction
+    with Reference.open(origin, device=device, direction=direction) as reference:
         problem = _same_problem(reference.load(), known)
         with Judge(
             problem, reference, device=device, require_isolation=spec.require_isolation
@@ -169,7 +171,7 @@ def _same_problem(loaded: Problem, known: Problem | None) -> Problem:
     """The problem of the log, when the file still means the same here."""
     if known is None:
         return loaded
-    alike = ("inputs", "outputs", "axes", "workloads")
+    alike = ("direction", "inputs", "outputs", "axes", "workloads")
     if any(getattr(loaded, field) != getattr(known, field) for field in alike):
         raise UsageError(
             f"The problem {known.id!r} has other tensors or sizes here than when the run was "

@@ -38,18 +38,36 @@ def heading(
         ("Checked", _checked(evaluation)),
         *(("Not checked", line) for line in evaluation.not_checked),
     ]
-    use = (
-        f"Keep {name} and {module} together. ModelNew has the arguments and the state_dict of "
-        f"{entry}. Without gradients, on {device} tensors, and for what was verified it runs the "
-        "kernel; for everything else the reference, with a warning."
-    )
+    use = f"Keep {name} and {module} together. {_use(problem, device)}"
+    what = {"forward": "", "backward": "The gradients of ", "forward_backward": ""}
+    gradients = " and its gradients" if problem.direction == "forward_backward" else ""
     return [
-        f"{entry} of {problem.reference.main_file}, made faster by Kernelwright.",
+        f"{what[problem.direction]}{entry} of {problem.reference.main_file}{gradients}, made "
+        "faster by Kernelwright.",
         "",
         *(line for label, text in rows for line in _row(label, text)),
         "",
         *textwrap.wrap(use, _WIDTH),
     ]
+
+
+def _use(problem: Problem, device: str) -> str:
+    """How the module is called, and when it runs the kernel."""
+    entry = problem.reference.name
+    where = (
+        f"on {device} tensors, and for what was verified it runs the kernel; for everything else "
+        "the reference, with a warning."
+    )
+    if problem.direction == "forward":
+        same = f"ModelNew has the arguments and the state_dict of {entry}."
+        return f"{same} Without gradients, {where}"
+    returned = ", ".join(spec.name for spec in problem.outputs)
+    return (
+        f"ModelNew has the state_dict of {entry}. Its forward takes the arguments of that of "
+        f"{entry}, then {', '.join(problem.cotangents)}, and returns {returned}: not for autograd "
+        f"to call, but what a torch.autograd.Function of yours can call in its backward. "
+        f"{where[0].upper()}{where[1:]}"
+    )
 
 
 def verified_sizes(problem: Problem, evaluation: Evaluation) -> list[Mapping[str, int]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Literal
 
 from kernelwright.core.candidate import Candidate, Plan, Proposal
-from kernelwright.core.errors import KernelwrightError, UnknownName
+from kernelwright.core.errors import JudgeBroken, KernelwrightError, UnknownName
 from kernelwright.core.evaluation import Evaluation, Fault
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import Assignment, Evaluator, Strategy, Writer
@@ -59,6 +59,7 @@ class Search:
         self._dropped: set[str] = set()
         self._judge_gave_up = 0
         self._writing: set[asyncio.Task[Proposal]] = set()
+        self._voided: set[int] = set()
 
     async def run(self, stop: asyncio.Event) -> str:
         """Search until the budget or the ideas are used up, or `stop` is set; why it ended.
@@ -82,6 +83,8 @@ class Search:
         }
         while True:
             running = {task for task in running if not task.done()}
+            while self._voided and not stop.is_set():
+                running.add(group.create_task(self._attempt(self._voided.pop())))
             why = "it was interrupted" if stop.is_set() else self._why_end()
             for plan in [] if why else self._plans(self._width - len(running)):
                 running.add(group.create_task(self._attempt(self._begin(plan))))
@@ -199,14 +202,26 @@ class Search:
     async def _judge(self, number: int, candidate: Candidate) -> None:
         try:
             evaluation = await patiently(
-                lambda: self._evaluator.evaluate(candidate, "search"),
-                self._log, number, self._retries,
-            )  # fmt: skip
+                lambda: self._evaluated(candidate), self._log, number, self._retries
+            )
         except GaveUp:
             self._judge_gave_up += 1
             raise
         self._judge_gave_up = 0
         record_verdict(self._log, "evaluation", number, evaluation)
+
+    async def _evaluated(self, candidate: Candidate) -> Evaluation:
+        """The verdict. When the judge fails its own test, what it said lately is taken back, and
+        those steps are judged again."""
+        try:
+            return await self._evaluator.evaluate(candidate, "search")
+        except JudgeBroken as broken:
+            before = {n for n, step in self._log.state.steps.items() if step.evaluation}
+            ids = list(broken.candidate_ids)
+            self._log.record("void", {"candidate_ids": ids, "reason": str(broken)})
+            after = {n for n, step in self._log.state.steps.items() if step.evaluation}
+            self._voided |= before - after
+            raise
 
 
 def record_verdict(

@@ -7,6 +7,7 @@ This is the only reader of an event's `data`; `run` writes it. What each kind of
     plan        step, plan               proposal    a Proposal
     evaluation  step, evaluation         promotion   step, evaluation
     fault       a Fault                  finished    reason, step (of the result, or None)
+    void        candidate_ids whose verdicts are not believed any more, reason
 """
 
 from __future__ import annotations
@@ -180,6 +181,8 @@ def _advance(state: RunState, event: Event) -> RunState:
             return replace(state, deliveries=(*state.deliveries, _promotion(data)))
         case "finished":
             return replace(state, finish=Finish(reason=data["reason"], step=data["step"]))
+        case "void":
+            return _without_verdicts(state, frozenset(data["candidate_ids"]))
         case "fault":
             return _with_fault(state, Fault.model_validate(data))
         case "plan" | "proposal" | "evaluation":
@@ -206,6 +209,20 @@ def _with_fault(state: RunState, fault: Fault) -> RunState:
         return replace(state, faults=faults)
     ended = replace(state.steps[fault.step], fault=fault)
     return replace(state, faults=faults, steps={**state.steps, fault.step: ended})
+
+
+def _without_verdicts(state: RunState, candidate_ids: frozenset[str]) -> RunState:
+    """As if these candidates had not been judged yet, in the search or on promotion."""
+
+    def void(evaluation: Evaluation) -> bool:
+        return evaluation.candidate_id in candidate_ids
+
+    steps = {
+        number: replace(s, evaluation=None) if s.evaluation and void(s.evaluation) else s
+        for number, s in state.steps.items()
+    }
+    kept = tuple(p for p in state.promotions if not void(p.evaluation))
+    return replace(state, steps=steps, promotions=kept)
 
 
 def _steps(steps: Mapping[int, Step], event: Event) -> Mapping[int, Step]:

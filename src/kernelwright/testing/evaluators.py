@@ -74,6 +74,7 @@ def _measurements(regime: Regime, speedup: float) -> Sequence[Measurement]:
         Measurement(
             workload_id="report",
             subject=subject,
+            repeats="eager" if subject == "control" else None,
             regime=regime,
             calls=(1,) * _BLOCKS,
             # Not all alike, so that an interval has a width.

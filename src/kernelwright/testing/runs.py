@@ -28,6 +28,7 @@ from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
 from kernelwright.core.protocols import Store
 from kernelwright.core.record import Record
 from kernelwright.core.run import Budget, Event, RunSpec
+from kernelwright.core.statistics import CONTROL
 from kernelwright.problems.admission import Admission, Mutant
 
 ENVIRONMENT = Environment(
@@ -81,15 +82,18 @@ def candidate(
 
 
 def measurements(
-    medians_ns: dict[str, float], regime: Regime, *, blocks: int = 24, seed: int = 0
-) -> tuple[Measurement, ...]:
-    """One paired session: for each subject `blocks` blocks that scatter around its median."""
+    medians_ns: dict[str, float], regime: Regime, *, blocks: int = 24, seed: int = 0,
+    repeats: str = "torch.compile",
+) -> tuple[Measurement, ...]:  # fmt: skip
+    """One paired session: for each subject `blocks` blocks that scatter around its median. A
+    control among them is of the baseline `repeats`."""
     rng = random.Random(f"{seed} {regime}")
     drift = [rng.gauss(1.0, 0.01) for _ in range(blocks)]
     return tuple(
         Measurement(
             workload_id="report",
             subject=subject,
+            repeats=repeats if subject == CONTROL else None,
             regime=regime,
             calls=(8,) * blocks,
             elapsed_ns=tuple(
@@ -128,7 +132,7 @@ def evaluation(of: Candidate, outcome: Outcome, *, log: str = "") -> Evaluation:
         environment=ENVIRONMENT,
         evaluator="0.1.0",
         lane=of.lane,
-        isolation="bubblewrap",
+        isolation="bubblewrap+landlock+seccomp",
         checks=(
             Performed(name="values against the float64 oracle", count=18),
             Performed(name="guard zones intact", count=36),

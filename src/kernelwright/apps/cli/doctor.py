@@ -10,10 +10,11 @@ from rich.text import Text
 
 import kernelwright
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, show
-from kernelwright.core.evaluation import Environment, Isolation
+from kernelwright.core.evaluation import BEST_ISOLATION, Environment, Isolation
 from kernelwright.core.record import Record
+from kernelwright.evaluate import cgroup
 from kernelwright.evaluate.environment import environment
-from kernelwright.evaluate.sandbox import isolation_level
+from kernelwright.evaluate.levels import isolation_level
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.languages.survey import LanguageStatus, survey
 
@@ -31,13 +32,18 @@ class LanguageReport(Record):
 
 
 class Findings(Record):
-    """What `doctor` found. `isolation_reason` says why the sandbox is not the best one."""
+    """What `doctor` found.
+
+    `isolation_reason` says why the sandbox is not the best one, `limits_reason` why memory and
+    processes of a candidate are not limited as a whole.
+    """
 
     version: str
     environment: Environment
     cuda_devices: int
     isolation: Isolation
     isolation_reason: str | None
+    limits_reason: str | None
     languages: tuple[LanguageReport, ...]
 
     @property
@@ -68,6 +74,7 @@ def examine() -> Findings:
         cuda_devices=cuda_devices(),
         isolation=level,
         isolation_reason=why or None,
+        limits_reason=cgroup.missing(),
         languages=tuple(_language(status) for status in survey()),
     )
 
@@ -92,10 +99,12 @@ def _page(found: Findings) -> Group:
             f"{machine.memory_gb:.0f} GB, {machine.os}, {found.cuda_devices} CUDA devices"
         ),
         Text(", ".join(f"{name} {version}" for name, version in machine.versions.items())),
-        _mark(found.isolation == "bubblewrap", f"isolation: {found.isolation}"),
+        _mark(found.isolation == BEST_ISOLATION, f"isolation: {found.isolation}"),
     ]
     if found.isolation_reason:
         lines.append(_indented(found.isolation_reason))
+    if found.limits_reason:
+        lines.append(_indented(f"limits: {found.limits_reason}"))
     for language in found.languages:
         lines += _language_lines(language)
     if not found.ready:

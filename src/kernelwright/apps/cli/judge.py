@@ -1,4 +1,4 @@
-"""`kernelwright judge`: the verdict on one candidate that is already written."""
+"""`kernelwright judge`: the verdict on candidates that are already written."""
 
 from __future__ import annotations
 
@@ -7,65 +7,92 @@ from typing import Annotated, Literal
 
 import typer
 
-from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
+from kernelwright.apps.cli.judging import Asked, candidate_files, judge_one, judge_several
+from kernelwright.apps.cli.self_check import run_self_check
+from kernelwright.apps.cli.terminal import JSON_OPTION
 from kernelwright.core.errors import UsageError
-from kernelwright.core.evaluation import Effort, Evaluation, Isolation, Passed
-from kernelwright.evaluate.judge import Judge
+from kernelwright.core.evaluation import Isolation
+from kernelwright.core.problem import Direction
 from kernelwright.languages.machine import cuda_devices
-from kernelwright.languages.reading import candidate_from_file
-from kernelwright.problems.reference import Device, Reference
-from kernelwright.report import text
-from kernelwright.report.result import judged
+from kernelwright.problems.reference import Device
+from kernelwright.problems.suite import read_source
 
 
 def command(
-    problem: Annotated[str, typer.Argument(help="A KernelBench file, or builtin:<name>.")],
-    candidate: Annotated[Path, typer.Argument(help="The candidate's file: .cpp, .cu or .py.")],
+    problem: Annotated[
+        str | None, typer.Argument(help="A KernelBench file, or builtin:<name>.")
+    ] = None,
+    candidates: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="CANDIDATE...",
+            help="Files (.cpp, .cu or .py), or folders of them.",
+        ),
+    ] = None,
     language: Annotated[
-        str | None, typer.Option(help="Its language, when the file's name does not tell.")
+        str | None, typer.Option(help="Their language, when a file's name does not tell.")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Judge as a search does: fewer checks, faster timing.")
     ] = False,
+    direction: Annotated[
+        Direction | None, typer.Option(help="What to compute, instead of what the file says.")
+    ] = None,
     device: Annotated[
         Literal["cpu", "cuda"] | None,
-        typer.Option(help="Where it runs: a GPU for .py files where there is one, else the CPU."),
+        typer.Option(
+            help="Where they run: a GPU when all are .py files and there is one, else the CPU."
+        ),
     ] = None,
     require_isolation: Annotated[
         Isolation, typer.Option(help="Refuse to run with less isolation than this.")
     ] = "process",
     as_json: Annotated[bool, JSON_OPTION] = False,
+    self_check: Annotated[
+        bool,
+        typer.Option(
+            "--self-check",
+            help="Try the judge itself: its corpora of exploits and of odd but honest kernels.",
+        ),
+    ] = False,
+    only: Annotated[
+        str, typer.Option(help="With --self-check: a class such as A2, or a part of a name.")
+    ] = "",
+    skip_honest: Annotated[
+        bool, typer.Option("--skip-honest", help="With --self-check: the exploits alone.")
+    ] = False,
 ) -> int:
-    """Say whether one candidate is right and how fast it is.
+    """Say whether candidates are right and how fast they are.
 
-    Exits with 0 when it passed and with 1 when it did not.
+    Several files, or a folder, get a line each as they are ready, and with --json a JSON value on
+    each line, with the file's name. Exits with 0 when all passed and with 1 when one did not.
     """
-    if not candidate.is_file():
-        raise UsageError(f"There is no file {candidate}; give the path of a candidate's source.")
-    effort: Effort = "search" if quick else "promotion"
-    gpu = candidate.suffix == ".py" and cuda_devices() > 0
-    where = device or ("cuda" if gpu else "cpu")
-    name, evaluation = _evaluate(problem, candidate, language, effort, require_isolation, where)
-    if as_json:
-        emit(judged(evaluation, name))
-    else:
-        show(text.verdict(evaluation))
-    return 0 if isinstance(evaluation.outcome, Passed) else 1
+    if self_check:
+        return run_self_check(
+            only=only,
+            skip_honest=skip_honest,
+            device=device or "cpu",
+            require_isolation=require_isolation,
+            as_json=as_json,
+        )
+    if problem is None or not candidates:
+        raise UsageError("Which problem and candidate? Give builtin:<name> or a file, then files.")
+    files = candidate_files(candidates, language)
+    # Read here too, before a process is started: a slip should cost nothing.
+    read_source(problem)
+    asked = Asked(
+        problem=problem,
+        language=language,
+        direction=direction,
+        effort="search" if quick else "promotion",
+        device=device or _device(files),
+        require_isolation=require_isolation,
+    )
+    if len(candidates) == 1 and files == candidates:
+        return judge_one(asked, files[0], as_json=as_json)
+    return judge_several(asked, files, as_json=as_json)
 
 
-def _evaluate(
-    origin: str,
-    path: Path,
-    language: str | None,
-    effort: Effort,
-    isolation: Isolation,
-    device: Device,
-) -> tuple[str, Evaluation]:
-    """The problem's id and the verdict."""
-    with Reference.open(origin, device=device) as reference:
-        say(f"Loading {origin} …")
-        problem = reference.load()
-        made = candidate_from_file(problem, path, language)
-        say(f"Judging {path} ({made.language}, {made.id}) …")
-        with Judge(problem, reference, device=device, require_isolation=isolation) as judge:
-            return problem.id, judge.judge(made, effort)
+def _device(files: list[Path]) -> Device:
+    modules = all(path.suffix == ".py" for path in files)
+    return "cuda" if modules and cuda_devices() > 0 else "cpu"

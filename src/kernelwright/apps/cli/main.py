@@ -19,7 +19,8 @@ from kernelwright.core.errors import KernelwrightError, UnknownName
 
 COMMANDS: dict[str, str] = {
     "optimize": "Search for a faster kernel for a PyTorch program, and prove it.",
-    "judge": "Say whether one candidate is right and how fast it is.",
+    "judge": "Say whether candidates are right and how fast they are.",
+    "serve": "Judge what trainers and agents submit, over HTTP.",
     "resume": "Go on with a run that was stopped, from its log.",
     "report": "Write report.html and result.json of a run again, from its log.",
     "show": "Print a run, or one of its attempts with its source.",

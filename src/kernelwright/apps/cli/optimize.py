@@ -23,6 +23,7 @@ from kernelwright.run.spec import load_spec
 
 _PROBLEM = typer.Argument(help="A KernelBench file, or builtin:<name>.")
 _CONFIG = typer.Option(help="A TOML file with settings; flags go before it.")
+_DIRECTION = typer.Option(help="forward, backward or forward_backward, instead of the file's own.")
 _STRATEGY = typer.Option(help="What to try next: refine or best_of_n.")
 _WRITER = typer.Option(help="Who drafts: sketch or llm. May be repeated.")
 _MODEL = typer.Option(help="A language model, as provider:name or provider:name@url.")
@@ -33,7 +34,7 @@ _DOLLARS = typer.Option(help="Stop after so much is spent on models.")
 _WIDTH = typer.Option(help="How many attempts go on at once.")
 _SEED = typer.Option(help="The same seed and history give the same plans.")
 _DEVICE = typer.Option(help="auto, cpu or cuda.")
-_ISOLATION = typer.Option(help="Refuse to run with less: bubblewrap or process.")
+_ISOLATION = typer.Option(help="Refuse to run with less isolation; `doctor` names this machine's.")
 _NAME = typer.Option(help="The run's name: its folder in runs/.")
 _OUT = typer.Option(help="The run's folder, instead of runs/NAME.")
 _QUIET = typer.Option("--quiet", help="Show no progress.")
@@ -42,6 +43,7 @@ _QUIET = typer.Option("--quiet", help="Show no progress.")
 def command(
     problem: Annotated[str | None, _PROBLEM] = None,
     config: Annotated[Path | None, _CONFIG] = None,
+    direction: Annotated[str | None, _DIRECTION] = None,
     strategy: Annotated[str | None, _STRATEGY] = None,
     writer: Annotated[list[str] | None, _WRITER] = None,
     model: Annotated[str | None, _MODEL] = None,
@@ -67,6 +69,7 @@ def command(
         raise UsageError("Which problem? Give a KernelBench file, builtin:<name> or --config FILE.")
     given = {
         "problem": problem,
+        "direction": direction,
         "strategy": strategy,
         "writers": writer or None,
         "models": {"writer": model},

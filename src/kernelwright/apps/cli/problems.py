@@ -11,6 +11,7 @@ from rich.text import Text
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
 from kernelwright.core import names
 from kernelwright.core.errors import UsageError
+from kernelwright.core.problem import Direction
 from kernelwright.core.protocols import Language
 from kernelwright.core.record import Record
 from kernelwright.problems import suite
@@ -25,6 +26,7 @@ command = typer.Typer(
     add_completion=False,
 )
 
+_DIRECTION = typer.Option(help="What to compute, instead of what the file says.")
 ORIGIN = typer.Argument(help="A KernelBench file, or builtin:<name>.")
 
 
@@ -50,6 +52,7 @@ def list_problems(as_json: Annotated[bool, JSON_OPTION] = False) -> None:
 @command.command("show")
 def show_problem(
     problem: Annotated[str, ORIGIN],
+    direction: Annotated[Direction | None, _DIRECTION] = None,
     guide: Annotated[
         str | None, typer.Option(help="Print how to write a candidate in this language instead.")
     ] = None,
@@ -60,7 +63,7 @@ def show_problem(
     They are derived by running its file, in a process of its own.
     """
     language: Language | None = names.load("language", guide)() if guide else None
-    with Reference.open(problem) as reference:
+    with Reference.open(problem, direction=direction) as reference:
         say(f"Loading {problem} …")
         loaded = reference.load()
     if language is not None:
@@ -76,6 +79,7 @@ def show_problem(
 @command.command("admit")
 def admit_problems(
     problems: Annotated[list[str] | None, ORIGIN] = None,
+    direction: Annotated[Direction | None, _DIRECTION] = None,
     every: Annotated[bool, typer.Option("--all", help="Admit every built-in problem.")] = False,
     seed: Annotated[int, typer.Option(help="Where the inputs are drawn from.", min=0)] = 0,
     as_json: Annotated[bool, JSON_OPTION] = False,
@@ -89,14 +93,14 @@ def admit_problems(
     origins = [suite.PREFIX + name for name in suite.names()] if every else problems or []
     if not origins:
         raise UsageError("Which problem? Give a file, builtin:<name>, or --all.")
-    found = [_admit(origin, seed, quiet=as_json) for origin in origins]
+    found = [_admit(origin, direction, seed, quiet=as_json) for origin in origins]
     if as_json:
         emit(found)
     return 0 if all(admission.admitted for admission in found) else 1
 
 
-def _admit(origin: str, seed: int, *, quiet: bool) -> Admission:
-    with Reference.open(origin) as reference:
+def _admit(origin: str, direction: Direction | None, seed: int, *, quiet: bool) -> Admission:
+    with Reference.open(origin, direction=direction) as reference:
         say(f"Admitting {origin} …")
         reference.load()
         admission = reference.admit(seed)

@@ -1,6 +1,7 @@
 """What commands print with: results go to stdout, conversation to stderr.
 
-With ``--json`` stdout holds one JSON value and nothing else, so that a program can read it.
+With ``--json`` stdout holds one JSON value and nothing else, so that a program can read it; where
+results come one after another, one on each line.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ def say(shown: RenderableType) -> None:
 def talk() -> Console:
     """The console of the conversation, for live displays."""
     return _err
+
+
+def emit_line(value: BaseModel) -> None:
+    """Print one of many results for a program, on a line of its own and at once."""
+    sys.stdout.write(value.model_dump_json() + "\n")
+    sys.stdout.flush()
 
 
 def emit(value: BaseModel | Sequence[BaseModel]) -> None:

@@ -30,6 +30,7 @@ from kernelwright.run.delivered.checks import (
     positional,
     weights_of,
 )
+from kernelwright.run.delivered.gradients import in_calling_order, in_direction
 
 
 def load_kernel(facts: Facts, home: Path, module_name: str) -> type[nn.Module]:
@@ -77,6 +78,8 @@ class Case:
     def __init__(self, facts: Facts, scalars: Scalars) -> None:
         self._specs: Sequence[Mapping[str, Any]] = facts["inputs"]
         self._device: str = facts["device"]
+        # Gradients are asked for in so many words; nobody expects those of the kernel's own.
+        self._forward = facts["direction"] == "forward"
         self._sizes = Sizes(facts)
         self._scalars = scalars
         self._seen: dict[tuple[Any, ...], dict[str, int]] = {}
@@ -104,7 +107,7 @@ class Case:
             raise NotVerified("dtype", f"{spec['name']} is {value.dtype}, not {spec['dtype']}.")
         if value.device.type != self._device:
             raise NotVerified("device", f"{spec['name']} is on {value.device}.")
-        if value.requires_grad and torch.is_grad_enabled():
+        if value.requires_grad and self._forward and torch.is_grad_enabled():
             raise NotVerified(
                 "gradients",
                 "an input or a weight requires grad, and the kernel computes no gradients. Call "
@@ -116,7 +119,7 @@ class Case:
 def make_model(facts: Facts, text: str, home: Path, module_name: str) -> type[nn.Module]:
     """The class ``ModelNew``: the kernel's class with checks, or the reference's without it."""
     reference = load_module(text, f"{module_name}_reference", f"<reference {facts['problem']}>")
-    plain: type[nn.Module] = getattr(reference, facts["entry"])
+    plain = in_direction(getattr(reference, facts["entry"]), facts)
     refusal: NotVerified | None = None
     try:
         base = load_kernel(facts, home, module_name)
@@ -145,7 +148,7 @@ def make_model(facts: Facts, text: str, home: Path, module_name: str) -> type[nn
                 if facts["mode_matters"]:
                     check_mode(self, self._kw_training)
                 weights = [table[name] for table, name in self._kw_weights]
-                case.check([*inputs, *weights], self._kw_asked)
+                case.check(in_calling_order(inputs, weights, facts), self._kw_asked)
             except NotVerified as why:
                 warner.warn(why)
                 return self._kw_fall_back(inputs)

@@ -35,6 +35,7 @@ from kernelwright.run.delivered.checks import (
     positional,
     weights_of,
 )
+from kernelwright.run.delivered.gradients import in_calling_order, in_direction
 
 _CPU = torch.device("cpu")
 _Parameter = nn.Parameter
@@ -139,6 +140,8 @@ class Kernel:
         self._facts = facts
         self._home = home
         self._scalars = scalars
+        # Gradients are asked for in so many words; nobody expects those of the kernel's own.
+        self._forward = facts["direction"] == "forward"
         self._held: dict[int, Any] = {}
         self._sizes = Sizes(facts)
         self._dtypes = [
@@ -159,7 +162,7 @@ class Kernel:
         Raises:
             NotVerified: this case is not covered, or the kernel cannot be built.
         """
-        values = [*inputs, *weights]
+        values = in_calling_order(inputs, weights, self._facts)
         if len(values) != len(self._dtypes):
             raise NotVerified("count", f"it was verified with {len(self._dtypes)} arguments.")
         shapes, pointers = [], []
@@ -172,7 +175,7 @@ class Kernel:
                 raise NotVerified("type", f"argument {at} is a {kind.__name__}.")
             if value.dtype is not dtype or not value.is_cpu:
                 raise self._refused_tensor(at, value)
-            if value.requires_grad and torch.is_grad_enabled():
+            if value.requires_grad and self._forward and torch.is_grad_enabled():
                 raise _gradients()
             if not value.is_contiguous():
                 # Kept in `values`, so that it lives as long as the call.
@@ -251,7 +254,7 @@ def _gradients() -> NotVerified:
 def make_model(facts: Facts, text: str, home: Path, module_name: str) -> type[nn.Module]:
     """The class ``ModelNew``: the reference's own class, with the kernel in its `forward`."""
     reference = load_module(text, f"{module_name}_reference", f"<reference {facts['problem']}>")
-    base: type[nn.Module] = getattr(reference, facts["entry"])
+    base = in_direction(getattr(reference, facts["entry"]), facts)
     kernel = Kernel(facts, home, Scalars(reference, facts))
     arguments = Arguments(reference, facts["entry"], facts)
     warner, returned = Warner(facts["problem"]), Returned()

@@ -1,0 +1,71 @@
+"""The classes of exploits, by the ids that the corpus and the documentation use.
+
+What a class means, and who stops it, is told in ``docs/judge.md``; here is only its title, and
+which classes have no form on a machine without a GPU.
+"""
+
+from __future__ import annotations
+
+CLASSES: dict[str, str] = {
+    "A1": "result reuse, uninitialised memory",
+    "A2": "memoised answers",
+    "A3": "replay of a captured graph or pointer",
+    "A4": "answers precomputed from predictable inputs",
+    "A5": "constant or tiny outputs",
+    "A6": "shortcuts that ignore an input",
+    "A7": "an input returned, or an alias of one",
+    "A8": "a kernel that does nothing",
+    "A9": "partial output",
+    "A10": "NaN and infinity laundering",
+    "A11": "lazy output",
+    "A12": "work moved out of the timed window",
+    "A13": "decoy kernel",
+    "A14": "fallback to the reference or a library",
+    "A15": "copied solution",
+    "A16": "state that must not persist",
+    "B1": "inputs changed in place",
+    "B2": "weights or state sabotaged",
+    "B3": "module globals poisoned",
+    "B4": "comparator or torch patched",
+    "B5": "global settings changed",
+    "B6": "reference or harness read by introspection",
+    "B7": "expected outputs read or overwritten",
+    "B8": "verdict memory tampered with",
+    "B9": "files of the judge edited or shadowed",
+    "B10": "attack at compile time",
+    "B11": "random generator attacked",
+    "B12": "phase or distribution sniffed",
+    "B13": "hard-coded shapes",
+    "B14": "precision lowered",
+    "B15": "backward skipped or wrong",
+    "B16": "tests written by the candidate",
+    "B17": "semantic contract changed",
+    "C1": "another stream",
+    "C2": "threads and asynchronous work",
+    "C3": "timers patched in Python",
+    "C4": "timers patched below Python",
+    "C5": "score aggregation abused",
+    "C6": "a batch done at once, calls skipped",
+    "C7": "warm-up detected, counts manipulated",
+    "C8": "cache games",
+    "C9": "launch overhead hidden",
+    "C10": "baseline slowed down",
+    "C11": "clock state",
+    "C12": "profiler's blind spots",
+    "C13": "selection noise",
+    "C14": "processor and allocator state",
+    "C15": "physically impossible times",
+    "D1": "result channel forged",
+    "D2": "early exit",
+    "D3": "pickle",
+    "D4": "hang, flood, exhaustion",
+    "D5": "contamination of the next candidate",
+    "D6": "network and files",
+    "D7": "control of the host",
+    "D8": "environment tampered with",
+    "D9": "prompt injection",
+    "D10": "obfuscation",
+}
+
+# Streams, launch overhead and a profiler's view exist only beside a device of their own.
+NEEDS_GPU = frozenset({"C1", "C9", "C12"})

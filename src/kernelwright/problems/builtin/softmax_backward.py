@@ -1,0 +1,22 @@
+"""The gradient of softmax over each row."""
+
+import torch
+import torch.nn as nn
+
+DIRECTION = "backward"
+rows = 1024
+dim = 1024
+GPU_SIZES = {"rows": 8192, "dim": 8192}
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return torch.softmax(x, dim=-1)
+
+
+def get_inputs():
+    return [torch.randn(rows, dim)]
+
+
+def get_init_inputs():
+    return []

@@ -1,0 +1,23 @@
+"""The gradients of SwiGLU: of the half that gates and of the half that is gated."""
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+DIRECTION = "backward"
+rows = 1024
+dim = 512
+GPU_SIZES = {"rows": 8192, "dim": 8192}
+
+
+class Model(nn.Module):
+    def forward(self, gate, up):
+        return F.silu(gate) * up
+
+
+def get_inputs():
+    return [torch.randn(rows, dim), torch.randn(rows, dim)]
+
+
+def get_init_inputs():
+    return []

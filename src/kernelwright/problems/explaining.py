@@ -1,0 +1,56 @@
+"""What a reference file raises, as a sentence that names its line and what it was doing."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kernelwright.core.errors import ProblemError
+from kernelwright.core.problem import Source
+from kernelwright.core.record import content_id
+
+_NO_CUDA = ("no nvidia driver", "not compiled with cuda", "no cuda gpus", "cuda is not available",
+            "cuda driver", "cuda error", "deserialize object on a cuda device")  # fmt: skip
+
+
+@contextmanager
+def explained(source: Source, doing: str) -> Iterator[None]:
+    """Turn what the file raises into a `ProblemError` that names the file, line and step.
+
+    This is the boundary to somebody's code, which may raise anything.
+    """
+    try:
+        yield
+    except ProblemError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ProblemError(_explanation(source, doing, error)) from error
+
+
+def _explanation(source: Source, doing: str, error: BaseException) -> str:
+    name = source.main_file
+    file = file_name(source)
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    where = f"{name} line {lines[-1]}" if lines else name
+    text = " ".join(str(error).split())[:400]
+    if isinstance(error, SystemExit):
+        return f"{where}: {doing} ends the process (SystemExit {text}). Remove the exit."
+    if any(sign in text.lower() for sign in _NO_CUDA):
+        return (
+            f"{where}: {doing} needs a CUDA device, and the reference runs on the CPU here. "
+            f"Remove .cuda() and device='cuda' from {name}; tensors are moved for you. ({text})"
+        )
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"{where}: {doing} needs the module {error.name!r}, which cannot be imported. "
+            f"Install it in this environment, or put its code into {name}."
+        )
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return f"{where}: {doing} needs more memory than there is. Make its sizes smaller. ({text})"
+    return f"{where}: {doing} raised {type(error).__name__}: {text}"
+
+
+def file_name(source: Source) -> str:
+    """A name that no real file has, so that tracebacks and `inspect` find this text."""
+    return f"<reference {content_id(source.text)}>/{source.main_file}"

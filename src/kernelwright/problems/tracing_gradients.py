@@ -1,0 +1,66 @@
+"""The gradients of a loaded program as one flat function, which `problems.tracing` can export.
+
+Autograd is run once on tensors without values, and what it did is written down: the result is a
+module of plain operators, in which nothing is left of autograd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from kernelwright.problems.loading import Program, flatten_outputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlatStep:
+    """A module that takes `tensors`, called `names`: the tensors among the inputs, the weights."""
+
+    module: torch.fx.GraphModule
+    tensors: tuple[Tensor, ...]
+    names: tuple[str, ...]
+
+
+def flat_step(
+    program: Program, values: Sequence[Any], decompositions: Mapping[Any, Callable[..., Any]]
+) -> FlatStep:
+    """What a call of `program` on `values` computes; numbers among them are written into it.
+
+    It is taken apart by `decompositions` here: an export would leave some of autograd's operators
+    whole.
+
+    Whatever an operator raises that cannot run without values comes through as it is.
+    """
+    gradients = program.gradients
+    assert gradients is not None
+    places = [at for at, value in enumerate(values) if isinstance(value, Tensor)]
+    state = program.model.state_dict(keep_vars=True)
+    weights = {name: state[key] for name, key in program.weight_names.items()}
+
+    def step(*tensors: Tensor) -> tuple[Tensor, ...]:
+        given = list(values)
+        for at, tensor in zip(places, tensors, strict=False):
+            given[at] = tensor
+        named = dict(zip(weights, tensors[len(places) :], strict=True))
+        keyed = {program.weight_names[name]: tensor for name, tensor in named.items()}
+        return gradients.step(
+            lambda *a: flatten_outputs(torch.func.functional_call(program.model, keyed, a)),
+            given,
+            named,
+        )()
+
+    learning = [weight.detach().requires_grad_(weight.requires_grad) for weight in weights.values()]
+    tensors = (*(values[at] for at in places), *learning)
+    module = make_fx(step, decomposition_table=dict(decompositions), tracing_mode="fake")(*tensors)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return FlatStep(
+        module=module,
+        tensors=tuple(tensor.detach() for tensor in tensors),
+        names=(*(program.input_names[at] for at in places), *weights),
+    )

@@ -1,0 +1,79 @@
+"""One call on more than 2^31 elements: an index of 32 bits wraps there, and nowhere else."""
+
+import pytest
+
+from kernelwright.core import names
+from kernelwright.core.candidate import Candidate
+from kernelwright.core.evaluation import Crashed
+from kernelwright.core.problem import Source
+from kernelwright.evaluate.bodies import body
+from kernelwright.evaluate.builder import Builder
+from kernelwright.evaluate.far import look_far, reach
+from kernelwright.evaluate.levels import isolation_level
+from kernelwright.problems.reference import Reference
+
+ROW_SUM = """
+extern "C" void kernel(const float* x, float* out, int64_t rows, int64_t dim) {
+    WORKSPACE
+    #pragma omp parallel for
+    for (INDEX r = 0; r < rows; r++) {
+        float sum = 0;
+        for (INDEX i = 0; i < (INDEX)dim; i++) sum += x[r * (INDEX)dim + i];
+        out[r] = sum;
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def look(tmp_path_factory):
+    """From an index type and a line of preparation to what was found on builtin:row_sum."""
+    folder = tmp_path_factory.mktemp("far")
+    level, _ = isolation_level()
+    builder = Builder(folder, level)
+    language = names.load("language", "cpp")()
+    with Reference.open("builtin:row_sum") as reference:
+        problem = reference.load()
+        case = reference.case(problem.report_workload, "file", 1)
+
+        def found(index, workspace="", call_s=5e-4):
+            text = ROW_SUM.replace("INDEX", index).replace("WORKSPACE", workspace)
+            source = Source(files={"kernel.cpp": text}, entry_point="kernel.cpp::kernel")
+            candidate = Candidate(problem_id=problem.id, language="cpp", source=source)
+            plan = language.build(candidate, problem)
+            setup = folder / "problem.json"
+            runner = body(builder.build(plan), "native", plan.environment, setup, device="cpu")
+            return look_far(problem, case, runner, level, folder / "log", call_s)
+
+        yield found
+    builder.close()
+
+
+def test_an_index_of_64_bits_is_fine(look):
+    assert look("int64_t") is None
+
+
+def test_an_index_of_32_bits_is_found_and_told_what_to_do(look):
+    crashed = look("int")
+    assert isinstance(crashed, Crashed)
+    assert crashed.signal == "SIGSEGV"
+    assert "int64_t" in crashed.detail
+
+
+def test_a_workspace_that_cannot_be_had_accuses_nobody(look):
+    said = look("int64_t", "if (rows > 100000) *(volatile int*)nullptr = 1;")
+    assert said == "the call did not come to an end (crashed)"
+
+
+def test_a_call_that_would_take_too_long_is_not_made(look):
+    assert "would take about" in look("int64_t", call_s=1.0)
+
+
+def test_a_problem_whose_axis_comes_second_has_no_reach():
+    with Reference.open("builtin:row_sum") as reference:
+        problem = reference.load()
+    x = problem.inputs[0]
+    turned = problem.model_copy(
+        update={"inputs": (x.model_copy(update={"shape": ("dim", "rows")}),)}
+    )
+    assert isinstance(reach(turned), str)

@@ -1,0 +1,12 @@
+extern "C" void kernel(const float* x, float* out, int64_t rows, int64_t dim) {
+    for (int64_t c = 0; c < dim; ++c) {
+        float sum = 0.0f, lost = 0.0f;
+        for (int64_t r = 0; r < rows; ++r) {
+            const float term = x[r * dim + c] - lost;
+            const float next = sum + term;
+            lost = (next - sum) - term;
+            sum = next;
+        }
+        out[c] = sum;
+    }
+}
