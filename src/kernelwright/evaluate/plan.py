@@ -71,9 +71,9 @@ def _is_large(problem: Problem, workload: Workload) -> bool:
 
 
 def _at_report(problem: Problem, known: Sequence[str], turns: Iterator[str]) -> list[str]:
-    """What the file draws, exact sums, and others."""
+    """What the file draws, exact sums, values that overflow what is not guarded, and others."""
     most = _AT_LARGE_REPORT if _is_large(problem, problem.report_workload) else _AT_REPORT
-    chosen = ["file", *(["integer"] if "integer" in known else [])]
+    chosen = ["file", *(name for name in ("integer", "large") if name in known)][:most]
     for _ in range(2 * len(known)):
         name = next(turns)
         if len(chosen) < most and name not in chosen:

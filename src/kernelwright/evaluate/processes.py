@@ -19,7 +19,7 @@ from kernelwright.core.errors import SandboxError
 
 _STANDING = frozenset(b"TtZXx")  # stopped, stopped by a tracer, a zombie, dead
 _CHECK_S = 50e-6
-_LIMIT_S = 1.0
+_LIMIT_S = 10.0
 _SET_DUMPABLE = 4
 
 
@@ -61,7 +61,7 @@ def stop(pids: Sequence[int]) -> None:
     """Stop these processes and wait until every thread of each stands still.
 
     Raises:
-        SandboxError: one still runs after a second.
+        SandboxError: one still runs in ten seconds.
     """
     deadline = time.monotonic() + _LIMIT_S
     send(pids, signal.SIGSTOP)
@@ -74,7 +74,7 @@ def stop_descendants(root: int) -> list[int]:
     `root` itself goes on: it is the sandbox's own, and ends the others when the judge is gone.
 
     Raises:
-        SandboxError: one still runs, or more keep coming, after a second.
+        SandboxError: one still runs, or more keep coming, in ten seconds.
     """
     deadline = time.monotonic() + _LIMIT_S
     quiet, found = 0, tree(root)[1:]
@@ -109,7 +109,7 @@ def kill_descendants(root: int) -> None:
     """End all that `root` started. They stand still first, so that none can get away.
 
     Raises:
-        SandboxError: one still runs, or more keep coming, after a second.
+        SandboxError: one still runs, or more keep coming, in ten seconds.
     """
     send(stop_descendants(root), signal.SIGKILL)
 

@@ -64,7 +64,7 @@ class Child:
         """Stop every process of this life, and return when all of their threads stand still.
 
         Raises:
-            SandboxError: one still runs after a second.
+            SandboxError: one still runs in ten seconds.
         """
         if not self.alone:
             self._stopped = processes.stop_descendants(self.process.pid)

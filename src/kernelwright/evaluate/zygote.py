@@ -36,7 +36,8 @@ _START_S = 120.0
 _FORK_S = 20.0
 _POLL_S = 0.02
 _PATIENCE = 2  # after so many failures it is not asked again
-_THREADS = "OMP_NUM_THREADS"
+# Read when it is needed, and not when a library is loaded.
+_READ_LATE = frozenset({"OMP_NUM_THREADS", "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"})
 _READ_AT_START = ("OMP_", "GOMP_", "KMP_", "MKL_", "TORCH", "PYTORCH", "LD_", "PYTHON")
 
 
@@ -88,12 +89,12 @@ class Zygote:
         A control group is entered before anything else runs, and some variables are only read
         when a library is loaded; the number of threads is not one of those.
         """
-        late = set(request.environment) - {_THREADS}
+        early = set(request.environment) - _READ_LATE
         return (
             level == BEST_ISOLATION
             and not command.gpu
             and not cgroup.roots()
-            and not any(name.startswith(_READ_AT_START) for name in late)
+            and not any(name.startswith(_READ_AT_START) for name in early)
             and self._failures < _PATIENCE
         )
 

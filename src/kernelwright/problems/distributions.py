@@ -98,8 +98,10 @@ def _uniform(out: Tensor, source: torch.Generator) -> Tensor:
 
 
 def _shifted(out: Tensor, source: torch.Generator) -> Tensor:
+    """All on one side of zero, at some distance from it; below as often as above."""
     offset = 2.0 + 14.0 * float(torch.rand((), generator=source))
-    return out.uniform_(0.0, 1.0, generator=source).add_(offset)
+    side = 1.0 if float(torch.rand((), generator=source)) < 0.5 else -1.0
+    return out.uniform_(0.0, 1.0, generator=source).add_(offset).mul_(side)
 
 
 def _heavy(out: Tensor, source: torch.Generator) -> Tensor:
