@@ -97,4 +97,5 @@ def needs_level() -> Callable[[Isolation], None]:
 def silu() -> str:
     return SILU
 
+
 collect_ignore = ["attempts.py"]  # a program that runs inside the sandbox
