@@ -5,12 +5,16 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check setup setup-dev clean
+.PHONY: demo test test-slow check setup setup-dev clean
 
 demo: setup
 	$(BIN)/kernelwright optimize examples/rmsnorm_silu.py --max-attempts 8 --max-seconds 45
 
 test: setup-dev check
+
+# What takes long and says little new: every built-in problem and every timed exploit.
+test-slow: setup-dev
+	$(BIN)/python -m pytest -q -m slow
 
 setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev

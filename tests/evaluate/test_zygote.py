@@ -20,7 +20,7 @@ from kernelwright.evaluate.bodies import body, write_setup
 from kernelwright.evaluate.builder import Built
 from kernelwright.evaluate.defences import ALL_ON
 from kernelwright.evaluate.exam import Exam
-from kernelwright.evaluate.zygote import Zygote
+from kernelwright.evaluate.zygote import Zygote, reachable
 from kernelwright.problems.reference import Reference
 
 Live = Callable[..., str]
@@ -41,6 +41,8 @@ def folder(
 ) -> Path:
     """A judge's: the problem, and the builds of candidates."""
     needs_level(BEST_ISOLATION)
+    if not reachable():
+        pytest.skip("Python lies under /tmp, and each forked life has a /tmp of its own")
     made = tmp_path_factory.mktemp("judge")
     write_setup(problem, "cpu", made / "problem.json")
     return made

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 SCRIPT = Path(__file__).with_name("kill_and_resume.py")
 
 
@@ -17,7 +15,6 @@ def killed(tmp_path, kills, width):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.slow
 def test_killed_fifty_times_a_run_ends_as_if_it_had_been_left_in_peace(tmp_path):
     runs = killed(tmp_path, kills=50, width=1)
     assert sum(run["kills"] for run in runs) >= 50
@@ -27,7 +24,6 @@ def test_killed_fifty_times_a_run_ends_as_if_it_had_been_left_in_peace(tmp_path)
         assert len(run["plans"]) == 11
 
 
-@pytest.mark.slow
 def test_with_several_attempts_at_once_nothing_is_judged_twice_either(tmp_path):
     for run in killed(tmp_path, kills=20, width=3):
         assert run["breaches"] == []

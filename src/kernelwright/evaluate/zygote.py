@@ -69,6 +69,11 @@ class _Forked:
         return self.ended[self.inner]
 
 
+def reachable() -> bool:
+    """Whether the interpreter lies where a life can see it: each gets a /tmp of its own."""
+    return not any(folder.is_relative_to("/tmp") for folder in sandbox.python_folders())
+
+
 class Zygote:
     """One zygote for one folder of a judge, started when first needed and again when it ended."""
 
@@ -92,6 +97,7 @@ class Zygote:
         early = set(request.environment) - _READ_LATE
         return (
             level == BEST_ISOLATION
+            and reachable()
             and not command.gpu
             and not cgroup.roots()
             and not any(name.startswith(_READ_AT_START) for name in early)
