@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -116,6 +116,71 @@ class Case:
         return value
 
 
+class Kit(NamedTuple):
+    """What every `ModelNew` of one delivery shares. `refusal` says why there is no kernel."""
+
+    facts: Facts
+    plain: type[nn.Module]
+    refusal: NotVerified | None
+    arguments: Arguments
+    case: Case
+    warner: Warner
+    returned: Returned
+
+
+class Checked(nn.Module):
+    """The part of ``ModelNew`` in front of the kernel's class: checks, and falls back."""
+
+    kit: ClassVar[Kit]
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._kw_unverified, self._kw_asked = self.kit.arguments.check(args, named)
+        self._kw_made_with = (args, named)
+        self._kw_training = self.training
+        self._kw_weights = weights_of(self)
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """The kernel's outputs where they were verified, else the reference's, with a warning."""
+        if named:
+            inputs = positional(self.kit.plain.forward, (self, *inputs), named)[1:]
+        try:
+            self._kw_check(inputs)
+        except NotVerified as why:
+            self.kit.warner.warn(why)
+            return self._kw_fall_back(inputs)
+        outputs = list(leaves(super().forward(*inputs)))
+        returned = self.kit.returned
+        if not returned.known and not returned.learn_from(self._kw_plain, inputs):
+            returned.learn(self._kw_fall_back(inputs))
+        return returned.restore(outputs)
+
+    def _kw_check(self, inputs: Sequence[Any]) -> None:
+        """Raises NotVerified when the kernel was not verified for this call."""
+        kit = self.kit
+        if kit.refusal:
+            raise kit.refusal
+        if self._kw_unverified:
+            raise NotVerified("arguments", self._kw_unverified)
+        if kit.facts["mode_matters"]:
+            check_mode(self, self._kw_training)
+        weights = [table[name] for table, name in self._kw_weights]
+        kit.case.check(in_calling_order(inputs, weights, kit.facts), self._kw_asked)
+
+    def _kw_plain(self) -> nn.Module:
+        args, kwargs = self._kw_made_with
+        return self.kit.plain(*args, **kwargs)
+
+    def _kw_fall_back(self, inputs: Sequence[Any]) -> Any:
+        """The reference on this module's weights."""
+        if self.kit.refusal:
+            return super().forward(*inputs)
+        with torch.random.fork_rng(devices=[]):
+            model = self._kw_plain()
+        state = self.state_dict(keep_vars=True)
+        return torch.func.functional_call(model.train(self.training), state, tuple(inputs))
+
+
 def make_model(facts: Facts, text: str, home: Path, module_name: str) -> type[nn.Module]:
     """The class ``ModelNew``: the kernel's class with checks, or the reference's without it."""
     reference = load_module(text, f"{module_name}_reference", f"<reference {facts['problem']}>")
@@ -125,50 +190,13 @@ def make_model(facts: Facts, text: str, home: Path, module_name: str) -> type[nn
         base = load_kernel(facts, home, module_name)
     except NotVerified as why:
         base, refusal = plain, why
-    arguments = Arguments(reference, facts["entry"], facts)
-    case = Case(facts, Scalars(reference, facts))
-    warner, returned = Warner(facts["problem"]), Returned()
-
-    class ModelNew(base):  # type: ignore[misc, valid-type]
-        def __init__(self, *args: Any, **named: Any) -> None:
-            super().__init__(*args, **named)
-            self._kw_unverified, self._kw_asked = arguments.check(args, named)
-            self._kw_made_with = (args, named)
-            self._kw_training = self.training
-            self._kw_weights = weights_of(self)
-
-        def forward(self, *inputs: Any, **named: Any) -> Any:
-            if named:
-                inputs = positional(plain.forward, (self, *inputs), named)[1:]
-            try:
-                if refusal:
-                    raise refusal
-                if self._kw_unverified:
-                    raise NotVerified("arguments", self._kw_unverified)
-                if facts["mode_matters"]:
-                    check_mode(self, self._kw_training)
-                weights = [table[name] for table, name in self._kw_weights]
-                case.check(in_calling_order(inputs, weights, facts), self._kw_asked)
-            except NotVerified as why:
-                warner.warn(why)
-                return self._kw_fall_back(inputs)
-            outputs = list(leaves(super().forward(*inputs)))
-            if not returned.known and not returned.learn_from(self._kw_plain, inputs):
-                returned.learn(self._kw_fall_back(inputs))
-            return returned.restore(outputs)
-
-        def _kw_plain(self) -> nn.Module:
-            args, kwargs = self._kw_made_with
-            return plain(*args, **kwargs)
-
-        def _kw_fall_back(self, inputs: Sequence[Any]) -> Any:
-            """The reference on this module's weights."""
-            if refusal:
-                return super().forward(*inputs)
-            with torch.random.fork_rng(devices=[]):
-                model = self._kw_plain()
-            state = self.state_dict(keep_vars=True)
-            return torch.func.functional_call(model.train(self.training), state, tuple(inputs))
-
-    ModelNew.__module__, ModelNew.__qualname__ = module_name, "ModelNew"
-    return ModelNew
+    kit = Kit(
+        facts=facts,
+        plain=plain,
+        refusal=refusal,
+        arguments=Arguments(reference, facts["entry"], facts),
+        case=Case(facts, Scalars(reference, facts)),
+        warner=Warner(facts["problem"]),
+        returned=Returned(),
+    )
+    return type("ModelNew", (Checked, base), {"kit": kit, "__module__": module_name})
