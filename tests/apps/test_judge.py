@@ -27,6 +27,18 @@ def test_a_problem_that_is_not_there(tmp_path, capsys):
     assert "is a folder" in one_sentence(capsys)
 
 
+def test_what_only_the_self_check_takes_is_refused_without_it(capsys):
+    assert run(["judge", "builtin:softmax", "kernel.cpp", "--only", "A2"]) == 2
+    assert "Add --self-check" in one_sentence(capsys)
+    assert run(["judge", "--skip-honest"]) == 2
+    assert "Add --self-check" in one_sentence(capsys)
+
+
+def test_the_self_check_takes_no_problem_of_ones_own(capsys):
+    assert run(["judge", "builtin:softmax", "kernel.cpp", "--self-check"]) == 2
+    assert "Leave the problem" in one_sentence(capsys)
+
+
 def test_a_verdict_for_a_program_has_the_outcome_the_reason_and_the_figures():
     made = candidate("x")
     right = judged(evaluation(made, passed(2e6)), "p")

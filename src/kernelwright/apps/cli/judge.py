@@ -67,6 +67,7 @@ def command(
     Several files, or a folder, get a line each as they are ready, and with --json a JSON value on
     each line, with the file's name. Exits with 0 when all passed and with 1 when one did not.
     """
+    _check_flags(self_check, problem, only=only, skip_honest=skip_honest)
     if self_check:
         return run_self_check(
             only=only,
@@ -91,6 +92,17 @@ def command(
     if len(candidates) == 1 and files == candidates:
         return judge_one(asked, files[0], as_json=as_json)
     return judge_several(asked, files, as_json=as_json)
+
+
+def _check_flags(self_check: bool, problem: str | None, *, only: str, skip_honest: bool) -> None:
+    """Refuse what would otherwise be passed over in silence."""
+    if self_check and problem is not None:
+        raise UsageError(
+            "--self-check judges the programs of its own corpora. Leave the problem and the "
+            "candidates out, or leave --self-check out to judge them."
+        )
+    if not self_check and (only or skip_honest):
+        raise UsageError("--only and --skip-honest choose among the corpora. Add --self-check.")
 
 
 def _device(files: list[Path]) -> Device:
