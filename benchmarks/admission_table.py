@@ -20,11 +20,11 @@ import torch
 
 from kernelwright.problems import suite
 from kernelwright.problems.admission import Admission, Mutant
-from kernelwright.problems.checks import sound_distributions
 from kernelwright.problems.derive import derive
 from kernelwright.problems.distributions import DECLARED, DISTRIBUTIONS
 from kernelwright.problems.mutants import admit
 from kernelwright.problems.oracle import Oracle
+from kernelwright.problems.soundness import sound_distributions
 
 SEED = 20_26
 MEMORY_BYTES = 8 << 30

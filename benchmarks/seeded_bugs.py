@@ -103,11 +103,9 @@ def judged(at: Opened, chosen: Sequence[Bug], effort: Effort) -> list[Row]:
     return rows
 
 
-def _settled(one: Bug, row: Row | None) -> bool:
-    """Whether judging `one` again could tell nothing new."""
-    return row is not None and (
-        row["verdict"] in ("detected", "not_compiled") or one.kind == FULL_SIZE
-    )
+def _settled(row: Row | None) -> bool:
+    """Whether judging that bug again could tell nothing new."""
+    return row is not None and row["verdict"] in ("detected", "not_compiled")
 
 
 def _judged(at: Opened, one: Bug, effort: Effort) -> Row:
@@ -234,7 +232,7 @@ def main() -> int:
     todo: dict[str, list[Bug]] = {}
     for name in chosen:
         found = seeded(name, arguments.most, arguments.only)[: arguments.per_problem]
-        todo[name] = [b for b in found if not _settled(b, known.get(_key(b)))]
+        todo[name] = [b for b in found if not _settled(known.get(_key(b)))]
         rows += [known[_key(b)] for b in found if b not in todo[name]]
     wrong, said = 0, report(explained(rows), 0.0)
     for name, at in _one_ahead([name for name in chosen if todo[name]], arguments.effort):

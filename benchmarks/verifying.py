@@ -27,10 +27,9 @@ from kernelwright.evaluate.exam import Exam
 from kernelwright.evaluate.far import look_far
 from kernelwright.evaluate.levels import isolation_level
 from kernelwright.evaluate.notes import Verified
-from kernelwright.evaluate.runner import Body, life
+from kernelwright.evaluate.runner import Body
 from kernelwright.evaluate.verify import Failure, run_stage
 from kernelwright.languages.cpp import Cpp
-from kernelwright.problems.case import Case
 from kernelwright.problems.reference import Reference
 
 _LIMIT_S = 60.0
@@ -95,26 +94,10 @@ class Verifier:
         runner = self._body(plan)
         if isinstance(runner, Found):
             return runner
-        case, call_s = self._timed(runner)
-        log = self._folder / "runner.log"
-        found = look_far(self._problem, case, runner, self._level, log, call_s)
+        cases = self._exam.core("native").cases
+        case = next(case for workload, case in cases if workload.split == "report")
+        found = look_far(self._problem, case, runner, self._level, self._folder / "runner.log")
         return Found("beyond 2^31 elements", found) if isinstance(found, Crashed) else found
-
-    def _timed(self, runner: Body) -> tuple[Case, float]:
-        """A case at the report sizes, and the seconds of the shorter of two calls on it."""
-        cases = self._exam.core("native")
-        step = next(
-            s for s in cases.schedule(repeats=False) if cases.cases[s.case][0].split == "report"
-        )
-        log = self._folder / "runner.log"
-        with life(runner, cases.table_fd, cases.inputs, cases.outputs, self._level, log) as running:
-            running.ask("load", stage="load", limit_s=_LIMIT_S)
-            cases.prepare(step, poison=True)
-            taken = [
-                running.ask("buffer", stage="core", limit_s=_LIMIT_S, first=step.row, count=1)
-                for _ in range(2)
-            ]
-        return cases.cases[step.case][1], min(answer.elapsed_ns for answer in taken) / 1e9
 
     def _step(
         self, stage: Stage, plan: BuildPlan, cases: CaseSet, *, name: str | None = None,

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelwright.core.agreement import Expected, Tolerance, compare, decode, tolerance
+from kernelwright.core.agreement import Expected, Tolerance, compare, decode, steep, tolerance
 
 LIMIT = Tolerance(relative=1e-3, scale=1.0, rms_limit=5e-4)
 NUMBERS = st.one_of(
@@ -128,3 +128,36 @@ def test_slack_is_room_for_the_elements_that_have_it_and_no_others():
         actual = exact.astype(np.float32)
         actual[at] += by
         assert compare(actual, expected).kind == kind, (at, by)
+
+
+def test_what_a_rounding_of_the_inputs_does_to_an_output_another_kernel_may_do_too():
+    exact = np.linspace(1.0, 2.0, 1000)
+    calm = tolerance(exact, exact, "float32", longest_axis=64)
+    moved = tolerance(exact, exact, "float32", longest_axis=64, moved=exact * 2e-6)
+    assert moved.relative > 10 * 2e-6 > calm.relative
+    assert moved.rms_limit > calm.rms_limit
+    assert tolerance(exact, exact, "float32", longest_axis=64, moved=exact).relative <= 1e-4
+
+
+def test_an_element_that_a_rounding_of_the_inputs_decides_is_open_and_no_other():
+    exact = np.linspace(1.0, 2.0, 1000)
+    limit = tolerance(exact, exact, "float32", longest_axis=64)
+    moved = np.zeros(1000)
+    moved[3], moved[7] = 1e-5, 0.5
+    slack = steep(exact, moved, limit, "float32", longest_axis=64)
+    assert slack is not None
+    assert np.flatnonzero(slack).tolist() == [3, 7]
+    assert slack[3] < 1e-3
+    assert slack[7] == math.inf
+    assert steep(exact, np.zeros(1000), limit, "float32", longest_axis=64) is None
+
+
+def test_a_sum_of_subnormal_terms_may_round_each_of_them_and_no_term_may_be_dropped():
+    rng = np.random.default_rng(5)
+    share, terms = np.float32(1 / 97), rng.standard_normal((4000, 97)).astype(np.float32)
+    terms *= np.float32(2.0**-130)
+    exact = (terms.astype(np.float64) * float(share)).sum(axis=1)
+    limit = tolerance(exact, exact.astype(np.float32), "float32", longest_axis=97)
+    rounded = np.add.accumulate(terms * share, axis=1, dtype=np.float32)[:, -1]
+    assert compare(rounded, expected(exact, limit)).kind is None
+    assert compare(np.zeros_like(rounded), expected(exact, limit)).kind is not None

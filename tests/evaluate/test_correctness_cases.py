@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
+from kernelwright.evaluate import plan
 from kernelwright.evaluate.arena import PAGE, Arena
 from kernelwright.evaluate.cases import CaseSet
 from kernelwright.evaluate.defences import ALL_ON, Defences
@@ -18,7 +19,8 @@ from kernelwright.evaluate.exam import Exam
 from kernelwright.evaluate.plan import plan_audit, plan_core, plan_screen
 from kernelwright.problems.case import Case
 
-NAMES = ("file", "normal", "shifted", "heavy", "large", "ties", "structured", "integer")
+NAMES = ("file", "normal", "shifted", "offset", "far", "heavy", "large", "ties", "structured",
+         "integer")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,17 @@ def test_the_core_has_every_workload_and_every_distribution(problem):
 
 def test_the_report_size_is_asked_several_times_and_differently(problem):
     asked = [name for w, name in plan_core(problem, NAMES, ALL_ON) if w.split == "report"]
-    assert len(set(asked)) == len(asked) == 4
-    assert {"file", "integer"} <= set(asked)
+    assert len(set(asked)) == len(asked) == 6
+    assert {"file", "integer", "large", "offset", "far"} <= set(asked)
+
+
+def test_where_the_report_size_is_large_what_overflows_is_asked_of_the_next(problem, monkeypatch):
+    monkeypatch.setattr(plan, "_LARGE_BYTES", problem.traffic_bytes(problem.report_workload) - 1)
+    planned = plan_core(problem, NAMES, ALL_ON)
+    smaller = [w for w in problem.workloads if problem.traffic_bytes(w) <= plan._LARGE_BYTES]
+    next_ = max(smaller, key=problem.traffic_bytes)
+    assert [n for w, n in planned if w.split == "report"] == ["file", "integer"]
+    assert {"large", "offset", "far"} <= {n for w, n in planned if w == next_}
 
 
 def test_a_small_workload_is_asked_under_two_distributions(problem):
@@ -55,8 +66,8 @@ def test_a_defence_that_is_off_takes_its_cases_away(problem):
     assert "hidden" not in {w.split for w, _ in seen}
     assert {n for _, n in plan_core(problem, NAMES, Defences(distributions=False))} == {"file"}
     inexact = Defences(exact_integers=False)
-    for plan in (plan_screen, plan_core, plan_audit):
-        assert "integer" not in {name for _, name in plan(problem, NAMES, inexact)}
+    for planned in (plan_screen, plan_core, plan_audit):
+        assert "integer" not in {name for _, name in planned(problem, NAMES, inexact)}
 
 
 def test_every_case_is_called_twice_at_two_addresses_over_two_poisons(core):

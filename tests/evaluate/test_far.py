@@ -1,5 +1,7 @@
 """One call on more than 2^31 elements: an index of 32 bits wraps there, and nowhere else."""
 
+import time
+
 import pytest
 
 from kernelwright.core import names
@@ -13,12 +15,13 @@ from kernelwright.evaluate.levels import isolation_level
 from kernelwright.problems.reference import Reference
 
 ROW_SUM = """
+#include <vector>
 extern "C" void kernel(const float* x, float* out, int64_t rows, int64_t dim) {
     WORKSPACE
     #pragma omp parallel for
     for (INDEX r = 0; r < rows; r++) {
         float sum = 0;
-        for (INDEX i = 0; i < (INDEX)dim; i++) sum += x[r * (INDEX)dim + i];
+        for (INDEX i = 0; i < (INDEX)dim; i += 64) { sum += x[r * (INDEX)dim + i]; EACH }
         out[r] = sum;
     }
 }
@@ -36,14 +39,15 @@ def look(tmp_path_factory):
         problem = reference.load()
         case = reference.case(problem.report_workload, "file", 1)
 
-        def found(index, workspace="", call_s=5e-4):
+        def found(index, workspace="", each=""):
             text = ROW_SUM.replace("INDEX", index).replace("WORKSPACE", workspace)
+            text = text.replace("EACH", each)
             source = Source(files={"kernel.cpp": text}, entry_point="kernel.cpp::kernel")
             candidate = Candidate(problem_id=problem.id, language="cpp", source=source)
             plan = language.build(candidate, problem)
             setup = folder / "problem.json"
             runner = body(builder.build(plan), "native", plan.environment, setup, device="cpu")
-            return look_far(problem, case, runner, level, folder / "log", call_s)
+            return look_far(problem, case, runner, level, folder / "log")
 
         yield found
     builder.close()
@@ -65,8 +69,21 @@ def test_a_workspace_that_cannot_be_had_accuses_nobody(look):
     assert said == "the call did not come to an end (crashed)"
 
 
-def test_a_call_that_would_take_too_long_is_not_made(look):
-    assert "would take about" in look("int64_t", call_s=1.0)
+def test_a_workspace_as_long_as_the_tensors_does_not_fill_the_machine(look):
+    said = look("int64_t", "std::vector<float> own(rows > 100000 ? rows * dim : 1);")
+    assert said == "the call did not come to an end (crashed)"
+
+
+def test_a_slow_kernel_is_not_waited_for_and_nobody_says_that_it_is_fine(look):
+    started = time.monotonic()
+    said = look("int64_t", "if (rows > 100000) for (;;) asm volatile(\"\");")
+    assert said == "none wrapped in the first 5 s of a call; no more was waited for"
+    assert time.monotonic() - started < 15
+
+
+def test_a_slow_kernel_whose_index_wraps_is_found_where_its_second_thread_begins(look):
+    crashed = look("int", each="for (volatile int spent = 0; spent < 50; spent++);")
+    assert isinstance(crashed, Crashed)
 
 
 def test_a_problem_whose_axis_comes_second_has_no_reach():

@@ -31,8 +31,8 @@ def test_timing_has_the_machine_to_itself_and_what_breaks_there_is_no_verdict(
         seen.append(MACHINE._measuring)
         raise WorkerError("The baselines broke.")
 
-    monkeypatch.setattr(judge._bench, "start", lambda distributions: None)
-    monkeypatch.setattr(judge._bench, "time", time)
+    monkeypatch.setattr(judge._room.bench, "start", lambda distributions: None)
+    monkeypatch.setattr(judge._room.bench, "time", time)
     candidate = read_candidate(problem, f"// timed\n{silu}", "cpp")
     ((_, fault),) = judge_many(judge, [candidate], "search", retries=1, pause_s=0.0)
     assert isinstance(fault, Fault)

@@ -1,7 +1,7 @@
 """Rounds on a busy machine are left out, and where all are busy it is said."""
 
 from kernelwright.evaluate import pressure, timing
-from kernelwright.evaluate.pressure import disturbed, waited_us
+from kernelwright.evaluate.pressure import disturbed, patiently, waited_us
 from kernelwright.evaluate.timing import Precision, _Rounds
 
 PRECISION = Precision(least=3, most=5, half_width=0.01, limit_s=60.0)
@@ -49,3 +49,34 @@ def test_a_machine_that_is_never_quiet_ends_it_all_the_same(monkeypatch):
     late = rounds(False, False, False)
     monkeypatch.setattr(timing.time, "monotonic", lambda: late._deadline + 1)
     assert late.over
+
+
+class Slow:
+    """Something that answers at the nth time of asking."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.asked = at, 0
+
+    def __call__(self, limit_s: float) -> str | None:
+        self.asked += 1
+        return "answer" if self.asked == self.at else None
+
+
+def test_on_a_busy_machine_an_answer_is_waited_for_four_times_as_long():
+    assert patiently(Slow(4), 1.0, busy=lambda: True) == "answer"
+    never = Slow(0)
+    assert patiently(never, 1.0, busy=lambda: True) is None
+    assert never.asked == 4
+
+
+def test_on_a_quiet_machine_a_limit_is_a_limit():
+    late = Slow(2)
+    assert patiently(late, 1.0, busy=lambda: False) is None
+    assert late.asked == 1
+
+
+def test_an_answer_in_time_is_taken_without_a_look_at_the_machine():
+    def never_asked() -> bool:
+        raise AssertionError("looked at the machine")
+
+    assert patiently(Slow(1), 1.0, busy=never_asked) == "answer"

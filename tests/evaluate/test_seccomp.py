@@ -94,6 +94,13 @@ def test_nothing_types_into_a_terminal():
     assert answer("ioctl", 1, 0x5401) == ALLOW
 
 
+def test_no_descriptor_chooses_a_signal_that_would_wake_a_stopped_process():
+    set_signal, get_flags = 10, 3
+    for how in ({}, {"processes": True}, {"namespaces": False}):
+        assert answer("fcntl", 5, set_signal, 18, **how) == EPERM
+        assert answer("fcntl", 5, get_flags, **how) == ALLOW
+
+
 @pytest.mark.parametrize("name", ["prlimit64", "sched_setaffinity", "sched_setattr"])
 def test_without_namespaces_a_process_changes_only_itself(name):
     assert answer(name, 0, namespaces=False) == ALLOW

@@ -17,7 +17,8 @@ from kernelwright.core.graph import Extent, Graph
 from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
 from kernelwright.knowledge.sketches import Covered, drafts
 from kernelwright.languages.cpp import Cpp
-from kernelwright.problems.loading import Program, load_program
+from kernelwright.problems.loading import load_program
+from kernelwright.problems.program import Program
 from kernelwright.problems.sizes import explain
 from kernelwright.problems.tracing import trace
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from kernelwright.problems import suite
-from kernelwright.problems.checks import sound_distributions
 from kernelwright.problems.constants import find_constants
 from kernelwright.problems.derive import derive
 from kernelwright.problems.oracle import Oracle
+from kernelwright.problems.soundness import sound_distributions
 from kernelwright.problems.work import measured
 from kernelwright.testing.problems import ProblemContract
 

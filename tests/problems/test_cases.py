@@ -6,8 +6,8 @@ import torch
 
 from kernelwright.core.agreement import compare
 from kernelwright.problems.distributions import DISTRIBUTIONS, draw, generator
+from kernelwright.problems.dtypes import raw
 from kernelwright.problems.exact import run_exact
-from kernelwright.problems.oracle import raw
 
 DRAWN = tuple(d for d in DISTRIBUTIONS if d not in ("file", "nonfinite"))
 FLOATS = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn]

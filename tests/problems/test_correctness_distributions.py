@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from kernelwright.core.agreement import compare
-from kernelwright.problems.checks import sound_distributions
 from kernelwright.problems.distributions import draw, generator, rearranged
-from kernelwright.problems.oracle import raw
+from kernelwright.problems.dtypes import raw
+from kernelwright.problems.soundness import sound_distributions
 
 
 def patterns(count=40):
@@ -27,6 +27,21 @@ def test_structured_draws_have_single_rows_diagonals_triangles_and_orders():
     assert any(bool((x.diff(dim=-1) <= 0).all()) for x in drawn)
     assert any(bool((m.sum(1) == 1).all()) and not torch.equal(m[:9], diagonal[:9])
                for m in nonzero)  # fmt: skip
+
+
+def test_far_rows_lie_on_one_side_far_enough_to_leave_what_double_can_raise_e_to():
+    drawn = [draw("far", (64, 9), torch.float64, generator(seed)) for seed in range(20)]
+    assert all(bool((x.sign() == x.sign()[:, :1]).all()) for x in drawn)
+    assert all(bool(torch.exp(-x.abs()).eq(0).all()) for x in drawn)
+    assert {bool((x < 0).all()) for x in drawn} == {True, False}
+    assert not any(bool((x > 0).all()) for x in drawn)
+
+
+def test_products_of_far_values_add_up_exactly():
+    x, y = (draw("far", (3, 2000), torch.float32, generator(seed)) for seed in (1, 2))
+    exact = (x.double() * y.double()).sum(1)
+    running = (x * y).cumsum(1)[:, -1]
+    assert torch.equal(running.double(), exact)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

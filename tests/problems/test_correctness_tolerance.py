@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kernelwright.core.agreement import compare
-from kernelwright.problems.oracle import raw
+from kernelwright.problems.dtypes import raw
 
 SEEDS = range(12)
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from kernelwright.problems.checks import sound_distributions
 from kernelwright.problems.derive import FIXED_SIZES, INTEGER_OUTPUTS
 from kernelwright.problems.distributions import DISTRIBUTIONS
 from kernelwright.problems.rules import has_structure
+from kernelwright.problems.soundness import sound_distributions
 from kernelwright.problems.workloads import MAX_BYTES
 
 
@@ -54,6 +54,12 @@ def test_a_file_gets_one_report_three_search_and_several_hidden_workloads(derive
     assert len(problem.split("hidden")) >= 4
     assert len({tuple(w.axes.values()) for w in problem.workloads}) == len(problem.workloads)
     assert any(1 in w.axes.values() for w in problem.split("hidden"))
+
+
+def test_every_size_that_varies_is_one_in_some_workload(derived):
+    problem = derived("builtin:rope").problem
+    ones = {name for w in problem.split("hidden") for name, size in w.axes.items() if size == 1}
+    assert ones >= {"batch", "length", "heads"}
 
 
 @pytest.mark.parametrize("name", ["builtin:rmsnorm", "conv_relu_bias"])

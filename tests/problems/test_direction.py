@@ -17,8 +17,9 @@ from kernelwright.evaluate.judge import Judge
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.problems.derive import derive
 from kernelwright.problems.directions import direction_of
+from kernelwright.problems.dtypes import raw
 from kernelwright.problems.loading import load_program
-from kernelwright.problems.oracle import Oracle, raw
+from kernelwright.problems.oracle import Oracle
 from kernelwright.problems.reference import Reference
 from kernelwright.problems.sizes import pick_trace_workloads
 from kernelwright.problems.suite import read_source

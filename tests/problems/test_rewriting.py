@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kernelwright.problems.rewriting import LargerConstant, OneReduction, Rewriting, Survey
+from kernelwright.problems.rewriting import LargerConstant, OneReduction, Survey, rewriting
 
 
 @pytest.fixture
@@ -45,14 +45,14 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_taken_apart_gives_the_same(name, x, images):
     right = PROGRAMS[name](x, images)
-    with Rewriting():
+    with rewriting():
         again = PROGRAMS[name](x, images)
     assert torch.allclose(right, again, rtol=1e-5, atol=1e-6)
 
 
 def _survey(program):
     survey = Survey()
-    with Rewriting(survey):
+    with rewriting(survey):
         program()
     return survey
 
@@ -79,7 +79,7 @@ def test_a_survey_finds_small_constants_and_no_others(x):
 
 
 def _changed(change, program):
-    with Rewriting(change):
+    with rewriting(change):
         return program()
 
 

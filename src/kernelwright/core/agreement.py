@@ -55,6 +55,8 @@ SMALLEST_STEP: dict[DType, float] = {
     "float8_e4m3fn": 2.0**-9,
     "float8_e5m2": 2.0**-16,
 }
+# Where roundings could change an element by this share of its size, they decide what it is.
+_OPEN = 1e-2
 # An output that cancelled further than this is judged as if it had not.
 _MOST_CANCELLED = 1024.0
 
@@ -136,6 +138,7 @@ def tolerance(
     longest_axis: int,
     tf32: bool = False,
     conditioning: float = 0.0,
+    moved: Array | None = None,
 ) -> Tolerance:
     """The tolerance for an output, derived from the reference's own error.
 
@@ -144,7 +147,9 @@ def tolerance(
     order moves by sqrt(n) roundings as a rule, and by n / 2 when they all lean the same way.
     `conditioning` is the size of the terms that went into an element, where they may have
     cancelled: roundings are as large as those terms make them, however small what is left of
-    them. Non-finite elements do not take part.
+    them. `moved` is how far the oracle's elements move when inputs move by a rounding of float32
+    each: a softmax turns the rounding of a large logit into an error that the reference's own order
+    of summation may happen not to have. Non-finite elements do not take part.
     """
     exact, reference = exact.ravel(), reference.ravel()
     rounded = tf32 and dtype == "float32"
@@ -165,17 +170,49 @@ def tolerance(
     wide = dtype in ("float64", "float32") and not rounded
     floor = FLOOR_ULPS * unit if wide else unit
     # Terms of one sign and size, added one by one, all round the same way: up to n / 2 roundings.
-    summing = unit * max(math.sqrt(longest_axis), longest_axis / 2) if wide else 0.0
+    # A softmax's gradient divides by one such sum and takes another one off.
+    summing = unit * longest_axis if wide else 0.0
     relative = max(CONFIDENCE * max(usual, floor), PEAK_MARGIN * peak, summing)
     rms = 2 * rms_error + (4 * unit if wide else unit) * scale
     # A whole output may lean the same way by as much as a reordered sum does.
-    rms += summing / 2 * scale
-    relative, step = min(relative, ceiling), SMALLEST_STEP[dtype]
+    rms += summing / 4 * scale
+    if moved is not None and dtype != "float64":
+        usual, _ = _shares(exact, exact + moved.ravel(), scale)
+        relative = max(relative, passed_on(longest_axis) * usual)
+        rms = max(rms, passed_on(longest_axis) / 4 * _rms_error(exact, exact + moved.ravel()))
+    # Each term of a sum may be rounded to a whole step.
+    step = SMALLEST_STEP[dtype] * math.sqrt(longest_axis)
+    relative = min(relative, ceiling)
     return Tolerance(
         relative=relative,
         scale=max(scale, 2 * step / relative),
         rms_limit=max(min(rms, ceiling * scale), step),
     )
+
+
+def passed_on(longest_axis: int) -> float:
+    """How many times as far as by a rounding of the inputs the roundings inside a kernel may move
+    an element: those of a sum of n terms add up to sqrt(n) of them, and the peak is over many."""
+    return max(CONFIDENCE, 2 * math.sqrt(longest_axis))
+
+
+def steep(
+    exact: Array, moved: Array, limit: Tolerance, dtype: DType, *, longest_axis: int
+) -> Array | None:
+    """What each element may be off by beyond `limit`, where roundings move it half as
+    far as that and further (a softmax whose two largest logits nearly tie); None where nowhere.
+
+    An element that they move by as much as a share `_OPEN` of its size may be anything.
+    """
+    if dtype == "float64" or not exact.size:
+        return None
+    reach = passed_on(longest_axis) * moved.ravel()
+    with np.errstate(invalid="ignore"):
+        size = np.maximum(np.abs(exact.ravel()), limit.scale)
+        beyond = (reach > limit.relative * size / 2) & np.isfinite(reach)
+    if not beyond.any():
+        return None
+    return np.where(beyond, np.where(reach > _OPEN * size, math.inf, reach), 0.0)
 
 
 def _squares(values: Array) -> float:
@@ -194,6 +231,15 @@ def _finite_chunks(exact: Array, reference: Array) -> Iterator[tuple[Array, Arra
             finite = np.isfinite(error)
             want, error = want[finite], error[finite]
         yield want, error
+
+
+def _rms_error(exact: Array, other: Array) -> float:
+    """The root mean square of how far `other` is from `exact`, where both are finite."""
+    count, squares = 0, 0.0
+    for _, error in _finite_chunks(exact, other):
+        count += error.size
+        squares += _squares(error)
+    return math.sqrt(squares / count) if count else 0.0
 
 
 def _shares(exact: Array, reference: Array, scale: float) -> tuple[float, float]:

@@ -91,6 +91,8 @@ class Baseline:
     def time(self, regime: Regime, count: int) -> int:
         """Nanoseconds from asking for the `count` calls that were staged until they are done."""
         answer = self._ask(regime, _CALL_LIMIT_S * count, 0, count, wake=True)
+        self._running.pause()
+        self._running.resume()
         self._ask("collect", _CALL_LIMIT_S)
         self._running.pause()
         return answer.elapsed_ns

@@ -30,7 +30,8 @@ from torch import Tensor
 from kernelwright.core.evaluation import Regime
 from kernelwright.core.problem import Problem, TensorSpec
 from kernelwright.evaluate.allocation import SETTLING_ROUNDS, Allocator
-from kernelwright.problems.loading import Program, load_program, synchronize
+from kernelwright.problems.loading import load_program
+from kernelwright.problems.program import Program, synchronize
 
 _MAGIC = 0x4B57524E
 _COMMAND = struct.Struct("<6I")

@@ -37,10 +37,9 @@ class Exam:
 
     @property
     def distributions(self) -> tuple[str, ...]:
-        """What the reference can be asked on, as its smallest workload shows."""
+        """What the reference can be asked on."""
         if self._distributions is None:
-            smallest = min(self.problem.workloads, key=self.problem.traffic_bytes)
-            self._distributions = self._reference.distributions(smallest)
+            self._distributions = self._reference.distributions()
         return self._distributions
 
     def screen(self, lane: Lane) -> CaseSet:

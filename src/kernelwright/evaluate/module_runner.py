@@ -32,7 +32,8 @@ from torch import Tensor, nn
 
 from kernelwright.core.problem import Problem, TensorSpec
 from kernelwright.evaluate.allocation import SETTLING_ROUNDS, Allocator
-from kernelwright.problems.loading import Program, flatten_outputs, load_program, synchronize
+from kernelwright.problems.loading import load_program
+from kernelwright.problems.program import Program, flatten_outputs, synchronize
 
 _MAGIC = 0x4B57524E
 _COMMAND = struct.Struct("<6I")

@@ -16,7 +16,9 @@ Planned = list[tuple[Workload, str]]
 
 _LARGE_BYTES = 16 << 20
 _AUDIT_BYTES = 1 << 20
-_AT_REPORT, _AT_LARGE_REPORT = 4, 2
+_AT_REPORT, _AT_LARGE_REPORT = 6, 2
+# Sums that are exact, and values that overflow what is not guarded: asked of some size each time.
+_OF_SOME_SIZE = ("integer", "large", "offset", "far")
 
 
 def plan_screen(problem: Problem, distributions: Sequence[str], defences: Defences) -> Planned:
@@ -40,7 +42,12 @@ def plan_core(problem: Problem, distributions: Sequence[str], defences: Defences
         for workload in others
         for _ in range(1 if _is_large(problem, workload) else min(2, len(known)))
     ]
-    return planned + [(problem.report_workload, name) for name in _at_report(problem, known, turns)]
+    asked = _at_report(problem, known, turns)
+    quick = [w for w in others if not _is_large(problem, w)]
+    if quick:
+        largest = max(quick, key=problem.traffic_bytes)
+        planned += [(largest, n) for n in _OF_SOME_SIZE if n in known and n not in asked]
+    return planned + [(problem.report_workload, name) for name in asked]
 
 
 def plan_audit(problem: Problem, distributions: Sequence[str], defences: Defences) -> Planned:
@@ -71,9 +78,9 @@ def _is_large(problem: Problem, workload: Workload) -> bool:
 
 
 def _at_report(problem: Problem, known: Sequence[str], turns: Iterator[str]) -> list[str]:
-    """What the file draws, exact sums, values that overflow what is not guarded, and others."""
+    """What the file draws, what is asked of some size as far as there is time, and others."""
     most = _AT_LARGE_REPORT if _is_large(problem, problem.report_workload) else _AT_REPORT
-    chosen = ["file", *(name for name in ("integer", "large") if name in known)][:most]
+    chosen = ["file", *(name for name in _OF_SOME_SIZE if name in known)][:most]
     for _ in range(2 * len(known)):
         name = next(turns)
         if len(chosen) < most and name not in chosen:

@@ -10,14 +10,13 @@ import ctypes
 import errno
 import functools
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 
 from kernelwright.core.errors import SandboxError
 from kernelwright.evaluate.arena import Bytes
-
-_MINOR_FAULTS = 7  # the position after the name in /proc/<pid>/stat; see proc(5)
 
 
 class _Span(ctypes.Structure):
@@ -52,15 +51,31 @@ def read(pid: int, address: int, nbytes: int) -> Bytes:
             number = ctypes.get_errno()
             if number in (errno.EFAULT, errno.EINVAL, errno.ESRCH) or got == 0:
                 raise Unreadable(f"{nbytes} bytes at {address:#x}")
-            raise SandboxError(
-                f"The outputs cannot be read from the runner's process ({os.strerror(number)}). "
-                "Allow process_vm_readv on processes that we start, as Docker does by default."
-            )
+            raise _no_look(os.strerror(number))
         done += got
     return data
 
 
-def minor_faults(pid: int) -> int:
-    """How many pages the process was given so far."""
-    text = Path(f"/proc/{pid}/stat").read_text()
-    return int(text.rpartition(")")[2].split()[_MINOR_FAULTS])
+def anonymous_bytes(pid: int) -> int:
+    """How much memory of its own a process has pages for, counted page by page; 0 when it is gone.
+
+    The kernel's running totals may be off by half a megabyte for each processor.
+
+    Raises:
+        SandboxError: this machine does not let us look.
+    """
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except PermissionError as error:
+        raise _no_look(str(error)) from error
+    except OSError:
+        return 0
+    found = re.search(r"^Anonymous: *(\d+) kB$", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def _no_look(why: str) -> SandboxError:
+    return SandboxError(
+        f"The outputs cannot be read from the runner's process ({why}). "
+        "Allow process_vm_readv on processes that we start, as Docker does by default."
+    )

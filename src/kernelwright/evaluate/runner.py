@@ -8,7 +8,6 @@ candidate and decide nothing.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import select
 import signal
@@ -29,8 +28,10 @@ from kernelwright.core.evaluation import (
     TimedOut,
     WrongResult,
 )
-from kernelwright.evaluate import processes, sandbox
+from kernelwright.evaluate import sandbox
 from kernelwright.evaluate.arena import Arena, lent
+from kernelwright.evaluate.pressure import patiently
+from kernelwright.evaluate.processes import Unstoppable
 from kernelwright.evaluate.zygote import Request, Zygote
 
 Operation = Literal["load", "buffer", "returned", "heap", "collect", "ping", "stage", "state"]
@@ -52,6 +53,7 @@ _REGIONS = {
 }
 _ENDING_S = 2.0
 _RACE = 66  # how the thread sanitizer ends a process; see core.protocols.FindsRaces
+_MOVED_NS = 100_000  # a thread that is about to stop may be interrupted once more
 _FIRST_ANSWER_S = 120.0  # the module runner imports torch before it answers
 
 
@@ -103,7 +105,7 @@ class Life:
         wake: bool = False,
     ) -> Answer:
         """Send one command and wait for its reply. `wake` lets a paused process go on, after the
-        clock was started.
+        clock was started, and tells it to stop before the clock is read.
 
         Raises:
             LifeEnded: it crashed, hung, or answered something else.
@@ -111,15 +113,21 @@ class Life:
         self._refuse_unasked(stage)
         code = _CODES[operation]
         frame = _COMMAND.pack(_MAGIC, code, first, count, subject, 0)
+        if wake:
+            self._child.ready()
         start = time.perf_counter_ns()
         try:
             self._control.send(frame)
             if wake:
                 self._child.resume()
-            reply = self._receive(limit_s)
+            reply = patiently(self._receive, limit_s)
         except (BrokenPipeError, ConnectionResetError):
             reply = b""
+        if wake:
+            self._child.halt()
         elapsed = time.perf_counter_ns() - start
+        if wake:
+            self._child.note_halt()
         if reply is None:
             raise LifeEnded(TimedOut(stage=stage, limit_s=limit_s))
         if len(reply) != _REPLY.size:
@@ -186,13 +194,13 @@ class Life:
         log = "" if self._muted else self._child.log_text(2000).strip()
         return f"{text}\n{log}".strip()
 
-    @functools.cached_property
+    @property
     def pid(self) -> int:
         """The runner's own process, by its number on this side.
 
         First asked for before the candidate is loaded, so that it is not a process of its.
         """
-        return processes.tree(self._child.process.pid)[-1]
+        return self._child.main
 
     @property
     def log(self) -> str:
@@ -203,9 +211,43 @@ class Life:
         """Stop the process and everything it started, until it is woken.
 
         Raises:
-            SandboxError: it does not stop.
+            Unstoppable: it does not stop.
         """
         self._child.pause()
+
+    def stand_still(self) -> None:
+        """As `pause`, for a process whose doing it is when it does not stop.
+
+        Raises:
+            LifeEnded: it ran on instead of stopping.
+            Unstoppable: it does not stop, and the machine may be to blame.
+        """
+        try:
+            self.pause()
+        except Unstoppable as error:
+            if not error.own_doing:
+                raise
+            raise LifeEnded(Rejected(rule="does_not_stop", evidence=str(error))) from error
+
+    @property
+    def late_ns(self) -> int:
+        """The processor time that it used between its last reply and its standstill, beyond what
+        stopping takes. The kernel finishes a call, a copy for instance, before it stops who made
+        it."""
+        late_ns = self._child.late_ns()
+        return late_ns if late_ns > _MOVED_NS else 0
+
+    def refuse_moved(self) -> None:
+        """Make sure that a paused process stood still since, to which nothing else holds it: a
+        timer of its own could have sent it SIGCONT.
+
+        Raises:
+            LifeEnded: it ran.
+        """
+        moved_ns = self._child.moved_ns()
+        if moved_ns > _MOVED_NS:
+            evidence = f"It ran for {moved_ns / 1000:.0f} µs while it was told to stand still."
+            raise LifeEnded(Rejected(rule="not_standing_still", evidence=evidence))
 
     def resume(self) -> None:
         """Let it go on."""

@@ -6,11 +6,13 @@ What it can reach is decided by its level, which `levels` finds out and `walls` 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,21 +61,56 @@ class Child:
     group: Group | None = None
     _known: list[int] = field(default_factory=list)
     _stopped: list[int] = field(default_factory=list)
+    _had_ns: int = 0
+    _halted_ns: int = 0
+
+    @functools.cached_property
+    def main(self) -> int:
+        """The program that was started, by its number on this side; those in front of it are the
+        sandbox's own. First asked for before it can start others."""
+        return self._known[0] if self._known else processes.tree(self.process.pid)[-1]
+
+    @functools.cached_property
+    def _handle(self) -> int:
+        """What the program is signalled by: its number could be somebody else's by then."""
+        handle = os.pidfd_open(self.main)
+        weakref.finalize(self, os.close, handle)
+        return handle
+
+    def ready(self) -> None:
+        """Make what `halt` needs, which takes longer than a clock should wait for."""
+        with contextlib.suppress(ProcessLookupError):
+            self._handle  # noqa: B018 (made on first use)
+
+    def halt(self) -> None:
+        """Tell the program to stop, without a look at whether it does."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handle, signal.SIGSTOP)
+
+    def note_halt(self) -> None:
+        """Note the processor time that the program has used, for `late_ns`."""
+        self._halted_ns = processes.cpu_ns([self.main])
+
+    def late_ns(self) -> int:
+        """The processor time that the program used between `note_halt` and now."""
+        return processes.cpu_ns([self.main]) - self._halted_ns
 
     def pause(self) -> None:
         """Stop every process of this life, and return when all of their threads stand still.
 
         Raises:
-            SandboxError: one still runs in ten seconds.
+            Unstoppable: one still runs in ten seconds.
         """
-        if not self.alone:
+        if self.alone:
+            self._stopped = [self.main]
+            processes.stop(self._stopped)
+        else:
             self._stopped = processes.stop_descendants(self.process.pid)
-            return
-        if not self._known:
-            # Those in front of it are the sandbox's own and only wait.
-            self._known = processes.tree(self.process.pid)[-1:]
-        self._stopped = self._known
-        processes.stop(self._stopped)
+        self._had_ns = processes.cpu_ns(self._stopped)
+
+    def moved_ns(self) -> int:
+        """The processor time that was used since all stood still; 0 unless they are paused."""
+        return processes.cpu_ns(self._stopped) - self._had_ns if self._stopped else 0
 
     def resume(self) -> None:
         """Let what `pause` stopped go on."""

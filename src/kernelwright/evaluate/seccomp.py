@@ -32,6 +32,7 @@ _CLONE_NAMESPACES = 0x7E020000
 _AF_UNIX, _SOCK_STREAM, _SOCK_SEQPACKET, _SOCKET_TYPE = 1, 1, 5, 0xF
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # both type into a terminal
 _PR_SET_PDEATHSIG = 1
+_F_SETSIG = 10  # chooses the signal that a descriptor sends, SIGCONT for example
 _ON_ONESELF = (
     "prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr",
 )  # fmt: skip
@@ -68,6 +69,7 @@ def program(
     rules.append(_refuse(special["clone3"], _ENOSYS))
     rules.append(_when(special["clone"], _clone(processes)))
     rules.append(_when(special["ioctl"], [_argument(1), _deny(_TIOCSTI), _deny(_TIOCLINUX)]))
+    rules.append(_when(special["fcntl"], [_argument(1), _deny(_F_SETSIG)]))
     if not namespaces and not unix_sockets:
         rules.append(_refuse(special["socket"], _EPERM))
     else:

@@ -21,13 +21,14 @@ from kernelwright.evaluate.arena import Bytes
 from kernelwright.evaluate.baseline import Baseline
 from kernelwright.evaluate.cases import Written
 from kernelwright.evaluate.defences import Defences
-from kernelwright.evaluate.remote import Unreadable, minor_faults
+from kernelwright.evaluate.remote import Unreadable, anonymous_bytes
 from kernelwright.evaluate.runner import Answer, Life, LifeEnded, Operation
 from kernelwright.evaluate.staging import Staging, TimedCases
 from kernelwright.evaluate.verify import call_limit_s
 
 _LOAD_LIMIT_S = 60.0
-_LARGEST_PAGE = 2 << 20  # a kernel may ask for these for its output
+# How much of the outputs must be new; what a kernel frees meanwhile counts against it.
+_FRESH_SHARE = 0.75
 
 
 class Answers:
@@ -114,22 +115,26 @@ class CandidateTurns:
         self._show(indices, first)
         if self.copies:
             self._untimed("stage", first, calls)
-        faults = minor_faults(self.running.pid)
-        answer = self._ask(self.regime, first, calls, wake=True)
+        held = self._own_bytes()
+        self.running.refuse_moved()
+        frozen = self.defences.frozen_between
+        answer = self._ask(self.regime, first, calls, wake=frozen)
         self._stand_still()
+        elapsed_ns = answer.elapsed_ns + (self.running.late_ns if frozen else 0)
         if self.copies:
             # A device's memory cannot be read from here: the runner copies, after the clock. That
             # is a gap, written down in docs/judge.md.
             self._untimed("collect", first, calls)
             self._take_outputs(indices, first)
-            return answer.elapsed_ns
+            return elapsed_ns
         self._take_outputs(indices, first)
         if self.regime == "returned":
-            self._check_pages(minor_faults(self.running.pid) - faults, calls)
+            self._check_pages(self._own_bytes() - held, calls)
             self._untimed("collect", first, calls)
-        return answer.elapsed_ns if self.defences.own_clock else answer.claimed_ns
+        return elapsed_ns if self.defences.own_clock else answer.claimed_ns
 
     def _untimed(self, operation: Operation, first: int, calls: int) -> None:
+        self.running.refuse_moved()
         self.running.resume()
         self._ask(operation, first, calls)
         self._stand_still()
@@ -158,12 +163,21 @@ class CandidateTurns:
             evidence = f"It says that it returned {error}, where it has no memory."
             raise LifeEnded(Rejected(rule="forged_reply", evidence=evidence)) from error
 
-    def _check_pages(self, faults: int, calls: int) -> None:
-        """Large outputs come as fresh pages on both sides; an allocator that was changed to keep
-        them would save several times the kernel's own time."""
-        fewest = calls * self.staging.fresh_bytes() // _LARGEST_PAGE // 2
-        if self.defences.fresh_pages and faults < fewest:
-            evidence = f"{calls} calls were given {faults} new pages, must be at least {fewest}."
+    def _own_bytes(self) -> int:
+        """The memory of its own that it has, where that matters: counting takes a millisecond."""
+        matters = self.regime == "returned" and self.staging.fresh_bytes() and not self.copies
+        return anonymous_bytes(self.running.pid) if matters else 0
+
+    def _check_pages(self, grown: int, calls: int) -> None:
+        """Large outputs come as fresh pages on both sides, which a process then has more of. An
+        allocator that keeps them, or pages that are moved there, would save several times the
+        kernel's own time."""
+        least = round(_FRESH_SHARE * calls * self.staging.fresh_bytes())
+        if self.defences.fresh_pages and grown < least:
+            evidence = (
+                f"The outputs of {calls} calls came with {grown} bytes of new memory, must be at "
+                f"least {least}."
+            )
             raise LifeEnded(Rejected(rule="kept_memory", evidence=evidence))
 
     def _show(self, indices: Sequence[int], first: int) -> None:
@@ -173,7 +187,7 @@ class CandidateTurns:
 
     def _stand_still(self) -> None:
         if self.defences.frozen_between:
-            self.running.pause()
+            self.running.stand_still()
 
 
 @dataclass

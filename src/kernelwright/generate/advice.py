@@ -48,6 +48,8 @@ MISMATCHES: dict[MismatchKind, str] = {
 }
 DISTRIBUTIONS = {
     "shifted": "values far from zero, where differences cancel: subtract the mean before squaring",
+    "offset": "whole rows on one side of zero: a maximum that starts at zero, or is not taken off",
+    "far": "whole rows far above or below zero: take the row's own maximum off before exp",
     "heavy": "a few very large values among small ones: overflow, or sums that lose the small ones",
     "large": "large values: overflow in exp or in a square",
     "small": "tiny values: an epsilon forgotten or misplaced",

@@ -1,7 +1,7 @@
 """A case: one draw of a workload's inputs, and what the outputs must be. And what a call demands.
 
 Plain arrays, so that the judge holds cases without torch. They are made in the reference's
-process (`problems.oracle`) and cross as shared memory (`problems.channel`).
+process (`problems.oracle`) and cross as a message and shared memory (`problems.packing`).
 """
 
 from __future__ import annotations

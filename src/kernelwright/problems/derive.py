@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 
 from kernelwright.core.errors import ProblemError
@@ -21,11 +20,12 @@ from kernelwright.core.record import content_id
 from kernelwright.problems.checks import check_program, check_repeats, check_report
 from kernelwright.problems.constants import find_constants
 from kernelwright.problems.directions import direction_of
-from kernelwright.problems.loading import Program
 from kernelwright.problems.naming import distinct
-from kernelwright.problems.oracle import Oracle, Values
+from kernelwright.problems.oracle import Oracle
+from kernelwright.problems.program import Program
 from kernelwright.problems.rules import derive_rules
 from kernelwright.problems.shapes import Observation, Observer
+from kernelwright.problems.twins import Values
 from kernelwright.problems.workloads import Choice, checked_memory, choose, varied_constants
 
 _SEED = 1
@@ -44,19 +44,18 @@ def derive(source: Source, origin: str, oracle: Oracle, *, memory_bytes: int) ->
     observer = Observer(source, oracle.device, direction)
     base = observer.first()
     checked_memory(base, source.main_file, memory_bytes)
-    constants = find_constants(source.text)
-    varied = varied_constants(observer, constants)
+    varied = varied_constants(observer, find_constants(source.text))
     choices = _that_run(oracle, choose(observer, varied))
-    specs, sizes = _specs(observer, base, {n: constants[n] for n in varied})
-    problem = _assemble(source, origin, direction, specs, sizes, choices)
+    specs, places = _specs(observer, base, varied)
+    problem = _assemble(source, origin, direction, specs, places, choices)
     smallest = min(problem.workloads, key=problem.traffic_bytes)
     twins = oracle.twins(smallest.constants)
     problem = problem.model_copy(update=_named_gradients(twins.eager))
-    check_program(twins.eager.forward_only, twins.eager.forward_only.make_inputs(_SEED))
+    forward = twins.eager.forward_only
+    check_program(forward, forward.make_inputs(_SEED))
     if direction != "forward":
         check_repeats(twins.eager, twins.eager.make_inputs(_SEED))
-    samples = _samples(oracle)
-    rules = derive_rules(twins, problem.inputs, smallest.axes, samples)
+    rules = derive_rules(twins, problem.inputs, smallest.axes, _samples(oracle))
     workloads = tuple(w.model_copy(update={"inputs": rules}) for w in problem.workloads)
     problem = problem.model_copy(update={"workloads": workloads})
     check_report(oracle, problem)
@@ -100,16 +99,6 @@ def _samples(oracle: Oracle) -> list[Values]:
     return [dict(zip(program.input_names, values, strict=True)) for values in made]
 
 
-@dataclass(frozen=True)
-class _AxisNames:
-    """The name of each vector of sizes that is not constant over the observations."""
-
-    by_vector: Mapping[tuple[int, ...], str]
-
-    def dim(self, vector: tuple[int, ...]) -> str | int:
-        return self.by_vector.get(vector, vector[0])
-
-
 def _specs(
     observer: Observer, base: Observation, varied: Mapping[str, int]
 ) -> tuple[tuple[TensorSpec, ...], dict[str, tuple[int, int]]]:
@@ -128,7 +117,7 @@ def _specs(
     specs = tuple(
         TensorSpec(
             name=name,
-            shape=tuple(axes.dim(vector) for vector in vectors[at]),
+            shape=tuple(axes.get(vector, vector[0]) for vector in vectors[at]),
             dtype=tensor.dtype,
             role=tensor.role,
         )
@@ -153,7 +142,8 @@ def _name_axes(
     vectors: Sequence[Sequence[tuple[int, ...]]],
     varied: Mapping[str, int],
     taken: Sequence[str],
-) -> _AxisNames:
+) -> dict[tuple[int, ...], str]:
+    """The name of each of `vectors` of sizes that is not constant over the observations."""
     of_constant = {
         tuple(o.constants.get(name, value) for o in seen): name
         for name, value in reversed(list(varied.items()))
@@ -166,7 +156,7 @@ def _name_axes(
         wanted[vector] = of_constant.get(vector, f"n{unnamed}")
         unnamed += vector not in of_constant
     names = distinct(wanted.values(), taken=taken, suffix="_size")
-    return _AxisNames(dict(zip(wanted, names, strict=True)))
+    return dict(zip(wanted, names, strict=True))
 
 
 def _assemble(

@@ -1,9 +1,9 @@
 """The distributions that inputs and weights are drawn from, each from a secret seed.
 
 Every one is a way to expose a kernel that is only right on friendly values: offsets cancel,
-heavy tails overflow, zeros and ties meet the branches, a single row or column says whether all
-are read, and small integers make sums exact. Only
-torch; which inputs may be drawn at all is for `problems.rules` to say.
+heavy tails overflow, rows far from zero show whether a maximum is taken off, zeros and ties
+meet the branches, a single row or column says whether all are read, and small integers make sums
+exact. Only torch; which inputs may be drawn at all is for `problems.rules` to say.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 DISTRIBUTIONS = (
-    "file", "normal", "uniform", "shifted", "heavy", "small", "large", "sparse", "ties",
-    "structured", "denormal", "nonfinite", "integer",
+    "file", "normal", "uniform", "shifted", "offset", "far", "heavy", "small", "large",
+    "sparse", "ties", "structured", "denormal", "nonfinite", "integer",
 )  # fmt: skip
 # Only where a problem says that it passes NaN and infinity on.
 DECLARED = frozenset({"nonfinite"})
 # On these, ties are real and every answer but the reference's own is wrong.
-EXACT = frozenset({"ties", "integer"})
+EXACT = frozenset({"ties", "integer", "offset", "far"})
 
 # Integers up to here are exact.
 _EXACT_LIMIT = {
@@ -30,6 +30,9 @@ _EXACT_LIMIT = {
     torch.bfloat16: 2**8, torch.float8_e4m3fn: 2**4, torch.float8_e5m2: 2**3,
 }  # fmt: skip
 _POSITIVE_FLOOR = 2.0**-4
+# Three of the larger unit are more than double can raise e to, and so is the product of two values
+# of the smaller one, summed over a few.
+_UNIT = {"offset": 2.0**2, "far": 2.0**8}
 
 
 def generator(seed: int, *names: str) -> torch.Generator:
@@ -58,6 +61,9 @@ def draw(
         values = _integers(shape, wide, source, limit / max(terms, 1))
     elif distribution == "denormal":
         values = _normal(torch.empty(shape, dtype=wide), source).mul_(torch.finfo(dtype).tiny / 4)
+    elif distribution in _UNIT:
+        values = _offset(torch.empty(shape, dtype=wide), source)
+        values *= min(_UNIT[distribution], 2.0 ** (int(math.log2(torch.finfo(dtype).max)) - 4))
     else:
         values = _DRAWS[distribution](torch.empty(shape, dtype=wide), source)
     if positive:
@@ -102,6 +108,22 @@ def _shifted(out: Tensor, source: torch.Generator) -> Tensor:
     offset = 2.0 + 14.0 * float(torch.rand((), generator=source))
     side = 1.0 if float(torch.rand((), generator=source)) < 0.5 else -1.0
     return out.uniform_(0.0, 1.0, generator=source).add_(offset).mul_(side)
+
+
+def _offset(out: Tensor, source: torch.Generator) -> Tensor:
+    """3, 4 or 5, on one side of zero in each row; in one draw of two, below it in all.
+
+    The values have three bits, so that their products add up exactly in any order: what such
+    sums are off by would decide a softmax.
+    """
+    out.uniform_(2.5, 5.5, generator=source).round_().clamp_(3.0, 5.0)
+    count = out.numel() // max(out.shape[-1], 1) if out.dim() else 1
+    sides = torch.randint(2, (max(count, 1),), generator=source) * 2 - 1
+    if bool(torch.randint(2, (), generator=source)):
+        sides.fill_(-1)
+    if out.numel():
+        out.view(-1, out.shape[-1] if out.dim() else 1).mul_(sides[:, None])
+    return out
 
 
 def _heavy(out: Tensor, source: torch.Generator) -> Tensor:

@@ -6,17 +6,18 @@ asked for float32) stays in float64, so that the oracle is never as coarse as wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernelwright.core.errors import ProblemError
 from kernelwright.core.problem import Direction, Source
-from kernelwright.problems.loading import Program, load_program
+from kernelwright.problems.loading import load_program
+from kernelwright.problems.program import Program
+from kernelwright.problems.watching import Args, Kwargs, running
 
 _NARROW = frozenset({torch.float32, torch.float16, torch.bfloat16})
 
@@ -62,24 +63,15 @@ def widened(inputs: Sequence[Any]) -> list[Any]:
 @contextmanager
 def in_float64() -> Iterator[None]:
     """While this is open, what a program asks of a narrower float comes in float64."""
-    with _default_float64(), _InFloat64():  # type: ignore[no-untyped-call]
+    with _default_float64(), running(_in_float64):
         yield
 
 
-class _InFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Any operator that is asked for a narrower float gives float64."""
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = dict(kwargs or {})
-        if named.get("dtype") in _NARROW:
-            named["dtype"] = torch.float64
-        return func(*args, **named)
+def _in_float64(func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """Run an operator that may ask for a narrower float."""
+    if kwargs.get("dtype") in _NARROW:
+        kwargs["dtype"] = torch.float64
+    return func(*args, **kwargs)
 
 
 @contextmanager
@@ -96,9 +88,10 @@ def _widen_attributes(attributes: dict[str, Any]) -> None:
     """Tensors that are neither parameters nor buffers, which `double` does not reach."""
     for name, value in attributes.items():
         if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
-            if value.dtype in _NARROW:
-                attributes[name] = value.double()
+            attributes[name] = _wide(value)
         elif isinstance(value, list) and any(isinstance(v, Tensor) for v in value):
-            attributes[name] = [
-                v.double() if isinstance(v, Tensor) and v.dtype in _NARROW else v for v in value
-            ]
+            attributes[name] = [_wide(v) for v in value]
+
+
+def _wide(value: Any) -> Any:
+    return value.double() if isinstance(value, Tensor) and value.dtype in _NARROW else value

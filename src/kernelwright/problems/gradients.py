@@ -1,6 +1,6 @@
 """Gradients of a reference: which tensors have one, what they are called, how they come about.
 
-For worker processes only, like `problems.loading`, whose `Program` is the way in. A gradient is
+For worker processes only, like `problems.program`, which is the way in. A gradient is
 what PyTorch's autograd gives for the cotangents of the outputs, as `backward` leaves it: in memory
 of its own, and zeros where an output does not depend on the tensor.
 """
@@ -17,6 +17,15 @@ from torch import Tensor
 from kernelwright.core.errors import ProblemError
 from kernelwright.core.problem import Direction
 from kernelwright.problems.naming import distinct
+
+_NOTHING_WANTED = (
+    "there is nothing to differentiate: no input is a floating-point tensor, and there is no "
+    "parameter that requires grad. Ask for the forward direction."
+)
+_NOTHING_DIFFERENTIABLE = (
+    "none of its outputs can be differentiated: they are integers, or were computed without a "
+    "gradient (detach, torch.no_grad, rounding). Ask for the forward direction."
+)
 
 Outputs = tuple[Tensor, ...]
 Forward = Callable[..., Outputs]
@@ -130,17 +139,10 @@ def find_gradients(
     inputs = [at for at, v in enumerate(given) if isinstance(v, Tensor) and v.requires_grad]
     learned = [name for name, weight in weights.items() if weight.requires_grad]
     if not inputs and not learned:
-        raise ProblemError(
-            f"{file}: there is nothing to differentiate: no input is a floating-point tensor, and "
-            "there is no parameter that requires grad. Ask for the forward direction."
-        )
+        raise ProblemError(f"{file}: {_NOTHING_WANTED}")
     differentiable = [at for at, output in enumerate(outputs) if output.requires_grad]
     if not differentiable:
-        raise ProblemError(
-            f"{file}: none of its outputs can be differentiated: they are integers, or were "
-            "computed without a gradient (detach, torch.no_grad, rounding). Ask for the forward "
-            "direction."
-        )
+        raise ProblemError(f"{file}: {_NOTHING_DIFFERENTIABLE}")
     taken = [*input_names, *weights]
     named = distinct(output_names(len(outputs)), taken=taken)
     cotangents = distinct([f"grad_{named[at]}" for at in differentiable], taken=taken + named)

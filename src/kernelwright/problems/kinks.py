@@ -10,29 +10,30 @@ that where nothing is rounded (a ReLU of the input itself, sums of whole numbers
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from kernelwright.core.agreement import UNIT_ROUNDOFF, Array, Expected, Tolerance
 from kernelwright.core.problem import ITEM_BYTES, DType
 from kernelwright.problems.distributions import generator
+from kernelwright.problems.dtypes import TORCH_DTYPES
 from kernelwright.problems.exact import in_float64, widened
 from kernelwright.problems.explaining import explained
-from kernelwright.problems.loading import TORCH_DTYPES, Program
+from kernelwright.problems.program import Program
+from kernelwright.problems.watching import Args, Kwargs, watching
 from kernelwright.problems.work import terms_of
 
 _PATTERNS = 2
 # Kernels differ by less than this many roundings in one step, and in a sum by its root's number.
 _ROUNDINGS = 4.0
 # What moves by less is smooth, and the tolerance is for that.
-_JUMP = 16.0
+JUMP = 16.0
 
 _CORNERED = ("relu", "max", "min", "abs", "clamp", "hard", "shrink", "threshold", "sign", "sort",
              "topk", "median", "quantile", "round", "floor", "ceil", "trunc", "where", "l1",
@@ -45,69 +46,44 @@ _EXACT = ("relu", "max", "min", "abs", "neg", "clamp", "threshold", "hardtanh", 
           "kthvalue", "mode", "unfold", "tril", "triu", "diagonal", "scatter")  # fmt: skip
 
 
-class _Corners(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notices operators whose derivative jumps, and those that make a decision of numbers."""
+@dataclass(frozen=True)
+class _Roundings:
+    """Moves every float64 result by about as much as roundings of `dtype` would; with the other
+    `sign`, by as much the other way."""
 
-    found = False
+    dtype: DType
+    noise: torch.Generator
+    sign: float
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        returned = func(*args, **(kwargs or {}))
-        name = _name(func)
-        cornered = any(word in name for word in _CORNERED) and not _is_any(name, _SMOOTH)
-        decides = _has(args, floating=True) and _has(returned, floating=False)
-        self.found = self.found or cornered or decides
-        return returned
-
-
-class _Roundings(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Moves every float64 result by about as much as roundings of `dtype` would."""
-
-    def __init__(self, dtype: DType, seed: int, pattern: int, sign: float) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._dtype = dtype
-        # With the other sign, each result moves by as much the other way.
-        self._source, self._sign = generator(seed, "roundings", str(pattern)), sign
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        returned = func(*args, **(kwargs or {}))
-        name = _name(func)
-        if not func.is_view and not _is_any(name, _EXACT):
-            results = [t for t in tree_leaves(returned) if isinstance(t, Tensor)]
-            wide = self._dtype in ("float32", "float64")
-            summed = math.sqrt(terms_of(name, args, results)) if wide else 0.0
-            for result in results:
-                self._move(result, _ROUNDINGS + summed)
-        return returned
+    def move(self, func: Any, args: Args, _kwargs: Kwargs, result: Any) -> None:
+        """Move what an operator gave, unless it gives what was there already."""
+        if not rounds(func):
+            return
+        name = func._opname
+        results = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
+        wide = self.dtype in ("float32", "float64")
+        summed = math.sqrt(terms_of(name, args, results)) if wide else 0.0
+        for each in results:
+            self._move(each, _ROUNDINGS + summed)
 
     def _move(self, result: Tensor, roundings: float) -> None:
         if result.dtype != torch.float64 or not result.numel():
             return
-        rounded = result != result.to(TORCH_DTYPES[self._dtype])
+        rounded = result != result.to(TORCH_DTYPES[self.dtype])
         if not rounded.any():
             return
-        noise = torch.rand(result.shape, dtype=torch.float64, generator=self._source) - 0.5
+        noise = torch.rand(result.shape, dtype=torch.float64, generator=self.noise) - 0.5
         # Between a half and all of it, one way or the other: what is near enough is sure to cross.
-        noise = (noise + noise.sign() * 0.5).to(result.device) * self._sign
+        noise = (noise + noise.sign() * 0.5).to(result.device) * self.sign
         size = result.abs().clamp_min(float(result.square().mean().sqrt()))
-        noise *= size * (roundings * UNIT_ROUNDOFF[self._dtype])
+        noise *= size * (roundings * UNIT_ROUNDOFF[self.dtype])
         result.add_(torch.where(rounded & torch.isfinite(result), noise, 0.0))
 
 
-def _name(func: Any) -> str:
-    name: str = func._schema.name
-    return name.partition("::")[2]
+def rounds(func: Any) -> bool:
+    """Whether an operator gives anything but values that are there already, as a copy does."""
+    name = func._opname
+    return not func.is_view and (_is_any(name, _SMOOTH) or not _is_any(name, _EXACT))
 
 
 def _is_any(name: str, words: Sequence[str]) -> bool:
@@ -120,11 +96,20 @@ def _has(values: Any, *, floating: bool) -> bool:
 
 
 def has_corners(program: Program, inputs: Sequence[Any]) -> bool:
-    """Whether a forward pass holds an operator before which a rounding may decide."""
+    """Whether a forward pass holds an operator whose derivative jumps, or one that makes a decision
+    of numbers: a rounding before it may decide a gradient."""
+    found = False
+
+    def look(func: Any, args: Args, _kwargs: Kwargs, result: Any) -> None:
+        nonlocal found
+        cornered = _is_any(func._opname, _CORNERED) and not _is_any(func._opname, _SMOOTH)
+        decides = _has(args, floating=True) and _has(result, floating=False)
+        found = found or cornered or decides
+
     forward = program.forward_only
-    with _Corners() as seen:  # type: ignore[no-untyped-call]
+    with watching(look):
         forward.run(inputs[: len(forward.input_names)])
-    return bool(seen.found)
+    return found
 
 
 def with_slack(
@@ -143,7 +128,7 @@ def with_slack(
     Raises:
         ProblemError: the program does not run.
     """
-    given = slack(exact, inputs, {e.name: e for e in found}, seed)
+    given = _slack(exact, inputs, {e.name: e for e in found}, seed)
     return tuple(
         replace(e, tolerance=limit_of(at, given[e.name] == 0.0), slack=given[e.name])
         if e.name in given
@@ -152,20 +137,20 @@ def with_slack(
     )
 
 
-def slack(
+def _slack(
     exact: Program, inputs: Sequence[Any], found: Mapping[str, Expected], seed: int
 ) -> dict[str, Array]:
     """How much further each element of a gradient may be off, by the gradient's name, where that is
     anything at all. `found` has what every output must be."""
-    gradients = exact.gradients
-    assert gradients is not None
-    backward = replace(exact, gradients=replace(gradients, direction="backward"))
-    names = backward.gradients.names if backward.gradients else ()
+    assert exact.gradients is not None
+    gradients = replace(exact.gradients, direction="backward")
+    backward, names = replace(exact, gradients=gradients), gradients.names
     dtype = min((found[name].dtype for name in names), key=lambda dtype: ITEM_BYTES[dtype])
     most = {name: np.zeros_like(found[name].values) for name in names}
     for pattern in range(_PATTERNS):
         for sign in (1.0, -1.0):
-            moved = _moved(backward, inputs, _Roundings(dtype, seed, pattern, sign))
+            noise = generator(seed, "roundings", str(pattern))
+            moved = _moved(backward, inputs, _Roundings(dtype, noise, sign))
             for name, gradient in zip(names, moved, strict=True):
                 gap = np.abs(gradient.cpu().contiguous().numpy().ravel() - found[name].values)
                 most[name] = np.fmax(most[name], gap)
@@ -177,7 +162,7 @@ def _moved(exact: Program, inputs: Sequence[Any], roundings: _Roundings) -> tupl
     """The gradients after a forward pass with `roundings`; those of the backward pass decide
     nothing."""
     with explained(exact.source, "its backward pass"), in_float64():
-        with roundings:
+        with watching(roundings.move):
             step = exact.prepare(widened(inputs))
         return tuple(gradient.double() for gradient in step())
 
@@ -188,4 +173,4 @@ def _jumps(gap: Array, expected: Expected) -> Array:
     assert limit is not None
     allowed = np.maximum(np.abs(expected.values), limit.scale) * limit.relative
     with np.errstate(invalid="ignore"):
-        return np.where(gap > _JUMP * allowed, gap, 0.0)
+        return np.where(gap > JUMP * allowed, gap, 0.0)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from kernelwright.core.errors import ProblemError
 from kernelwright.core.problem import Problem, Workload
 from kernelwright.problems.admission import Admission, Mutant
+from kernelwright.problems.drawing import draw_values
 from kernelwright.problems.gradient_mutants import gradient_mutants
-from kernelwright.problems.oracle import Answer, Oracle, draw_values
+from kernelwright.problems.oracle import Answer, Oracle
 from kernelwright.problems.requirements import Use, margin, sensitivity, use, variation
 from kernelwright.problems.scene import Make, NotApplicable, Scene
 from kernelwright.problems.wrong_outputs import output_mutants

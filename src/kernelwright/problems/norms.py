@@ -1,7 +1,8 @@
 """Normalisations in terms of means, variances and pointwise operators.
 
 PyTorch has decompositions of its own, for other readers: they use strided views and operators
-below ATen. These say the same with what a sketch can follow. For `problems.tracing`.
+below ATen. These say the same with what a sketch can follow. For `problems.exporting` and
+`problems.rewriting`.
 """
 
 from __future__ import annotations

@@ -7,14 +7,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from kernelwright.problems.distributions import generator
 from kernelwright.problems.exact import run_exact
-from kernelwright.problems.loading import Program
+from kernelwright.problems.program import Program
+from kernelwright.problems.rewriting import rewriting
+from kernelwright.problems.watching import Args, Kwargs, watching
 
 _NEAR = 1e-6
 _PROBE = 2.0**-24
 _FEW_ELEMENTS = 4096
+_TILE = 65_537  # a prime, so that no two rows of a matrix move alike
 
 
 def conditioning(
@@ -35,6 +39,63 @@ def conditioning(
     return [_moved(at, exact, moved) if c <= _FEW_ELEMENTS else 0.0 for at, c in enumerate(counts)]
 
 
+def moved_by_roundings(
+    program: Program,
+    inputs: Sequence[Any],
+    exact: Sequence[Tensor],
+    seed: int,
+    *,
+    few_bits: bool,
+) -> list[Tensor]:
+    """For each output, how far its elements move when float inputs, and what the steps of the
+    program give, move by about a rounding of float32 each; zeros for what is no float.
+
+    Inputs of `few_bits` stay where they are, since kernels work out much of what follows from them
+    without any rounding.
+    """
+    noise = torch.empty(_TILE, dtype=torch.float64).normal_(generator=generator(seed, "roundings"))
+    # Where one step alone decides, it must not be one that happens not to move.
+    factors = 1 + _PROBE * noise.sign() * noise.abs().clamp_min(0.5)
+    if not few_bits:
+        inputs = [_rounded(value, factors) for value in inputs]
+    outputs = _run_with_roundings(program, inputs, factors, exact_steps=few_bits)
+    return [
+        (output - still).abs_() if still.is_floating_point() else torch.zeros_like(still)
+        for output, still in zip(outputs, exact, strict=True)
+    ]
+
+
+def _run_with_roundings(
+    program: Program, inputs: Sequence[Any], factors: Tensor, *, exact_steps: bool
+) -> tuple[Tensor, ...]:
+    """The outputs when every step's result is moved by `factors`; with `exact_steps` only what
+    float32 cannot hold."""
+
+    def move(func: Any, _args: Args, _kwargs: Kwargs, result: Any) -> None:
+        for value in () if func.is_view else tree_leaves(result):
+            if isinstance(value, Tensor) and value.dtype == torch.float64:
+                moved = _rounded(value, factors)
+                if exact_steps:
+                    moved = torch.where(value == value.float(), value, moved)
+                value.copy_(moved)
+
+    with watching(move), rewriting():
+        return run_exact(program, inputs)
+
+
+def _rounded(value: Any, factors: Tensor) -> Any:
+    """A float tensor times `factors`, again and again, in float64: noise for each element would
+    cost more than many a program. Anything else is as it was."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    wide = value.to(torch.float64, copy=True).contiguous()
+    flat, factors = wide.view(-1), factors.to(value.device)
+    whole = flat.numel() // len(factors) * len(factors)
+    flat[:whole].view(-1, len(factors)).mul_(factors)
+    flat[whole:].mul_(factors[: flat.numel() - whole])
+    return wide.view(value.shape)
+
+
 def _moved(at: int, exact: Sequence[Tensor], moved: Sequence[Sequence[Tensor]]) -> float:
     """The root mean square of how far output `at` moved, per share, where that is a number."""
     if not exact[at].is_floating_point():
@@ -45,7 +106,7 @@ def _moved(at: int, exact: Sequence[Tensor], moved: Sequence[Sequence[Tensor]]) 
 
 
 def nearby(
-    exact: Program, inputs: Sequence[Any], seed: int, turn: int, size: float = _NEAR
+    program: Program, inputs: Sequence[Any], seed: int, turn: int, size: float = _NEAR
 ) -> tuple[Tensor, ...]:
     """The outputs after float inputs moved by a share of about `size`, by default a rounding:
     what decides between near-ties."""
@@ -56,4 +117,4 @@ def nearby(
             noise = torch.empty(value.shape, dtype=torch.float64).normal_(generator=source)
             value = value.double() * (1 + size * noise.to(value.device))
         moved.append(value)
-    return run_exact(exact, moved)
+    return run_exact(program, moved)

@@ -8,19 +8,18 @@ at a time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from kernelwright.core.agreement import Expected, Tolerance, is_float, storage_dtype
 from kernelwright.core.errors import ProblemError, WorkerError
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Direction, Problem, Source, Workload
 from kernelwright.problems.admission import Admission
 from kernelwright.problems.case import Case, Demand
-from kernelwright.problems.channel import Closed, Message, Shared
+from kernelwright.problems.channel import Message, Shared
 from kernelwright.problems.directions import direction_of
+from kernelwright.problems.packing import unpack
 from kernelwright.problems.suite import read_source
 from kernelwright.problems.worker_process import Ended, WorkerProcess
 
@@ -87,21 +86,17 @@ class Reference:
         The answer is kept, and the same for the same text on every machine with enough memory.
         """
         if self._problem is None:
-            reply, _ = self._ask({"ask": "load"}, loading=True)
+            reply, _ = self._ask({"ask": "load"})
             self._problem = Problem.model_validate(reply["problem"])
         return self._problem
 
-    def distributions(self, workload: Workload) -> tuple[str, ...]:
-        """The distributions under which the reference's own arithmetic is right, in this order:
-        file, normal, uniform, shifted, heavy, small, large, sparse, ties, structured, denormal,
-        nonfinite, integer.
+    def distributions(self) -> tuple[str, ...]:
+        """The distributions under which the reference's own arithmetic is right, ``file`` first.
 
-        Where the rules of `workload` let nothing be drawn, ``file``, and ``structured`` if indices
-        or masks can be rearranged.
+        Where no input may be drawn these are ``file`` alone, and ``structured`` if indices or masks
+        can be rearranged.
         """
-        arranged = any(s.shape and not is_float(s.dtype) for s in self.load().inputs)
-        if not arranged and all(rule == "file" for rule in workload.inputs.values()):
-            return ("file",)
+        self.load()
         reply, _ = self._ask({"ask": "distributions"})
         return tuple(reply["distributions"])
 
@@ -124,13 +119,7 @@ class Reference:
         reply, memory = self._ask(question)
         if memory is None:
             raise WorkerError("The reference's process sent a case without its arrays.")
-        return _case(problem, reply, memory)
-
-    def cases(
-        self, asked: Sequence[tuple[Workload, str, int]], *, weights_seed: int | None = None
-    ) -> list[Case]:
-        """One case for each (workload, distribution, seed); see `case` for `weights_seed`."""
-        return [self.case(*one, weights_seed=weights_seed) for one in asked]
+        return unpack(problem, reply, memory)
 
     def demand(self) -> Demand:
         """What one call at the report size demands of any kernel."""
@@ -182,7 +171,7 @@ class Reference:
             )
         return self._process
 
-    def _ask(self, question: Message, *, loading: bool = False) -> tuple[Message, Shared | None]:
+    def _ask(self, question: Message) -> tuple[Message, Shared | None]:
         with self._lock:
             process = self._running()
             try:
@@ -195,13 +184,13 @@ class Reference:
                 ) from error
             except Ended as error:
                 self.close()
-                raise _ended(self._source.main_file, loading, error) from error
+                raise _ended(self._source.main_file, question, error) from error
         return _unwrapped(reply), memory
 
 
-def _ended(file: str, loading: bool, error: Ended) -> ProblemError | WorkerError:
+def _ended(file: str, question: Message, error: Ended) -> ProblemError | WorkerError:
     """Whose fault it is: what runs first in the process when loading is the user's file."""
-    if loading:
+    if question["ask"] == "load":
         return ProblemError(
             f"{file}: running it ended the process ({error}). It must only compute."
         )
@@ -217,36 +206,3 @@ def _unwrapped(reply: Message) -> Message:
         case {"fault": str() as sentence}:
             raise WorkerError(f"The reference's process could not answer: {sentence}")
     raise WorkerError("The reference's process sent a reply that is not one.")
-
-
-def _case(problem: Problem, reply: Message, memory: Shared) -> Case:
-    try:
-        inputs = {
-            spec.name: memory.array(storage_dtype(spec.dtype), count, offset)
-            for spec, (count, offset) in zip(problem.inputs, reply["inputs"], strict=True)
-        }
-        expected = tuple(_expected(one, memory) for one in reply["expected"])
-        return Case(
-            workload_id=reply["workload_id"],
-            distribution=reply["distribution"],
-            inputs=inputs,
-            expected=expected,
-            eager_s=reply["eager_s"],
-        )
-    except (Closed, KeyError, TypeError, ValueError) as error:
-        raise WorkerError(f"The reference's process sent a broken case: {error}") from error
-
-
-def _expected(packed: dict[str, Any], memory: Shared) -> Expected:
-    shape, limit = tuple(packed["shape"]), packed["tolerance"]
-    dtype = storage_dtype("float64" if limit is not None else packed["dtype"])
-    count = 1
-    for size in shape:
-        count *= size
-    return Expected(
-        name=packed["name"],
-        dtype=packed["dtype"],
-        values=memory.array(dtype, count, packed["offset"]).reshape(shape),
-        tolerance=None if limit is None else Tolerance(**limit),
-        slack=None if packed["slack"] is None else memory.array(dtype, count, packed["slack"]),
-    )

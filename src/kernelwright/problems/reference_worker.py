@@ -12,21 +12,25 @@ import resource
 import socket
 import sys
 import threading
-from collections.abc import Callable
 
 import torch
 
-from kernelwright.core.errors import KernelwrightError, ProblemError
+from kernelwright.core.errors import KernelwrightError, ProblemError, WorkerError
+from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem, Source, Workload
-from kernelwright.problems.channel import Closed, Message, receive, send, share
-from kernelwright.problems.checks import sound_distributions
+from kernelwright.problems.case import Case
+from kernelwright.problems.channel import Closed, Message, receive, send
 from kernelwright.problems.derive import derive
+from kernelwright.problems.dtypes import raw
 from kernelwright.problems.mutants import admit
-from kernelwright.problems.oracle import Answer, Oracle, raw
+from kernelwright.problems.oracle import Oracle
+from kernelwright.problems.packing import pack
 from kernelwright.problems.sizes import pick_trace_workloads
+from kernelwright.problems.soundness import sound_distributions
 from kernelwright.problems.tracing import trace
 
-_SHARE_OF_MEMORY = 0.7
+# Of the machine's memory: what a problem's sizes may come to, and where allocations fail.
+_SHARE_FOR_SIZES, _SHARE_FOR_ALL = 0.7, 0.9
 
 
 class Worker:
@@ -43,21 +47,29 @@ class Worker:
 
     def answer(self, question: Message) -> tuple[Message, int | None]:
         """The reply to one question, and the memory that goes with it."""
-        handlers: dict[str, Callable[[Message], tuple[Message, int | None]]] = {
-            "load": lambda _: self._load(),
-            "distributions": lambda _: self._distributions(),
-            "case": self._case,
-            "demand": lambda _: self._demand(),
-            "trace": self._trace,
-            "admit": self._admit,
-        }
-        return handlers[question["ask"]](question)
+        match question["ask"]:
+            case "case":
+                return self._case(question)
+            case "load":
+                reply: Message = {"problem": self.problem.model_dump(mode="json")}
+            case "distributions":
+                reply = {"distributions": list(self.sound)}
+            case "demand":
+                reply = self._demand()
+            case "trace":
+                reply = {"graph": self._trace(question["workload"]).model_dump(mode="json")}
+            case "admit":
+                admission = admit(self.oracle, self.problem, self.sound, question["seed"])
+                reply = {"admission": admission.model_dump(mode="json")}
+            case asked:
+                raise WorkerError(f"No question is called {asked!r}.")
+        return reply, None
 
     @property
     def problem(self) -> Problem:
         """The problem that the file is; worked out when first asked for."""
         if self._problem is None:
-            limit = int(_physical_bytes() * _SHARE_OF_MEMORY)
+            limit = int(_physical_bytes() * _SHARE_FOR_SIZES)
             self._problem = derive(self.source, self.origin, self.oracle, memory_bytes=limit)
         return self._problem
 
@@ -68,12 +80,6 @@ class Worker:
             self._sound = sound_distributions(self.oracle, self.problem)
         return self._sound
 
-    def _load(self) -> tuple[Message, None]:
-        return {"problem": self.problem.model_dump(mode="json")}, None
-
-    def _distributions(self) -> tuple[Message, None]:
-        return {"distributions": list(self.sound)}, None
-
     def _case(self, question: Message) -> tuple[Message, int]:
         workload = Workload.model_validate(question["workload"])
         answer = self.oracle.sound_answer(
@@ -83,54 +89,27 @@ class Worker:
             question["seed"],
             question["weights_seed"],
         )
-        return _packed(self.problem, answer)
+        case = Case(
+            workload_id=answer.workload_id,
+            distribution=answer.distribution,
+            inputs={spec.name: raw(answer.values[spec.name]) for spec in self.problem.inputs},
+            expected=answer.expected,
+            eager_s=answer.eager_s,
+        )
+        return pack(case)
 
-    def _demand(self) -> tuple[Message, None]:
+    def _demand(self) -> Message:
         """What a call at the report size demands, seen in one run on a draw of the file."""
         work = self.oracle.work(self.problem, self.problem.report_workload)
-        return {"flops": work.flops, "whole": work.whole}, None
+        return {"flops": work.flops, "whole": work.whole}
 
-    def _trace(self, question: Message) -> tuple[Message, None]:
-        given = question["workload"]
-        if given is not None:
-            workload = Workload.model_validate(given)
-        else:
+    def _trace(self, asked: Message | None) -> Graph:
+        """The graph at the workload that was `asked` for, or at one that suits."""
+        if asked is None:
             workload = pick_trace_workloads(self.problem)[0]
-        program = self.oracle.twins(workload.constants).eager
-        return {"graph": trace(program, workload, self.problem).model_dump(mode="json")}, None
-
-    def _admit(self, question: Message) -> tuple[Message, None]:
-        admission = admit(self.oracle, self.problem, self.sound, question["seed"])
-        return {"admission": admission.model_dump(mode="json")}, None
-
-
-def _packed(problem: Problem, answer: Answer) -> tuple[Message, int]:
-    """A case as a message and the memory that its arrays lie in."""
-    inputs = [raw(answer.values[spec.name]) for spec in problem.inputs]
-    values = [expected.values for expected in answer.expected]
-    slacks = [e.slack for e in answer.expected if e.slack is not None]
-    fd, offsets = share([*inputs, *values, *slacks])
-    message: Message = {
-        "workload_id": answer.workload_id,
-        "distribution": answer.distribution,
-        "eager_s": answer.eager_s,
-        "inputs": [[a.size, at] for a, at in zip(inputs, offsets, strict=False)],
-        "expected": [],
-    }
-    rest = iter(offsets[len(inputs) + len(values) :])
-    for expected, offset in zip(answer.expected, offsets[len(inputs) :], strict=False):
-        limit = expected.tolerance
-        message["expected"].append(
-            {
-                "name": expected.name,
-                "dtype": expected.dtype,
-                "shape": list(expected.values.shape),
-                "offset": offset,
-                "tolerance": None if limit is None else vars(limit),
-                "slack": None if expected.slack is None else next(rest),
-            }
-        )
-    return message, fd
+        else:
+            workload = Workload.model_validate(asked)
+        return trace(self.oracle.twins(workload.constants).eager, workload, self.problem)
 
 
 def _physical_bytes() -> int:
@@ -143,7 +122,7 @@ def _limit_memory(device: str) -> None:
     CUDA reserves far more address space than it uses, so there the limit is left alone.
     """
     if device == "cpu":
-        limit = int(_physical_bytes() * 0.9)
+        limit = int(_physical_bytes() * _SHARE_FOR_ALL)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 

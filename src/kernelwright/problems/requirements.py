@@ -18,8 +18,9 @@ from kernelwright.core.errors import ProblemError
 from kernelwright.core.problem import Problem
 from kernelwright.problems.admission import Requirement
 from kernelwright.problems.distributions import generator
-from kernelwright.problems.oracle import ROOM, Answer, raw
-from kernelwright.problems.scene import Outputs, Scene, allowed, comparisons
+from kernelwright.problems.dtypes import raw
+from kernelwright.problems.oracle import ROOM, Answer
+from kernelwright.problems.scene import Outputs, Scene, allowed
 
 FAR = 10.0
 # By how much an input is moved, as a share of its size: to a narrow type a tenth is little.
@@ -123,7 +124,7 @@ class Use:
 
 def use(answer: Answer) -> Use:
     """How much of its tolerance the reference's own arithmetic uses on a case."""
-    share = max(c.worst for c in comparisons(answer))
+    share = max(c.worst for c in answer.comparisons)
     return Use(share, f"{answer.workload_id}, {answer.distribution}")
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernelwright.problems.norms import NORMS
 from kernelwright.problems.pooling import POOLS
 from kernelwright.problems.reducing import Named, Refused, is_reduction, length, shorter, turned
+from kernelwright.problems.watching import Args, Kwargs, running
 
 _TAKEN_APART = (
     "_softmax", "_log_softmax", "_safe_softmax", "_softmax_backward_data",
@@ -42,32 +43,23 @@ class Change:
         return func(**named)
 
 
-# torch leaves the types of its modes open, hence what mypy is told to pass over.
-class Rewriting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A context in which programs are taken apart, and one operator goes through `change`."""
+@contextmanager
+def rewriting(change: Change | None = None) -> Iterator[None]:
+    """While this is open, programs are taken apart, and each operator goes through `change`."""
+    changed = change or Change()
 
-    def __init__(self, change: Change | None = None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._change = change
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = dict(kwargs or {})
+    def run(func: Any, args: Args, kwargs: Kwargs) -> Any:
         parts = _parts(func)
         if parts is not None:
-            with self:
-                result = parts(*args, **named)
+            with running(run):
+                result = parts(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        if self._change is None:
-            return func(*args, **named)
         names = [a.name for a in func._schema.arguments]
-        return self._change.call(func, dict(zip(names, args, strict=False)) | named)
+        return changed.call(func, dict(zip(names, args, strict=False)) | kwargs)
+
+    with running(run):
+        yield
 
 
 @functools.cache

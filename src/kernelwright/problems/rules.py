@@ -15,7 +15,8 @@ from torch import Tensor
 from kernelwright.core.agreement import is_float
 from kernelwright.core.errors import ProblemError
 from kernelwright.core.problem import InputRule, TensorSpec, Workload
-from kernelwright.problems.oracle import Twins, Values, draw_values
+from kernelwright.problems.drawing import draw_values
+from kernelwright.problems.twins import Twins, Values
 
 _PROBES = ("normal", "shifted")
 _SEED = 1

@@ -9,13 +9,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from kernelwright.core.agreement import Array, Comparison, Expected, compare
+from kernelwright.core.agreement import Array, Expected, compare
 from kernelwright.core.errors import ProblemError
 from kernelwright.core.problem import TensorSpec
+from kernelwright.problems.dtypes import TORCH_DTYPES, raw
 from kernelwright.problems.exact import run_exact
-from kernelwright.problems.loading import TORCH_DTYPES
-from kernelwright.problems.oracle import Answer, Twins, Values, raw
-from kernelwright.problems.rewriting import Rewriting
+from kernelwright.problems.oracle import Answer
+from kernelwright.problems.rewriting import rewriting
+from kernelwright.problems.twins import Twins, Values
 
 Outputs = tuple[Tensor, ...]
 
@@ -48,7 +49,7 @@ class Scene:
     def can_be_rewritten(self) -> bool:
         """Whether the program stays right when it is taken apart into smaller operators."""
         try:
-            with Rewriting():
+            with rewriting():
                 return self.passes(self.run(self.answer.values))
         except ProblemError:
             return False
@@ -59,11 +60,7 @@ class Scene:
 
     def run_exactly(self, values: Values) -> Outputs:
         """The same in float64."""
-        program = self.twins.exact
-        program.set_weights({n: v for n, v in values.items() if n in program.weight_names})
-        inputs = [values[n] for n in program.input_names]
-        moved = [v.to(program.device) if isinstance(v, Tensor) else v for v in inputs]
-        return run_exact(program, moved)
+        return run_exact(self.twins.exact, self.twins.exact.take(values))
 
     def passes(self, outputs: Outputs) -> bool:
         """Whether the judge would take `outputs` for right."""
@@ -91,12 +88,6 @@ def agrees(output: Tensor, expected: Expected) -> bool:
         if compare(stored[:_FIRST_LOOK], start).kind == "wrong_value":
             return False
     return compare(stored, expected).kind is None
-
-
-def comparisons(answer: Answer) -> list[Comparison]:
-    """How the reference's own arithmetic compares with the oracle, output by output."""
-    pairs = zip(answer.eager, answer.expected, strict=True)
-    return [compare(raw(output), expected) for output, expected in pairs]
 
 
 def allowed(expected: Expected) -> Array:

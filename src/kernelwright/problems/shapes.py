@@ -14,8 +14,10 @@ from torch import Tensor
 
 from kernelwright.core.errors import ProblemError
 from kernelwright.core.problem import ITEM_BYTES, Direction, DType, Source
+from kernelwright.problems.dtypes import DTYPES
 from kernelwright.problems.gradients import output_names
-from kernelwright.problems.loading import DTYPES, Program, load_program
+from kernelwright.problems.loading import load_program
+from kernelwright.problems.program import Program
 from kernelwright.problems.work import Work, measured
 
 Role = Literal["input", "weight", "scalar", "output"]

@@ -6,46 +6,34 @@ kernel may answer otherwise than torch happens to, and be right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernelwright.problems.distributions import generator
 from kernelwright.problems.exact import run_exact
-from kernelwright.problems.loading import Program
+from kernelwright.problems.program import Program
+from kernelwright.problems.watching import Args, Kwargs, watching
 
 _OPEN = frozenset({"topk", "sort", "argsort", "kthvalue", "median", "nanmedian", "mode"})
 _NUDGE = 1e-9  # of the largest value: less than tells two different float32 apart
 _MOST_OPEN = 1e-3  # the share of indices that may hang on a tie
 
 
-class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes whether an operator without a rule for ties is called."""
-
-    found = False
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = dict(kwargs or {})
-        name = func.overloadpacket.__name__
-        if name in _OPEN and not (named.get("stable") or True in args[1:2]):
-            self.found = True
-        return func(*args, **named)
-
-
 def leaves_ties_open(program: Program, inputs: Sequence[Any]) -> bool:
     """Whether `program` calls an operator that has no rule for ties."""
-    with _Operators() as mode:  # type: ignore[no-untyped-call]
+    found = False
+
+    def look(func: Any, args: Args, kwargs: Kwargs, _result: Any) -> None:
+        nonlocal found
+        if func._opname in _OPEN and not (kwargs.get("stable") or True in args[1:2]):
+            found = True
+
+    with watching(look):
         program.run(inputs)
-    return bool(mode.found)
+    return found
 
 
 def hangs_on_ties(

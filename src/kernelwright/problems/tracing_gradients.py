@@ -1,4 +1,4 @@
-"""The gradients of a loaded program as one flat function, which `problems.tracing` can export.
+"""The gradients of a loaded program as one flat function, which `problems.exporting` exports.
 
 Autograd is run once on tensors without values, and what it did is written down: the result is a
 module of plain operators, in which nothing is left of autograd.
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from kernelwright.problems.loading import Program, flatten_outputs
+from kernelwright.problems.program import Program, flatten_outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,7 @@ def flat_step(
     gradients = program.gradients
     assert gradients is not None
     places = [at for at, value in enumerate(values) if isinstance(value, Tensor)]
-    state = program.model.state_dict(keep_vars=True)
-    weights = {name: state[key] for name, key in program.weight_names.items()}
+    weights = program.variables()
 
     def step(*tensors: Tensor) -> tuple[Tensor, ...]:
         given = list(values)

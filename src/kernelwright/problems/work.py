@@ -7,15 +7,16 @@ of time is coarse and the same on every machine, so that what is derived from it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+from kernelwright.problems.watching import Args, Kwargs, watching
 
 _OPERATOR_S = 1e-5
 _BYTES_PER_S = 4e9
@@ -48,37 +49,19 @@ class Work:
         """A coarse estimate for a small CPU."""
         return self.operators * _OPERATOR_S + self.nbytes / _BYTES_PER_S + self.flops / _FLOPS_PER_S
 
-
-# torch leaves the types of its modes open, hence what mypy is told to pass over.
-class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A context in which every operator is counted into `work`."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.work = Work()
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = kwargs or {}
-        returned = func(*args, **named)
+    def add(self, func: Any, args: Args, kwargs: Kwargs, result: Any) -> None:
+        """Count one operator."""
+        self.operators += 1
         # torch's own counter follows modules by hooks, which autograd.grad does not run under.
         count = flop_registry.get(func._overloadpacket)
-        self.work.flops += count(*args, **named, out_val=returned) if count else 0
-        results = _dense(returned)
-        self.work.operators += 1
-        name = func._schema.name.partition("::")[2]
+        self.flops += count(*args, **kwargs, out_val=result) if count else 0
+        name = func._opname
         if name in _PARTIAL or "attention" in name:
-            self.work.whole = False
+            self.whole = False
         if not func.is_view:
-            self.work.nbytes += sum(t.nbytes for t in results)
-            terms = terms_of(name, args, results)
-            self.work.longest_sum = max(self.work.longest_sum, terms)
-        return returned
+            results = _dense(result)
+            self.nbytes += sum(t.nbytes for t in results)
+            self.longest_sum = max(self.longest_sum, terms_of(name, args, results))
 
 
 def _dense(values: Any) -> list[Tensor]:
@@ -133,8 +116,8 @@ def _backward_terms(
     return terms
 
 
-def measured(run: Any, *args: Any) -> tuple[Any, Work]:
+def measured(run: Callable[..., Any], *args: Any) -> tuple[Any, Work]:
     """What ``run(*args)`` returns, and the work it did."""
-    with Watch() as watch, torch.no_grad():
-        returned = run(*args)
-    return returned, watch.work
+    work = Work()
+    with watching(work.add), torch.no_grad():
+        return run(*args), work

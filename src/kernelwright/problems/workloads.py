@@ -114,6 +114,7 @@ def _recipes(observer: Observer, varied: Sizes) -> list[_Recipe]:
         _Recipe(
             id="one-last", split="hidden", target=lambda at, v: 1 if at == last else min(v, 33)
         ),
+        *(_one_within(middle, name) for middle, name in enumerate(varied) if 0 < middle < last),
         _Recipe(id="prime", split="hidden", target=taken(primes, lambda v: 2 * v)),
         _Recipe(
             id="off-tile",
@@ -123,6 +124,13 @@ def _recipes(observer: Observer, varied: Sizes) -> list[_Recipe]:
         # Larger than the file's own, for kernels that are only right up to there.
         _Recipe(id="odd", split="hidden", target=lambda _, v: v + 1 if v > 1 else 1),
     ]
+
+
+def _one_within(middle: int, name: str) -> _Recipe:
+    """Size 1 for the constant `name`, which is the `middle`-th; the others small."""
+    return _Recipe(
+        id=f"one-{name}", split="hidden", target=lambda at, v: 1 if at == middle else min(v, 17)
+    )
 
 
 def _fit(

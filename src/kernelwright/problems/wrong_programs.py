@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from kernelwright.core.problem import Problem
-from kernelwright.problems.oracle import Values
 from kernelwright.problems.rewriting import (
     Change,
     LargerConstant,
     OneReduction,
-    Rewriting,
     Survey,
+    rewriting,
 )
 from kernelwright.problems.scene import Make, NotApplicable, Outputs, Scene
+from kernelwright.problems.twins import Values
 
 _FEWER_BITS = {
     torch.float64: torch.float32, torch.float32: torch.bfloat16,
@@ -40,7 +40,7 @@ def program_mutants(problem: Problem, scene: Scene) -> Iterator[tuple[str, Make]
         yield f"{spec.name} as zeros", _as_constant(spec.name, 0)
         yield f"{spec.name} as ones", _as_constant(spec.name, 1)
     survey = Survey()
-    with Rewriting(survey):
+    with rewriting(survey):
         scene.run(scene.answer.values)
     for way, title in (("shorter", "a slice fewer"), ("turned", "wrong axis")):
         for position, name in survey.longest:
@@ -132,7 +132,7 @@ def _rewritten(fresh: Callable[[], Change]) -> Make:
         if not scene.can_be_rewritten:
             raise NotApplicable("its operators cannot be taken apart")
         change = fresh()
-        with Rewriting(change):
+        with rewriting(change):
             outputs = scene.run(scene.answer.values)
         if change.refused is not None:
             raise NotApplicable(change.refused)
@@ -144,6 +144,6 @@ def _rewritten(fresh: Callable[[], Change]) -> Make:
 
 
 def _has_effect(scene: Scene, change: Change) -> bool:
-    with Rewriting(change):
+    with rewriting(change):
         outputs = scene.run_exactly(scene.answer.values)
     return scene.has_effect(outputs)

@@ -42,8 +42,7 @@ class ProblemContract:
     @classmethod
     def case(cls, reference: Reference, problem: Problem) -> Case:
         """One case at the report size."""
-        distributions = reference.distributions(problem.report_workload)
-        return reference.case(problem.report_workload, distributions[-1], _SEED)
+        return reference.case(problem.report_workload, reference.distributions()[-1], _SEED)
 
     def test_it_has_one_report_workload_and_it_comes_first(self, problem: Problem) -> None:
         """The file's own sizes are what is timed."""

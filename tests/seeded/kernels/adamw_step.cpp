@@ -2,9 +2,9 @@
 extern "C" void kernel(const float* param, const float* grad, const float* exp_avg,
                        const float* exp_avg_sq, float* out0, float* out1, float* out2,
                        int64_t size) {
-    const double rate = 1e-2;
-    const double decay = 1e-1;
-    const double eps = 1e-5;
+    const double rate = 1e-1;
+    const double decay = 1e-2;
+    const double eps = 1e-3;
     const double beta1 = 0.9;
     const double beta2 = 0.999;
     const double correction1 = 1.0 - std::pow(beta1, 10.0);

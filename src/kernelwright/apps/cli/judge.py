@@ -17,50 +17,37 @@ from kernelwright.languages.machine import cuda_devices
 from kernelwright.problems.reference import Device
 from kernelwright.problems.suite import read_source
 
+_PROBLEM = typer.Argument(help="A KernelBench file, or builtin:<name>.")
+_CANDIDATES = typer.Argument(
+    metavar="CANDIDATE...", help="Files (.cpp, .cu or .py), or folders of them."
+)
+_LANGUAGE = typer.Option(help="Their language, when a file's name does not tell.")
+_QUICK = typer.Option("--quick", help="Judge as a search does: fewer checks, faster timing.")
+_DIRECTION = typer.Option(help="What to compute, instead of what the file says.")
+_DEVICE = typer.Option(
+    help="Where they run: a GPU when all are .py files and there is one, else the CPU."
+)
+_ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
+_SELF_CHECK = typer.Option(
+    "--self-check",
+    help="Try the judge itself: its corpora of exploits and of odd but honest kernels.",
+)
+_ONLY = typer.Option(help="With --self-check: a class such as A2, or a part of a name.")
+_SKIP_HONEST = typer.Option("--skip-honest", help="With --self-check: the exploits alone.")
+
 
 def command(
-    problem: Annotated[
-        str | None, typer.Argument(help="A KernelBench file, or builtin:<name>.")
-    ] = None,
-    candidates: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="CANDIDATE...",
-            help="Files (.cpp, .cu or .py), or folders of them.",
-        ),
-    ] = None,
-    language: Annotated[
-        str | None, typer.Option(help="Their language, when a file's name does not tell.")
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Judge as a search does: fewer checks, faster timing.")
-    ] = False,
-    direction: Annotated[
-        Direction | None, typer.Option(help="What to compute, instead of what the file says.")
-    ] = None,
-    device: Annotated[
-        Literal["cpu", "cuda"] | None,
-        typer.Option(
-            help="Where they run: a GPU when all are .py files and there is one, else the CPU."
-        ),
-    ] = None,
-    require_isolation: Annotated[
-        Isolation, typer.Option(help="Refuse to run with less isolation than this.")
-    ] = "process",
+    problem: Annotated[str | None, _PROBLEM] = None,
+    candidates: Annotated[list[Path] | None, _CANDIDATES] = None,
+    language: Annotated[str | None, _LANGUAGE] = None,
+    quick: Annotated[bool, _QUICK] = False,
+    direction: Annotated[Direction | None, _DIRECTION] = None,
+    device: Annotated[Literal["cpu", "cuda"] | None, _DEVICE] = None,
+    require_isolation: Annotated[Isolation, _ISOLATION] = "process",
     as_json: Annotated[bool, JSON_OPTION] = False,
-    self_check: Annotated[
-        bool,
-        typer.Option(
-            "--self-check",
-            help="Try the judge itself: its corpora of exploits and of odd but honest kernels.",
-        ),
-    ] = False,
-    only: Annotated[
-        str, typer.Option(help="With --self-check: a class such as A2, or a part of a name.")
-    ] = "",
-    skip_honest: Annotated[
-        bool, typer.Option("--skip-honest", help="With --self-check: the exploits alone.")
-    ] = False,
+    self_check: Annotated[bool, _SELF_CHECK] = False,
+    only: Annotated[str, _ONLY] = "",
+    skip_honest: Annotated[bool, _SKIP_HONEST] = False,
 ) -> int:
     """Say whether candidates are right and how fast they are.
 

@@ -27,40 +27,32 @@ _NEEDED = ("fastapi", "uvicorn")
 _DAY_S = 86_400.0
 
 
+_HOST = typer.Option(help="The address to listen on.")
+_PORT = typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")
+_TOKEN = typer.Option(help="A file with the token that clients send, before KERNELWRIGHT_TOKEN.")
+_FOLDER = typer.Option(help="Where submissions and answers are kept.")
+_QUEUE = typer.Option(min=1, help="How many submissions may wait; more are answered with 429.")
+_OPEN = typer.Option(min=1, help="How many problems are kept ready; each takes 1 to 2 GB.")
+_ALLOW = typer.Option(
+    "--allow-problems",
+    help="Take the text of problems too. It runs outside the sandbox: trust who may ask.",
+)
+_KEEP = typer.Option(min=0, help="Answers older than this are forgotten at the start.")
+_DEVICE = typer.Option(help="Where candidates run.")
+_ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
+
+
 def command(
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")
-    ] = 8765,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(help="A file with the token that clients send, before KERNELWRIGHT_TOKEN."),
-    ] = None,
-    folder: Annotated[Path, typer.Option(help="Where submissions and answers are kept.")] = Path(
-        "kernelwright-serve"
-    ),
-    queue: Annotated[
-        int, typer.Option(min=1, help="How many submissions may wait; more are answered with 429.")
-    ] = 256,
-    open_problems: Annotated[
-        int, typer.Option(min=1, help="How many problems are kept ready; each takes 1 to 2 GB.")
-    ] = 2,
-    allow_problems: Annotated[
-        bool,
-        typer.Option(
-            "--allow-problems",
-            help="Take the text of problems too. It runs outside the sandbox: trust who may ask.",
-        ),
-    ] = False,
-    keep_days: Annotated[
-        float, typer.Option(min=0, help="Answers older than this are forgotten at the start.")
-    ] = 30.0,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where candidates run.")
-    ] = "cpu",
-    require_isolation: Annotated[
-        Isolation, typer.Option(help="Refuse to run with less isolation than this.")
-    ] = "process",
+    host: Annotated[str, _HOST] = "127.0.0.1",
+    port: Annotated[int, _PORT] = 8765,
+    token_file: Annotated[Path | None, _TOKEN] = None,
+    folder: Annotated[Path, _FOLDER] = Path("kernelwright-serve"),
+    queue: Annotated[int, _QUEUE] = 256,
+    open_problems: Annotated[int, _OPEN] = 2,
+    allow_problems: Annotated[bool, _ALLOW] = False,
+    keep_days: Annotated[float, _KEEP] = 30.0,
+    device: Annotated[Literal["auto", "cpu", "cuda"], _DEVICE] = "cpu",
+    require_isolation: Annotated[Isolation, _ISOLATION] = "process",
 ) -> None:
     """Judge what others submit, over HTTP, until it is told to stop.
 

@@ -11,7 +11,7 @@ GPU_SIZES = {"size": 16777216}
 class Model(nn.Module):
     def __init__(self, step):
         super().__init__()
-        self.rate, self.decay, self.eps = 1e-2, 1e-1, 1e-5
+        self.rate, self.decay, self.eps = 1e-1, 1e-2, 1e-3
         self.beta1, self.beta2 = 0.9, 0.999
         self.correction1 = 1 - self.beta1**step
         self.correction2 = 1 - self.beta2**step

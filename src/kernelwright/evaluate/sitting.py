@@ -1,0 +1,237 @@
+"""One evaluation of one candidate: build it, verify it stage by stage, audit it, and time it.
+
+The first stage that does not go well ends it. What all evaluations of a judge share is its room,
+which `evaluate.judge` prepares; what comes out is an outcome, and what was seen on the way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kernelwright.core.candidate import Candidate
+from kernelwright.core.errors import BuildRefused, SandboxError
+from kernelwright.core.evaluation import (
+    Agreement,
+    BuildFailed,
+    Crashed,
+    Effort,
+    Isolation,
+    Measurement,
+    Outcome,
+    Passed,
+    Rejected,
+    Stage,
+    TimedOut,
+)
+from kernelwright.core.problem import Problem
+from kernelwright.core.protocols import BuildPlan, Language
+from kernelwright.evaluate.audit import (
+    Sanitized,
+    other_thread_counts,
+    sanitized,
+    screen_threads,
+    unsanitized,
+)
+from kernelwright.evaluate.bench import Bench, Timed
+from kernelwright.evaluate.bodies import body
+from kernelwright.evaluate.builder import Builder, Built
+from kernelwright.evaluate.cases import CaseSet
+from kernelwright.evaluate.defences import Defences
+from kernelwright.evaluate.exam import Exam
+from kernelwright.evaluate.far import look_far
+from kernelwright.evaluate.notes import Verified, merged
+from kernelwright.evaluate.runner import Body
+from kernelwright.evaluate.verify import run_stage
+from kernelwright.evaluate.zygote import Zygote
+from kernelwright.problems.reference import Device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What a judge has ready for every candidate of its problem.
+
+    `setup` is the file that modules are told the problem by, and lies in `folder`, the judge's own.
+    """
+
+    problem: Problem
+    device: Device
+    level: Isolation
+    defences: Defences
+    folder: Path
+    setup: Path
+    builder: Builder
+    zygote: Zygote
+    exam: Exam
+    bench: Bench
+
+    @property
+    def log(self) -> Path:
+        """Where a life prints to; each begins it anew."""
+        return self.folder / "runner.log"
+
+
+@dataclass
+class Findings:
+    """What an evaluation gathers on its way, whatever its outcome. Times are in seconds."""
+
+    stage_s: dict[str, float] = field(default_factory=dict)
+    checks: Counter[str] = field(default_factory=Counter)
+    not_checked: list[str] = field(default_factory=list)
+    agreements: tuple[Agreement, ...] = ()
+    log: str = ""
+
+
+class _Ended(Exception):
+    """The evaluation has its outcome. Stays inside."""
+
+    def __init__(self, outcome: Outcome):
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+class Sitting:
+    """Judges one candidate, once. `findings` are complete when `outcome` has returned."""
+
+    def __init__(self, room: Room, candidate: Candidate, language: Language, effort: Effort):
+        self.findings = Findings()
+        self._room = room
+        self._candidate = candidate
+        self._language = language
+        self._effort: Effort = effort
+        self._promotion = effort == "promotion"
+        self._mark = time.monotonic()
+
+    def outcome(self) -> Outcome:
+        """What becomes of the candidate.
+
+        Raises:
+            FaultError: the judge's own failure.
+        """
+        try:
+            return self._passed()
+        except _Ended as ended:
+            return ended.outcome
+
+    def _passed(self) -> Passed:
+        """Every stage in turn, from the cheapest to the dearest."""
+        plan, built = self._build(lambda: self._language.build(self._candidate, self._room.problem))
+        if self._promotion:
+            self._room.exam.redraw()
+            self._room.bench.redraw()
+        runner = self._body(plan, built)
+        untimed = self._language.missing("time")
+        self._verify_all(plan, built, runner, timed=untimed is None)
+        if self._promotion:
+            self._audit(plan, built)
+        else:
+            self._leave_out("sanitizers and other numbers of threads: on promotion")
+        if untimed is not None:
+            self._leave_out(f"timing: {untimed}")
+            return Passed(agreements=self.findings.agreements)
+        measurements = self._time(runner)
+        if self._promotion and self._candidate.lane == "native":
+            self._look_far(runner)
+        return Passed(agreements=self.findings.agreements, measurements=measurements)
+
+    def _build(self, planned: Callable[[], BuildPlan]) -> tuple[BuildPlan, Built]:
+        try:
+            plan = planned()
+        except BuildRefused as refused:
+            raise _Ended(Rejected(rule="build_refused", evidence=str(refused))) from refused
+        built = self._room.builder.build(plan)
+        self._finished("build")
+        if isinstance(built, BuildFailed | TimedOut):
+            raise _Ended(built)
+        self.findings.log += built.log
+        return plan, built
+
+    def _body(
+        self, plan: BuildPlan, built: Built, *, sanitize: bool = False,
+        thread_count: int | None = None,
+    ) -> Body:  # fmt: skip
+        return body(
+            built, plan.lane, plan.environment, self._room.setup,
+            device=self._room.device, sanitize=sanitize, thread_count=thread_count,
+            zygote=self._room.zygote,
+        )  # fmt: skip
+
+    def _verify_all(self, plan: BuildPlan, built: Built, runner: Body, *, timed: bool) -> None:
+        """The screen, then the core, during which the baselines of the bench compile."""
+        exam, lane = self._room.exam, self._candidate.lane
+        many = self._body(plan, built, thread_count=screen_threads(self._room.defences))
+        self._verify("screen", exam.screen(lane), many)
+        if timed:
+            self._room.bench.start(exam.distributions)
+        self._verify("core", exam.core(lane), runner)
+
+    def _verify(self, stage: Stage, cases: CaseSet, runner: Body) -> None:
+        room, lane = self._room, self._candidate.lane
+        found = run_stage(cases, runner, lane, stage, room.level, room.log, room.defences)
+        self._finished(stage)
+        if not isinstance(found, Verified):
+            raise _Ended(found)
+        self.findings.checks += found.checks
+        self.findings.agreements = merged(self.findings.agreements, found.agreements)
+
+    def _audit(self, plan: BuildPlan, built: Built) -> None:
+        """What promotion adds on small workloads: see `evaluate.audit`."""
+        defences, lane = self._room.defences, self._candidate.lane
+        cases = self._room.exam.audit(lane)
+        for count in other_thread_counts(defences):
+            self._verify("core", cases, self._body(plan, built, thread_count=count))
+            self.findings.checks[f"audited with OMP_NUM_THREADS={count}"] += 1
+        self._leave_out(*unsanitized(self._language))
+        if lane == "native":
+            problem = self._room.problem
+            for check in sanitized(self._language, self._candidate, problem, defences):
+                self._sanitize(check, cases)
+
+    def _sanitize(self, check: Sanitized, cases: CaseSet) -> None:
+        plan, built = self._build(check.plan)
+        runner = self._body(plan, built, sanitize=True)
+        try:
+            self._verify("sanitize", cases, runner)
+        except SandboxError as error:
+            if not check.optional:
+                raise
+            said = str(error).splitlines()[0]
+            self._leave_out(f"{check.name}: the sanitizer does not start ({said})")
+        else:
+            self.findings.checks[f"audited for {check.name}"] += 1
+
+    def _time(self, runner: Body) -> tuple[Measurement, ...]:
+        with self._room.builder.quiet():
+            timed = self._room.bench.time(runner, self._candidate.lane, self._effort)
+        self._finished("timing")
+        if not isinstance(timed, Timed):
+            raise _Ended(timed)
+        self.findings.checks += timed.checks
+        self._leave_out(*timed.not_checked)
+        return timed.measurements
+
+    def _look_far(self, runner: Body) -> None:
+        room = self._room
+        if not room.defences.far_sizes:
+            return
+        found = look_far(room.problem, room.bench.case, runner, room.level, room.log)
+        self._finished("far")
+        if isinstance(found, Crashed):
+            raise _Ended(found)
+        if found is None:
+            self.findings.checks["calls on more than 2^31 elements"] += 1
+        else:
+            self._leave_out(f"indices beyond 2^31 elements: {found}")
+
+    def _leave_out(self, *reasons: str) -> None:
+        self.findings.not_checked += reasons
+
+    def _finished(self, stage: Stage) -> None:
+        """Note that `stage` ended now; one may have several parts."""
+        now = time.monotonic()
+        spent = self.findings.stage_s
+        spent[stage] = spent.get(stage, 0.0) + now - self._mark
+        self._mark = now
