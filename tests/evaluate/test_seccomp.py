@@ -108,6 +108,12 @@ def test_without_namespaces_a_process_changes_only_itself(name):
     assert answer(name, 4711) == ALLOW
 
 
+def test_without_namespaces_a_process_cannot_hide_its_outputs_from_the_judge():
+    set_dumpable, set_name = 4, 15
+    assert answer("prctl", set_dumpable, 0, namespaces=False) == EPERM
+    assert answer("prctl", set_name, namespaces=False) == ALLOW
+
+
 def test_a_machine_that_is_not_known_gets_no_filter():
     assert seccomp.program(processes=False, machine="vax") is None
     assert not seccomp.known("vax")

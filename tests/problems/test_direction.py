@@ -354,13 +354,14 @@ def test_a_gradient_that_hangs_on_a_rounding_may_be_either():
 
 
 @pytest.mark.parametrize("body", ["return torch.relu(x)", "return x.abs().amax(1)", "return x * x"])
-def test_where_nothing_is_rounded_nothing_is_given(body):
+def test_where_nothing_is_rounded_before_a_corner_nothing_hangs_on_it(body):
     """Corners at exactly zero included: there the reference's own derivative is the answer."""
     problem, oracle = derived(one_line(body), "backward")
     for distribution in ("file", "ties"):
         answer = oracle.answer(problem, problem.report_workload, distribution, 3)
         assert answer.sound
-        assert all(expected.slack is None for expected in answer.expected)
+        slacks = [expected.slack for expected in answer.expected if expected.slack is not None]
+        assert all(slack.max() < 1e-4 for slack in slacks)
 
 
 def test_direction_and_room_cross_to_the_judge():

@@ -251,7 +251,8 @@ def _shares(exact: Array, reference: Array, scale: float) -> tuple[float, float]
         share = np.abs(error) / size
         peak = max(peak, float(share.max(initial=0.0)))
         sample.append(share[::step])
-    return float(np.quantile(np.concatenate(sample), 0.999)), peak
+    shares = np.concatenate(sample) if sample else np.empty(0)
+    return (float(np.quantile(shares, 0.999)) if shares.size else 0.0), peak
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ _CLONE_NAMESPACES = 0x7E020000
 _AF_UNIX, _SOCK_STREAM, _SOCK_SEQPACKET, _SOCKET_TYPE = 1, 1, 5, 0xF
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # both type into a terminal
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4  # 0 hides a process's memory from a judge who is not root
 _F_SETSIG = 10  # chooses the signal that a descriptor sends, SIGCONT for example
 _ON_ONESELF = (
     "prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr",
@@ -86,7 +87,8 @@ def _on_oneself(special: dict[str, int]) -> list[bytes]:
     kinds = [_argument(1), _instruction(_MASK, _SOCKET_TYPE)]
     connected = _instruction(_IF_EQUAL, _SOCK_STREAM, 2, 0)
     rules.append(_when(special["socketpair"], [*kinds, connected, _deny_but(_SOCK_SEQPACKET)]))
-    rules.append(_when(special["prctl"], [_argument(0), _deny(_PR_SET_PDEATHSIG)]))
+    refused = [_deny(_PR_SET_PDEATHSIG), _deny(_PR_SET_DUMPABLE)]
+    rules.append(_when(special["prctl"], [_argument(0), *refused]))
     return rules
 
 

@@ -84,7 +84,7 @@ class _Float:
 
     def expected(self, name: str) -> Expected:
         """What this output must be, under its `name`."""
-        limit = self.tolerance(moved=self._moved)
+        limit = self.tolerance()
         return Expected(
             name=name,
             dtype=self._dtype,
@@ -95,9 +95,7 @@ class _Float:
             ),
         )
 
-    def tolerance(
-        self, which: Array | slice = slice(None), *, moved: Array | None = None
-    ) -> Tolerance:
+    def tolerance(self, which: Array | slice = slice(None)) -> Tolerance:
         """The tolerance that follows from the elements `which`, a mask."""
         return tolerance(
             self._exact[which],
@@ -106,7 +104,7 @@ class _Float:
             longest_axis=self._longest_sum,
             tf32=self._tf32,
             conditioning=self._conditioning,
-            moved=moved,
+            moved=self._moved[which],
         )
 
 

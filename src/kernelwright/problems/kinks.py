@@ -130,11 +130,18 @@ def with_slack(
     """
     given = _slack(exact, inputs, {e.name: e for e in found}, seed)
     return tuple(
-        replace(e, tolerance=limit_of(at, given[e.name] == 0.0), slack=given[e.name])
+        replace(
+            e, tolerance=limit_of(at, given[e.name] == 0.0), slack=_first_of(given[e.name], e.slack)
+        )
         if e.name in given
         else e
         for at, e in enumerate(found)
     )
+
+
+def _first_of(jumps: Array, slack: Array | None) -> Array:
+    """What elements jump by, where they do; elsewhere the slack that they have."""
+    return jumps if slack is None else np.where(jumps > 0, jumps, slack)
 
 
 def _slack(

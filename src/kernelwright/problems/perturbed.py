@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from kernelwright.problems.distributions import generator
 from kernelwright.problems.exact import run_exact
+from kernelwright.problems.kinks import rounds
 from kernelwright.problems.program import Program
 from kernelwright.problems.rewriting import rewriting
 from kernelwright.problems.watching import Args, Kwargs, watching
@@ -72,7 +73,7 @@ def _run_with_roundings(
     float32 cannot hold."""
 
     def move(func: Any, _args: Args, _kwargs: Kwargs, result: Any) -> None:
-        for value in () if func.is_view else tree_leaves(result):
+        for value in tree_leaves(result) if rounds(func) else ():
             if isinstance(value, Tensor) and value.dtype == torch.float64:
                 moved = _rounded(value, factors)
                 if exact_steps:
