@@ -78,7 +78,7 @@ def test_a_slow_kernel_is_not_waited_for_and_nobody_says_that_it_is_fine(look):
     started = time.monotonic()
     said = look("int64_t", "if (rows > 100000) for (;;) asm volatile(\"\");")
     assert said == "none wrapped in the first 5 s of a call; no more was waited for"
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
 
 
 def test_a_slow_kernel_whose_index_wraps_is_found_where_its_second_thread_begins(look):
