@@ -18,17 +18,17 @@ from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import BuildFailed, Crashed, Effort, Stage, TimedOut
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan
-from kernelwright.evaluate.audit import other_thread_counts, sanitized, screen_threads
-from kernelwright.evaluate.bodies import body, write_setup
-from kernelwright.evaluate.builder import Builder
-from kernelwright.evaluate.cases import CaseSet
+from kernelwright.evaluate.building.builder import Builder
+from kernelwright.evaluate.correctness.audit import other_thread_counts, sanitized, screen_threads
+from kernelwright.evaluate.correctness.cases import CaseSet
+from kernelwright.evaluate.correctness.exam import Exam
+from kernelwright.evaluate.correctness.far import look_far
+from kernelwright.evaluate.correctness.notes import Verified
+from kernelwright.evaluate.correctness.verify import Failure, run_stage
 from kernelwright.evaluate.defences import ALL_ON
-from kernelwright.evaluate.exam import Exam
-from kernelwright.evaluate.far import look_far
-from kernelwright.evaluate.levels import isolation_level
-from kernelwright.evaluate.notes import Verified
-from kernelwright.evaluate.runner import Body
-from kernelwright.evaluate.verify import Failure, run_stage
+from kernelwright.evaluate.isolation.levels import isolation_level
+from kernelwright.evaluate.running.bodies import body, write_setup
+from kernelwright.evaluate.running.runner import Body
 from kernelwright.languages.cpp import Cpp
 from kernelwright.problems.reference import Reference
 
@@ -89,7 +89,7 @@ class Verifier:
 
     def far(self, candidate: Candidate) -> Found | str | None:
         """What a call on more than 2^31 elements says of `candidate`; a sentence when there is
-        none to be had. See `evaluate.far`."""
+        none to be had. See `evaluate.correctness.far`."""
         plan = self._language.build(candidate, self._problem)
         runner = self._body(plan)
         if isinstance(runner, Found):

@@ -11,7 +11,7 @@ import pytest
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.evaluation import Isolation
 from kernelwright.core.problem import Problem, Source
-from kernelwright.evaluate import levels, walls
+from kernelwright.evaluate.isolation import levels, walls
 from kernelwright.evaluate.judge import Judge
 from kernelwright.problems.reference import Reference
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from kernelwright.evaluate.baseline import _mourner
+from kernelwright.evaluate.timing.baseline import _mourner
 
 BROKER = """
 import subprocess, sys, time
-from kernelwright.evaluate.baseline import _mourner
+from kernelwright.evaluate.timing.baseline import _mourner
 child = subprocess.Popen(["sleep", "60"], start_new_session=True)
 mourner = _mourner(child.pid)
 print(child.pid, flush=True)

@@ -10,10 +10,10 @@ import pytest
 from kernelwright.core.errors import WorkerError
 from kernelwright.core.evaluation import BuildFailed, TimedOut
 from kernelwright.core.protocols import BuildPlan
-from kernelwright.evaluate.builder import REMEMBERED, Builder, Built
-from kernelwright.evaluate.compile_cache import CompileCache, Kept
-from kernelwright.evaluate.gate import Gate
-from kernelwright.evaluate.levels import isolation_level
+from kernelwright.evaluate.building.builder import REMEMBERED, Builder, Built
+from kernelwright.evaluate.building.compile_cache import CompileCache, Kept
+from kernelwright.evaluate.building.gate import Gate
+from kernelwright.evaluate.isolation.levels import isolation_level
 
 LEVEL, _ = isolation_level()
 

@@ -5,10 +5,10 @@ import pytest
 from kernelwright.core import names
 from kernelwright.core.errors import JudgeBroken
 from kernelwright.evaluate import canary as module
-from kernelwright.evaluate.builder import Builder
+from kernelwright.evaluate.building.builder import Builder
 from kernelwright.evaluate.canary import EVERY, Canary
 from kernelwright.evaluate.defences import ALL_ON
-from kernelwright.evaluate.levels import isolation_level
+from kernelwright.evaluate.isolation.levels import isolation_level
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kernelwright.evaluate import cgroup
-from kernelwright.evaluate.native_runner import confine
-from kernelwright.evaluate.sandbox import Command, start
+from kernelwright.evaluate.isolation import cgroup
+from kernelwright.evaluate.isolation.sandbox import Command, start
+from kernelwright.evaluate.native.programs import confine
 
 PIDS = Path("/sys/fs/cgroup/pids")
 

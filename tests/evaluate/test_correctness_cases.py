@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
-from kernelwright.evaluate import plan
-from kernelwright.evaluate.arena import PAGE, Arena
-from kernelwright.evaluate.cases import CaseSet
+from kernelwright.evaluate.correctness import plan
+from kernelwright.evaluate.correctness.cases import CaseSet
+from kernelwright.evaluate.correctness.empty import empty_case
+from kernelwright.evaluate.correctness.exam import Exam
+from kernelwright.evaluate.correctness.plan import plan_audit, plan_core, plan_screen
 from kernelwright.evaluate.defences import ALL_ON, Defences
-from kernelwright.evaluate.empty import empty_case
-from kernelwright.evaluate.exam import Exam
-from kernelwright.evaluate.plan import plan_audit, plan_core, plan_screen
+from kernelwright.evaluate.running.arena import PAGE, Arena
 from kernelwright.problems.case import Case
 
 NAMES = ("file", "normal", "shifted", "offset", "far", "heavy", "large", "ties", "structured",

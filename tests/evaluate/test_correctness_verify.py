@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from kernelwright.core.evaluation import Crashed, Rejected, WrongResult
-from kernelwright.evaluate.bodies import body
-from kernelwright.evaluate.builder import Builder
-from kernelwright.evaluate.cases import CaseSet
+from kernelwright.evaluate.building.builder import Builder
+from kernelwright.evaluate.correctness.cases import CaseSet
+from kernelwright.evaluate.correctness.exam import Exam
+from kernelwright.evaluate.correctness.notes import Verified
+from kernelwright.evaluate.correctness.verify import Failure, run_stage
 from kernelwright.evaluate.defences import ALL_ON, Defences
-from kernelwright.evaluate.exam import Exam
-from kernelwright.evaluate.levels import isolation_level
-from kernelwright.evaluate.notes import Verified
-from kernelwright.evaluate.verify import Failure, run_stage
+from kernelwright.evaluate.isolation.levels import isolation_level
+from kernelwright.evaluate.running.bodies import body
 from kernelwright.languages.cpp import Cpp
 
 

@@ -8,10 +8,10 @@ from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.evaluation import Crashed
 from kernelwright.core.problem import Source
-from kernelwright.evaluate.bodies import body
-from kernelwright.evaluate.builder import Builder
-from kernelwright.evaluate.far import look_far, reach
-from kernelwright.evaluate.levels import isolation_level
+from kernelwright.evaluate.building.builder import Builder
+from kernelwright.evaluate.correctness.far import look_far, reach
+from kernelwright.evaluate.isolation.levels import isolation_level
+from kernelwright.evaluate.running.bodies import body
 from kernelwright.problems.reference import Reference
 
 ROW_SUM = """
@@ -76,7 +76,7 @@ def test_a_workspace_as_long_as_the_tensors_does_not_fill_the_machine(look):
 
 def test_a_slow_kernel_is_not_waited_for_and_nobody_says_that_it_is_fine(look):
     started = time.monotonic()
-    said = look("int64_t", "if (rows > 100000) for (;;) asm volatile(\"\");")
+    said = look("int64_t", 'if (rows > 100000) for (;;) asm volatile("");')
     assert said == "none wrapped in the first 5 s of a call; no more was waited for"
     assert time.monotonic() - started < 60
 

@@ -19,8 +19,8 @@ from kernelwright.core.evaluation import (
     WrongResult,
 )
 from kernelwright.core.statistics import by_subject, versus_best
-from kernelwright.evaluate import bodies
 from kernelwright.evaluate.judge import Judge
+from kernelwright.evaluate.running import bodies
 
 Cpp = Callable[[str], Candidate]
 

@@ -5,7 +5,7 @@ import pytest
 from kernelwright.core.errors import WorkerError
 from kernelwright.core.evaluation import Fault
 from kernelwright.evaluate.batch import judge_many, read_candidate
-from kernelwright.evaluate.gate import MACHINE
+from kernelwright.evaluate.building.gate import MACHINE
 from kernelwright.evaluate.verdicts import REPEATED
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from kernelwright.core.evaluation import Measurement, Rejected
-from kernelwright.evaluate import plausible
-from kernelwright.evaluate.plausible import Floor, Peaks
+from kernelwright.evaluate.timing import plausible
+from kernelwright.evaluate.timing.plausible import Floor, Peaks
 
 PEAKS = Peaks(read_gb_s={1 << 16: 400.0, 1 << 20: 100.0, 1 << 24: 20.0}, fma_gflops=200.0)
 

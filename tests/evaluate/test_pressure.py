@@ -1,8 +1,9 @@
 """Rounds on a busy machine are left out, and where all are busy it is said."""
 
-from kernelwright.evaluate import pressure, timing
-from kernelwright.evaluate.pressure import disturbed, patiently, waited_us
-from kernelwright.evaluate.timing import Precision, _Rounds
+from kernelwright.evaluate.running import pressure
+from kernelwright.evaluate.running.pressure import disturbed, patiently, waited_us
+from kernelwright.evaluate.timing import timer
+from kernelwright.evaluate.timing.timer import Precision, _Rounds
 
 PRECISION = Precision(least=3, most=5, half_width=0.01, limit_s=60.0)
 
@@ -47,7 +48,7 @@ def test_busy_rounds_do_not_use_up_the_rounds_that_may_be_made():
 def test_a_machine_that_is_never_quiet_ends_it_all_the_same(monkeypatch):
     assert rounds(*[False] * 10).over
     late = rounds(False, False, False)
-    monkeypatch.setattr(timing.time, "monotonic", lambda: late._deadline + 1)
+    monkeypatch.setattr(timer.time, "monotonic", lambda: late._deadline + 1)
     assert late.over
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from kernelwright.core.errors import WorkerError
+from kernelwright.evaluate.building.gate import Gate
+from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.defences import ALL_ON
-from kernelwright.evaluate.exam import Exam
-from kernelwright.evaluate.gate import Gate
 from kernelwright.evaluate.rotation import Rotation
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernelwright.core.evaluation import isolates
-from kernelwright.evaluate import levels, sandbox
+from kernelwright.evaluate.isolation import levels, sandbox
 
 
 @pytest.fixture

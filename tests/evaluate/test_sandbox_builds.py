@@ -9,7 +9,7 @@ import pytest
 
 from kernelwright.core.evaluation import BuildFailed, Isolation
 from kernelwright.core.protocols import BuildPlan
-from kernelwright.evaluate.builder import Builder, Built
+from kernelwright.evaluate.building.builder import Builder, Built
 
 SECRET = "int not_for_you = 20261122;"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kernelwright.core.evaluation import Isolation
-from kernelwright.evaluate import sandbox
+from kernelwright.evaluate.isolation import sandbox
 
 Run = Callable[..., tuple[int | None, str]]
 LEVELS: tuple[Isolation, ...] = ("process", "landlock+seccomp", "bubblewrap+landlock+seccomp")
@@ -108,7 +108,7 @@ def test_daemons_that_left_their_session_end_with_the_life(run, marker, then):
 BROKER = """
 import sys, time
 from pathlib import Path
-from kernelwright.evaluate import sandbox
+from kernelwright.evaluate.isolation import sandbox
 command = sandbox.Command(
     argv=[sys.executable, "-I", "-S", "-c", sys.argv[2]], reads=sandbox.python_folders(),
     processes=True)

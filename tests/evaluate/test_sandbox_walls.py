@@ -18,9 +18,10 @@ import pytest
 
 from kernelwright.core.errors import Unavailable
 from kernelwright.core.evaluation import Crashed, Isolation, WrongResult
-from kernelwright.evaluate import judge, levels, sandbox
+from kernelwright.evaluate import judge
 from kernelwright.evaluate.defences import Defences
-from kernelwright.evaluate.native_runner import confine
+from kernelwright.evaluate.isolation import levels, sandbox
+from kernelwright.evaluate.native.programs import confine
 
 ATTEMPTS = Path(__file__).with_name("attempts.py")
 WALLED: tuple[Isolation, ...] = (
@@ -127,7 +128,7 @@ def test_every_attempt_is_expected_somewhere(attempted):
 
 HIDING = """
 import ctypes, os, sys
-from kernelwright.evaluate import processes
+from kernelwright.evaluate.isolation import processes
 if os.getuid() == 0:
     os.setresuid(65534, 65534, 65534)
 ctypes.CDLL(None).prctl(4, 1)  # changing the user hid us already

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from kernelwright.evaluate import seccomp
-from kernelwright.evaluate.syscalls import AUDIT_ARCHITECTURE, BY_ARGUMENT, NEVER, numbers
+from kernelwright.evaluate.isolation import seccomp
+from kernelwright.evaluate.isolation.syscalls import AUDIT_ARCHITECTURE, BY_ARGUMENT, NEVER, numbers
 
 MACHINES = tuple(AUDIT_ARCHITECTURE)
 ALLOW, EPERM, ENOSYS, KILL = "allow", "EPERM", "ENOSYS", "kill"

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from kernelwright.core.errors import SandboxError
-from kernelwright.evaluate import processes
-from kernelwright.evaluate.runner import Life, LifeEnded
-from kernelwright.evaluate.sandbox import Child
+from kernelwright.evaluate.isolation import processes
+from kernelwright.evaluate.isolation.sandbox import Child
+from kernelwright.evaluate.running.runner import Life, LifeEnded
 
 SPIN = "while True: pass"
 # It waits for a child that shares its memory and never ends, where no signal reaches it.

@@ -15,12 +15,12 @@ import pytest
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import BEST_ISOLATION, Isolation
 from kernelwright.core.problem import Problem
-from kernelwright.evaluate import runner
-from kernelwright.evaluate.bodies import body, write_setup
-from kernelwright.evaluate.builder import Built
+from kernelwright.evaluate.building.builder import Built
+from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.defences import ALL_ON
-from kernelwright.evaluate.exam import Exam
-from kernelwright.evaluate.zygote import Zygote, reachable
+from kernelwright.evaluate.running import runner
+from kernelwright.evaluate.running.bodies import body, write_setup
+from kernelwright.evaluate.running.zygote import Zygote, reachable
 from kernelwright.problems.reference import Reference
 
 Live = Callable[..., str]

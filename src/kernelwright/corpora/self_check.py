@@ -18,7 +18,7 @@ from kernelwright.core.evaluation import Isolation
 from kernelwright.core.record import Record
 from kernelwright.corpora.bench import Bench
 from kernelwright.corpora.loading import Description, Exploit, Program, exploits, honest
-from kernelwright.evaluate.levels import isolation_level
+from kernelwright.evaluate.isolation.levels import isolation_level
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.problems.reference import Device
 

@@ -18,7 +18,7 @@ from kernelwright.core.errors import FaultError, KernelwrightError, SandboxError
 from kernelwright.core.evaluation import Effort, Evaluation, Fault
 from kernelwright.core.problem import Problem, Source
 from kernelwright.core.protocols import Language
-from kernelwright.evaluate.gate import MACHINE
+from kernelwright.evaluate.building.gate import MACHINE
 from kernelwright.languages.reading import candidate_from_text
 
 RETRIES = 2

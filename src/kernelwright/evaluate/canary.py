@@ -19,12 +19,12 @@ from kernelwright.core.errors import JudgeBroken
 from kernelwright.core.evaluation import BuildFailed, Isolation, TimedOut, WrongResult
 from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
 from kernelwright.core.protocols import Language
-from kernelwright.evaluate.bodies import body
-from kernelwright.evaluate.builder import Builder
-from kernelwright.evaluate.cases import CaseSet
+from kernelwright.evaluate.building.builder import Builder
+from kernelwright.evaluate.correctness.cases import CaseSet
+from kernelwright.evaluate.correctness.notes import Verified
+from kernelwright.evaluate.correctness.verify import Failure, run_stage
 from kernelwright.evaluate.defences import Defences
-from kernelwright.evaluate.notes import Verified
-from kernelwright.evaluate.verify import Failure, run_stage
+from kernelwright.evaluate.running.bodies import body
 from kernelwright.problems.case import Case
 
 EVERY = 25  # evaluations between two pairs

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from kernelwright.core.evaluation import Environment
-from kernelwright.evaluate.runner import threads
+from kernelwright.evaluate.running.runner import threads
 from kernelwright.problems.reference import Device
 
 _PACKAGES = ("torch", "numpy", "triton", "kernelwright")

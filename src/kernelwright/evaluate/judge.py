@@ -31,20 +31,20 @@ from kernelwright.core.evaluation import (
 )
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import Language
-from kernelwright.evaluate import cgroup
-from kernelwright.evaluate.bench import Bench
-from kernelwright.evaluate.bodies import write_setup
-from kernelwright.evaluate.builder import Builder, Result
+from kernelwright.evaluate.building.builder import Builder, Result
+from kernelwright.evaluate.building.compile_cache import CompileCache
 from kernelwright.evaluate.canary import Canary
-from kernelwright.evaluate.compile_cache import CompileCache
+from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.defences import ALL_ON, Defences
 from kernelwright.evaluate.environment import environment
-from kernelwright.evaluate.exam import Exam
-from kernelwright.evaluate.levels import isolation_level
+from kernelwright.evaluate.isolation import cgroup
+from kernelwright.evaluate.isolation.levels import isolation_level
 from kernelwright.evaluate.rotation import Rotation
+from kernelwright.evaluate.running.bodies import write_setup
+from kernelwright.evaluate.running.zygote import Zygote
 from kernelwright.evaluate.sitting import Findings, Room, Sitting
+from kernelwright.evaluate.timing.bench import Bench
 from kernelwright.evaluate.verdicts import Verdicts
-from kernelwright.evaluate.zygote import Zygote
 from kernelwright.problems.reference import Device, Reference
 
 EVALUATOR = "2"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from kernelwright.core.errors import KernelwrightError
 from kernelwright.core.problem import Workload
-from kernelwright.evaluate.gate import MACHINE, Gate
+from kernelwright.evaluate.building.gate import MACHINE, Gate
 from kernelwright.problems.case import Case
 from kernelwright.problems.reference import Reference
 

@@ -29,24 +29,24 @@ from kernelwright.core.evaluation import (
 )
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan, Language
-from kernelwright.evaluate.audit import (
+from kernelwright.evaluate.building.builder import Builder, Built
+from kernelwright.evaluate.correctness.audit import (
     Sanitized,
     other_thread_counts,
     sanitized,
     screen_threads,
     unsanitized,
 )
-from kernelwright.evaluate.bench import Bench, Timed
-from kernelwright.evaluate.bodies import body
-from kernelwright.evaluate.builder import Builder, Built
-from kernelwright.evaluate.cases import CaseSet
+from kernelwright.evaluate.correctness.cases import CaseSet
+from kernelwright.evaluate.correctness.exam import Exam
+from kernelwright.evaluate.correctness.far import look_far
+from kernelwright.evaluate.correctness.notes import Verified, merged
+from kernelwright.evaluate.correctness.verify import run_stage
 from kernelwright.evaluate.defences import Defences
-from kernelwright.evaluate.exam import Exam
-from kernelwright.evaluate.far import look_far
-from kernelwright.evaluate.notes import Verified, merged
-from kernelwright.evaluate.runner import Body
-from kernelwright.evaluate.verify import run_stage
-from kernelwright.evaluate.zygote import Zygote
+from kernelwright.evaluate.running.bodies import body
+from kernelwright.evaluate.running.runner import Body
+from kernelwright.evaluate.running.zygote import Zygote
+from kernelwright.evaluate.timing.bench import Bench, Timed
 from kernelwright.problems.reference import Device
 
 
@@ -178,7 +178,7 @@ class Sitting:
         self.findings.agreements = merged(self.findings.agreements, found.agreements)
 
     def _audit(self, plan: BuildPlan, built: Built) -> None:
-        """What promotion adds on small workloads: see `evaluate.audit`."""
+        """What promotion adds on small workloads: see `evaluate.correctness.audit`."""
         defences, lane = self._room.defences, self._candidate.lane
         cases = self._room.exam.audit(lane)
         for count in other_thread_counts(defences):

@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.evaluation import Effort, Evaluation
-from kernelwright.evaluate.compile_cache import full_hash
+from kernelwright.evaluate.building.compile_cache import full_hash
 
 REMEMBERED = 1024
 REPEATED = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from kernelwright.languages.sources import own_file
 
 SOURCE = "kw_races.cpp"
-# What the sanitizer ends a process with; see `evaluate.verify`.
+# What the sanitizer ends a process with; see `evaluate.correctness.verify`.
 EXIT_STATUS = 66
 
 _LOOPS = ("static", "dynamic", "guided", "nonmonotonic_dynamic", "nonmonotonic_guided",

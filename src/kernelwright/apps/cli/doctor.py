@@ -12,9 +12,9 @@ import kernelwright
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, show
 from kernelwright.core.evaluation import BEST_ISOLATION, Environment, Isolation
 from kernelwright.core.record import Record
-from kernelwright.evaluate import cgroup
 from kernelwright.evaluate.environment import environment
-from kernelwright.evaluate.levels import isolation_level
+from kernelwright.evaluate.isolation import cgroup
+from kernelwright.evaluate.isolation.levels import isolation_level
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.languages.survey import LanguageStatus, survey
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from kernelwright.apps.cli.terminal import say
 from kernelwright.core.errors import Unavailable
 from kernelwright.core.evaluation import Isolation
-from kernelwright.evaluate.levels import isolation_level
+from kernelwright.evaluate.isolation.levels import isolation_level
 from kernelwright.evaluate.opening import open_judge
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.serve.ledger import Ledger

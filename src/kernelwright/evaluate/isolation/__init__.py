@@ -1,0 +1,1 @@
+"""What stands around a process that is not trusted: walls, limits, and its end."""

@@ -1,0 +1,1 @@
+"""Our own small programs in C, beside what builds and finds them."""

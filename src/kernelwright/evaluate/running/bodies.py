@@ -1,0 +1,75 @@
+"""Which runner a build is handed to, per lane."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from kernelwright.core.candidate import Lane
+from kernelwright.core.problem import Problem
+from kernelwright.evaluate.building.builder import Built
+from kernelwright.evaluate.isolation import sandbox
+from kernelwright.evaluate.native.programs import executable
+from kernelwright.evaluate.running.runner import Body, threads
+from kernelwright.evaluate.running.zygote import Request, Zygote
+from kernelwright.problems.reference import Device
+
+_MODULE_RUNNER = "kernelwright.evaluate.running.module_runner"
+_MEMORY_BYTES = 16 << 30
+
+
+def body(
+    built: Built,
+    lane: Lane,
+    environment: Mapping[str, str],
+    setup: Path,
+    *,
+    device: Device,
+    sanitize: bool = False,
+    thread_count: int | None = None,
+    zygote: Zygote | None = None,
+) -> Body:
+    """The runner for `built`. `setup` is the file that `module_runner` reads; see `write_setup`.
+
+    The variables of a language are set for the runner alone, behind the sandbox's own programs.
+    `thread_count` is by default that of the processors. From `zygote` modules can be forked.
+    A sanitizer and CUDA reserve terabytes of address space, so theirs is not limited that way.
+    """
+    gpu = device == "cuda"
+    # torch.compile inside a module would precompile headers of more bytes than a file may have.
+    settings = {"TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"} if lane == "module" else {}
+    settings |= {"OMP_NUM_THREADS": str(thread_count or threads()), **environment}
+    assignments = [f"{name}={value}" for name, value in settings.items()]
+    forked = None
+    if lane == "native":
+        program = [str(executable())]
+        reads = [executable(), built.folder]
+    else:
+        program = [sys.executable, "-I", "-B", "-m", _MODULE_RUNNER, str(setup)]
+        reads = [setup, built.folder, *sandbox.python_folders()]
+        request = Request(arguments=(str(setup), str(built.artifact)), environment=settings)
+        forked = (zygote, request) if zygote is not None else None
+    return Body(
+        argv=("/usr/bin/env", *assignments, *program, str(built.artifact)),
+        reads=tuple(reads),
+        environment={},
+        limits=sandbox.Limits(memory_bytes=None if sanitize or gpu else _MEMORY_BYTES),
+        # A delivered module builds its source on first use.
+        processes=lane == "module",
+        gpu=gpu,
+        forked=forked,
+    )
+
+
+def write_setup(problem: Problem, device: Device, file: Path) -> None:
+    """What the module runner must know: the device, the problem without its workloads, and the
+    constants of the reference file that belong to each choice of sizes."""
+    sizes = [
+        {"axes": [w.axes[name] for name in problem.axes], "constants": w.constants}
+        for w in problem.workloads
+    ]
+    bare = problem.model_copy(update={"workloads": ()})
+    setup = {"device": device, "problem": bare.model_dump(mode="json"), "sizes": sizes}
+    file.write_text(json.dumps(setup))

@@ -1,0 +1,303 @@
+"""The runner of the module lane: one Python candidate, one life.
+
+It runs inside the sandbox, loads a file with ``ModelNew``, and calls it on tensors in memory that
+the broker gave. It speaks the protocol of `native/runner.c`, and like it forms no verdict: what it
+says can only fail a candidate, never pass one.
+
+`ModelNew` is made once for every call, with that call's weights, before anything is timed: a
+module's weights do not change between calls, so it may keep them in another layout.
+
+    python -I -m kernelwright.evaluate.running.module_runner
+        SETUP ARTIFACT CONTROL TABLE INPUTS OUTPUTS
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import mmap
+import socket
+import struct
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kernelwright.core.problem import Problem, TensorSpec
+from kernelwright.evaluate.running.allocation import SETTLING_ROUNDS, Allocator
+from kernelwright.problems.loading import load_program
+from kernelwright.problems.program import Program, flatten_outputs, synchronize
+
+_MAGIC = 0x4B57524E
+_COMMAND = struct.Struct("<6I")
+_REPLY = struct.Struct("<4Iq")
+_LOAD, _RETURNED, _COLLECT, _STAGE = 1, 3, 5, 7
+_OK, _FAILED, _WRONG_SHAPE, _WRONG_DTYPE = 0, 1, 3, 4
+
+
+class Misshapen(Exception):
+    """The outputs are not those of the problem; `status` says in which way."""
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status = status
+
+
+class Calls:
+    """The table of calls, and the tensors of each."""
+
+    def __init__(self, problem: Problem, table_fd: int, input_fd: int, output_fd: int):
+        self._problem = problem
+        table = np.frombuffer(mmap.mmap(table_fd, 0, prot=mmap.PROT_READ), np.int64)
+        inputs, outputs, axes, calls, guards_in, guards_out = (int(v) for v in table[:6])
+        width = 2 * inputs + 2 * outputs + axes
+        self.rows = table[6 + guards_in + guards_out : -1].reshape(calls, width)
+        self._input_memory, self.shared = _map_inputs(input_fd)
+        self._output_memory = mmap.mmap(output_fd, 0)
+        self._outputs_at = 2 * inputs
+        self.addresses = self._read_addresses(int(table[-1]), calls, outputs)
+
+    def _read_addresses(self, offset: int, calls: int, outputs: int) -> NDArray[np.int64] | None:
+        """Where to say at which addresses the outputs of each call are; None when not asked."""
+        if offset == 0:
+            return None
+        found = np.frombuffer(self._output_memory, np.int64, calls * outputs, offset)
+        return found.reshape(calls, outputs)
+
+    def axes(self, index: int) -> tuple[int, ...]:
+        """The sizes of call `index`, in the order of the problem's axes."""
+        count = len(self._problem.axes)
+        return tuple(int(v) for v in self.rows[index][len(self.rows[index]) - count :])
+
+    def _sizes(self, index: int) -> dict[str, int]:
+        return dict(zip(self._problem.axes, self.axes(index), strict=True))
+
+    def inputs(self, index: int) -> list[Tensor]:
+        """Every input of call `index`, weights and scalars included, as views of the memory."""
+        sizes = self._sizes(index)
+        return [
+            _view(self._input_memory, int(offset), spec, sizes)
+            for spec, offset in zip(self._problem.inputs, self.rows[index], strict=False)
+        ]
+
+    def outputs(self, index: int) -> list[Tensor]:
+        """Where the outputs of call `index` go."""
+        sizes = self._sizes(index)
+        offsets = self.rows[index][self._outputs_at :]
+        return [
+            _view(self._output_memory, int(offset), spec, sizes)
+            for spec, offset in zip(self._problem.outputs, offsets, strict=False)
+        ]
+
+
+def _map_inputs(fd: int) -> tuple[mmap.mmap, bool]:
+    """Shared, so that a write shows; read-only where the broker sealed the memory against it."""
+    flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
+    try:
+        return mmap.mmap(fd, 0, flags=flags), True
+    except PermissionError:
+        return mmap.mmap(fd, 0, flags=flags, prot=mmap.PROT_READ), False
+
+
+def _view(memory: mmap.mmap, offset: int, spec: TensorSpec, sizes: dict[str, int]) -> Tensor:
+    shape = spec.sizes(sizes)
+    dtype = getattr(torch, spec.dtype)
+    count = spec.elements(sizes)
+    if count == 0:
+        return torch.empty(shape, dtype=dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # where it is read-only, a write is a crash
+        flat = torch.frombuffer(memory, dtype=dtype, count=count, offset=offset)
+    return flat.reshape(shape)
+
+
+class Runner:
+    """The loop over the broker's commands."""
+
+    def __init__(
+        self, control: socket.socket, problem: Problem, setup: dict[str, Any], calls: Calls
+    ):
+        self._control = control
+        self._problem = problem
+        self._device: str = setup["device"]
+        self._constants = {tuple(entry["axes"]): entry["constants"] for entry in setup["sizes"]}
+        self._calls = calls
+        self._models: list[nn.Module] = []
+        self._used: list[list[Tensor]] = []
+        self._kept: list[tuple[int, object]] = []
+        self._allocator = Allocator()
+
+    def serve(self, artifact: Path) -> None:
+        """Answer commands until the broker closes the socket."""
+        while frame := self._control.recv(_COMMAND.size):
+            _, operation, first, count, _, _ = _COMMAND.unpack(frame)
+            status, claimed = _OK, 0
+            try:
+                if operation == _LOAD:
+                    self._load(artifact)
+                    self._touch_heap(count)
+                elif operation == _STAGE:
+                    self._stage(first, count)
+                elif operation == _RETURNED:
+                    claimed = self._run(first, count)
+                elif operation == _COLLECT:
+                    self._collect()
+            except Misshapen as error:
+                print(error, flush=True)
+                status = error.status
+            except Exception:  # the candidate's code may raise anything
+                traceback.print_exc()
+                sys.stderr.flush()
+                status = _FAILED
+            self._control.send(_REPLY.pack(_MAGIC, operation, status, count, claimed))
+
+    def _load(self, artifact: Path) -> None:
+        references = {
+            axes: load_program(
+                self._problem.reference, constants, device=self._device, direction="forward"
+            )
+            for axes, constants in self._constants.items()
+        }
+        candidate = _import(artifact)
+        for index in range(len(self._calls.rows)):
+            inputs = [tensor.to(self._device) for tensor in self._calls.inputs(index)]
+            self._used.append(inputs)
+            reference = references[self._calls.axes(index)]
+            weights = {
+                spec.name: tensor
+                for spec, tensor in zip(self._problem.inputs, inputs, strict=True)
+                if spec.role == "weight"
+            }
+            self._models.append(_make(candidate.ModelNew, reference, weights))
+
+    def _touch_heap(self, most: int) -> None:
+        """Have the allocator hold what the outputs of `most` calls will need, touched."""
+        self._allocator.settle("returned")
+        for calls in (1, most) * SETTLING_ROUNDS:
+            held = [
+                torch.ones_like(output, device=self._device)
+                for index in range(calls)
+                for output in self._calls.outputs(index)
+            ]
+            held.clear()
+
+    def _stage(self, first: int, count: int) -> None:
+        """Bring inputs that the broker has just shown to a device that has memory of its own."""
+        for index in range(first, first + count):
+            for host, used in zip(self._calls.inputs(index), self._used[index], strict=True):
+                used.copy_(host)
+
+    def _arguments(self, index: int) -> list[Any]:
+        """What the model is called on: scalars as numbers, everything else as a tensor."""
+        return [
+            tensor.item() if spec.role == "scalar" else tensor
+            for spec, tensor in zip(self._problem.inputs, self._used[index], strict=True)
+            if spec.role != "weight"
+        ]
+
+    def _run(self, first: int, count: int) -> int:
+        start = time.perf_counter_ns()
+        with torch.no_grad():
+            for index in range(first, first + count):
+                returned = self._models[index](*self._arguments(index))
+                self._kept.append((index, self._held(index, returned)))
+        synchronize(self._device)
+        return time.perf_counter_ns() - start
+
+    def _held(self, index: int, returned: Any) -> Any:
+        """What is kept of the outputs of call `index`. Where calls are timed it is contiguous: a
+        view that leaves the work of a copy to its reader pays for the copy."""
+        if self._named:
+            return self._name(index, returned)
+        if self._device == "cpu":
+            return returned
+        return tuple(tensor.contiguous() for tensor in flatten_outputs(returned))
+
+    @property
+    def _named(self) -> bool:
+        """Whether the broker reads outputs where they are, instead of having them copied."""
+        return self._calls.addresses is not None and self._device == "cpu"
+
+    def _name(self, index: int, returned: Any) -> Any:
+        """Say where the outputs of call `index` are; what holds them from now on. It is timed,
+        hence the shortest way for what is returned most: one contiguous tensor."""
+        assert self._calls.addresses is not None
+        if type(returned) is Tensor and returned.is_contiguous():
+            self._calls.addresses[index, 0] = returned.data_ptr()
+            return returned
+        found = [tensor.contiguous() for tensor in flatten_outputs(returned)]
+        for number, tensor in enumerate(found[: self._calls.addresses.shape[1]]):
+            self._calls.addresses[index, number] = tensor.data_ptr()
+        return tuple(found)
+
+    def _collect(self) -> None:
+        for index, returned in self._kept:
+            found, wanted = flatten_outputs(returned), self._calls.outputs(index)
+            if len(found) != len(wanted):
+                raise Misshapen(_WRONG_SHAPE, f"{len(found)} outputs, must be {len(wanted)}")
+            for spec, ours, theirs in zip(self._problem.outputs, wanted, found, strict=True):
+                _check(spec.name, ours, theirs, self._device)
+                if not self._named:
+                    ours.copy_(theirs)
+            if self._device != "cpu" and self._calls.shared:
+                # On a GPU the inputs are copies; bring back what became of them.
+                given = self._calls.inputs(index)
+                for host, used in zip(given, self._used[index], strict=True):
+                    host.copy_(used)
+        self._kept.clear()
+
+
+def _check(name: str, wanted: Tensor, found: Tensor, device: str) -> None:
+    if type(found) not in (Tensor, nn.Parameter):
+        raise Misshapen(_WRONG_DTYPE, f"{name} is a {type(found).__name__}, must be a Tensor")
+    if found.shape != wanted.shape:
+        shapes = f"{tuple(found.shape)}, must be {tuple(wanted.shape)}"
+        raise Misshapen(_WRONG_SHAPE, f"{name} has the shape {shapes}")
+    if found.dtype != wanted.dtype:
+        raise Misshapen(_WRONG_DTYPE, f"{name} is {found.dtype}, must be {wanted.dtype}")
+    if found.device.type != device:
+        raise Misshapen(_WRONG_DTYPE, f"{name} is on {found.device}, must be on {device}")
+
+
+def _make(model_class: Any, reference: Program, weights: dict[str, Tensor]) -> nn.Module:
+    """A `ModelNew` with this call's weights, under the state_dict keys of the reference."""
+    model: nn.Module = model_class(*reference.init_inputs)
+    if reference.weight_names:
+        reference.set_weights(weights)
+        state = {name: value.clone() for name, value in reference.model.state_dict().items()}
+        model.load_state_dict(state)
+    return model.to(reference.device).train(reference.model.training)
+
+
+def _import(artifact: Path) -> Any:
+    """The candidate's file as a module; its own folder can be imported from."""
+    sys.path.insert(0, str(artifact.parent))
+    spec = importlib.util.spec_from_file_location(artifact.stem, artifact)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[artifact.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Set up from `arguments` and serve."""
+    setup = json.loads(Path(arguments[0]).read_text())
+    control, table_fd, input_fd, output_fd = (int(value) for value in arguments[2:])
+    problem = Problem.model_validate(setup["problem"])
+    calls = Calls(problem, table_fd, input_fd, output_fd)
+    runner = Runner(socket.socket(fileno=control), problem, setup, calls)
+    runner.serve(Path(arguments[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

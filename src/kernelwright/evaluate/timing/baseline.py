@@ -1,0 +1,148 @@
+"""The baselines, seen from the broker: a trusted process beside the candidate's."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from kernelwright.core.errors import WorkerError
+from kernelwright.core.evaluation import Regime
+from kernelwright.core.problem import Problem
+from kernelwright.evaluate.isolation import sandbox
+from kernelwright.evaluate.native.programs import cache_folder
+from kernelwright.evaluate.running.runner import Answer, Life, LifeEnded, Operation, threads
+from kernelwright.evaluate.timing.staging import Staging
+from kernelwright.problems.reference import Device
+
+SUBJECTS = ("eager", "torch.compile")  # on the wire, a subject is its position here
+_LOAD_LIMIT_S = 600.0
+_CALL_LIMIT_S = 120.0
+
+
+class Baseline:
+    """A worker that runs the reference on what is staged for it.
+
+    Its start takes seconds (torch, and the compiler), so `start` returns at once and `wait` is
+    called when its times are needed.
+    """
+
+    def __init__(self, running: Life, mourner: subprocess.Popen[bytes]):
+        self._running = running
+        self._mourner = mourner
+        self.subjects: tuple[str, ...] = ()
+
+    @classmethod
+    def start(cls, problem: Problem, staging: Staging, device: Device, log: Path) -> Baseline:
+        """Start the process over `staging`, every slot of which holds inputs that it may run."""
+        setup = {
+            "problem": problem.model_dump(mode="json"),
+            "threads": threads(),
+            "device": device,
+        }
+        setup_fd = os.memfd_create("kernelwright-setup", os.MFD_CLOEXEC)
+        os.write(setup_fd, json.dumps(setup).encode())
+        os.lseek(setup_fd, 0, os.SEEK_SET)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        descriptors = [setup_fd, theirs.fileno(), staging.table_fd, staging.inputs.fd]
+        environment = os.environ | {
+            "TORCHINDUCTOR_CACHE_DIR": str(cache_folder() / "inductor"),
+            "OMP_NUM_THREADS": str(threads()),
+        }
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-m", "kernelwright.evaluate.timing.baseline_worker",
+                 *map(str, descriptors)],
+                env=environment, pass_fds=descriptors, stdin=subprocess.DEVNULL,
+                stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        os.close(setup_fd)
+        theirs.close()
+        # What it started to compile with has nothing to do once it is being timed.
+        child = sandbox.Child(process, log, alone=True, _known=[process.pid])
+        return cls(Life(child, ours), _mourner(process.pid))
+
+    def wait(self) -> None:
+        """Wait until the baselines are compiled and warm; `subjects` then names those that work.
+
+        Raises:
+            WorkerError: the process ended, or took too long.
+        """
+        if self.subjects:
+            return
+        works = self._ask("load", _LOAD_LIMIT_S).count
+        self.subjects = tuple(name for bit, name in enumerate(SUBJECTS) if works >> bit & 1)
+
+    def stage(self, subject: str, first: int, count: int) -> None:
+        """Make ready `count` calls of `subject` on the slots from `first` on, and stand still."""
+        self._running.resume()
+        self._ask("stage", _CALL_LIMIT_S * count, first, count, SUBJECTS.index(subject))
+        self._running.pause()
+
+    def reload_weights(self) -> None:
+        """Take over the weights that are staged now."""
+        self._running.resume()
+        self._ask("load", _LOAD_LIMIT_S)
+        self._running.pause()
+
+    def time(self, regime: Regime, count: int) -> int:
+        """Nanoseconds from asking for the `count` calls that were staged until they are done."""
+        answer = self._ask(regime, _CALL_LIMIT_S * count, 0, count, wake=True)
+        self._running.pause()
+        self._running.resume()
+        self._ask("collect", _CALL_LIMIT_S)
+        self._running.pause()
+        return answer.elapsed_ns
+
+    def ping(self) -> int:
+        """Nanoseconds for a round trip with no work, from standstill to standstill."""
+        self._running.pause()
+        return self._ask("ping", _CALL_LIMIT_S, wake=True).elapsed_ns
+
+    def _ask(
+        self,
+        operation: Operation,
+        limit_s: float,
+        first: int = 0,
+        count: int = 0,
+        subject: int = 0,
+        *,
+        wake: bool = False,
+    ) -> Answer:
+        try:
+            return self._running.ask(
+                operation, stage="timing", limit_s=limit_s, first=first, count=count,
+                subject=subject, wake=wake,
+            )  # fmt: skip
+        except LifeEnded as ended:
+            raise WorkerError(
+                f"The baseline's process broke during {operation!r}: {ended.outcome}"
+            ) from ended
+
+    def pause(self) -> None:
+        """Stand still until the next block."""
+        self._running.pause()
+
+    @property
+    def log(self) -> str:
+        """What the process printed: why a baseline is missing, if one is."""
+        return self._running.log
+
+    def close(self) -> None:
+        """End the process."""
+        self._mourner.kill()
+        self._mourner.communicate()
+        self._running.end()
+
+
+def _mourner(group: int) -> subprocess.Popen[bytes]:
+    """A process that ends the group when this one is gone: one that stands still, as a baseline
+    mostly does, would not notice and stay for ever."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read _; kill -s KILL -- "-$0"', str(group)],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip

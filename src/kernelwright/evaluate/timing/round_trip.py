@@ -1,0 +1,47 @@
+"""How long a round trip to a native runner takes when there is nothing to do.
+
+Measured on a runner that has loaded no candidate, so that no candidate can stretch it and have
+the difference taken off its time.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+from kernelwright.core.errors import SandboxError
+from kernelwright.core.evaluation import Isolation
+from kernelwright.evaluate.isolation.sandbox import Limits
+from kernelwright.evaluate.native.programs import executable
+from kernelwright.evaluate.running.runner import Body, LifeEnded, life
+from kernelwright.evaluate.timing.staging import Staging
+
+_LIMIT_S = 10.0
+
+
+def median_ping(ping: Callable[[], int], count: int) -> int:
+    """The median nanoseconds of `count` round trips."""
+    return round(statistics.median(ping() for _ in range(count)))
+
+
+def runner_round_trip_ns(staging: Staging, level: Isolation, folder: Path, pings: int) -> int:
+    """The median of `pings` round trips of a runner that is stopped in between, in nanoseconds.
+
+    Raises:
+        SandboxError: a runner with nothing in it does not answer.
+    """
+    idle = Body(
+        argv=(str(executable()), "none"), reads=(executable(),), environment={}, limits=Limits()
+    )
+    log = folder / "idle.log"
+    with life(idle, staging.table_fd, staging.inputs, staging.outputs, level, log) as running:
+
+        def ping() -> int:
+            running.pause()
+            return running.ask("ping", stage="timing", limit_s=_LIMIT_S, wake=True).elapsed_ns
+
+        try:
+            return median_ping(ping, pings)
+        except LifeEnded as ended:
+            raise SandboxError(f"An idle runner does not answer: {ended.outcome}") from ended

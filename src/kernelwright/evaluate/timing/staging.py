@@ -1,0 +1,172 @@
+"""Timed inputs: kept by the broker, and shown to a process only when it is about to be timed.
+
+`TimedCases` holds the secret inputs and what they must give. A `Staging` is the shared memory of
+one process, with room for one block of calls; the broker copies inputs into it just before a
+block and wipes what was there. So nothing can be worked out before the clock runs, and an address
+says nothing about what lies there. The weights are the exception: they are the same for all cases
+and there from the start, since a model's weights do not change between calls.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+
+import numpy as np
+
+from kernelwright.core.candidate import Lane
+from kernelwright.core.problem import ITEM_BYTES, Problem, Workload
+from kernelwright.evaluate.correctness.cases import SEED_BITS, Checked, Draws, Written, check_call
+from kernelwright.evaluate.running.allocation import THRESHOLD
+from kernelwright.evaluate.running.arena import POISONS, Arena, Call, Slot, write_table
+from kernelwright.evaluate.running.remote import read
+from kernelwright.problems.case import Case
+
+_BYTES = 2 << 30
+_FEWEST, _MOST = 6, 48
+_ADDRESS_BYTES = 8
+_HIDDEN = 0  # what an input holds before it is shown
+
+
+class TimedCases:
+    """Different inputs at the report size with the same weights, as many as memory allows."""
+
+    def __init__(self, problem: Problem, reference: Draws, distributions: Sequence[str]):
+        """Half the inputs as the file draws them, half from all other distributions in turn."""
+        self.problem = problem
+        self.workload: Workload = problem.report_workload
+        others = [name for name in distributions if name != "file"] or ["file"]
+        self._names = [
+            others[index // 2 % len(others)] if index % 2 else "file"
+            for index in range(_how_many(problem))
+        ]
+        self.cases = self.drawn(reference)
+
+    def drawn(self, reference: Draws) -> list[Case]:
+        """As many other inputs, with other weights, to be put in the place of `cases`."""
+        seed = secrets.randbits(SEED_BITS)
+        return [
+            reference.case(self.workload, name, secrets.randbits(SEED_BITS), weights_seed=seed)
+            for name in self._names
+        ]
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def largest_block(self) -> int:
+        """The most calls that one block has: about a third of the cases."""
+        return max(2, 2 * (len(self) // 6))
+
+    def check(self, index: int, written: Sequence[Written]) -> Checked:
+        """Compare what a call on case `index` left with what it must be."""
+        return check_call(self.problem, self.workload, self.cases[index], written)
+
+
+def _how_many(problem: Problem) -> int:
+    workload = problem.report_workload
+    exact = sum(t.elements(workload.axes) for t in problem.outputs) * ITEM_BYTES["float64"]
+    each = 2 * problem.traffic_bytes(workload) + exact
+    return max(_FEWEST, min(_MOST, _BYTES // max(each, 1)))
+
+
+class Staging:
+    """One process's memory for the calls of one block, one slot for each call.
+
+    `inputs`, `outputs` and `table_fd` are what a runner is started with.
+    """
+
+    def __init__(self, cases: TimedCases, slots: int):
+        self._problem = cases.problem
+        self.slots = slots
+        self.inputs, self.outputs = Arena(), Arena()
+        axes = cases.workload.axes
+        specs = self._problem.inputs
+        weights = {
+            spec.name: self.inputs.place(spec.nbytes(axes), "aligned")
+            for spec in specs
+            if spec.role == "weight"
+        }
+        self._calls = [
+            Call(
+                tuple(
+                    weights.get(spec.name) or self.inputs.place(spec.nbytes(axes), "aligned")
+                    for spec in specs
+                ),
+                tuple(
+                    self.outputs.place(spec.nbytes(axes), "aligned")
+                    for spec in self._problem.outputs
+                ),
+                tuple(axes[name] for name in self._problem.axes),
+            )
+            for _ in range(slots)
+        ]
+        named = slots * len(self._problem.outputs) * _ADDRESS_BYTES
+        self._addresses = self.outputs.place(named, "aligned")
+        self.inputs.allocate()
+        self.outputs.allocate()
+        self.inputs.seal()
+        self.table_fd = write_table(self._calls, self.inputs, self.outputs, self._addresses)
+
+    def put_weights(self, case: Case) -> None:
+        """Show the weights, which all cases share."""
+        for slot, spec in zip(self._calls[0].inputs, self._problem.inputs, strict=True):
+            if spec.role == "weight":
+                self._copy(slot, case, spec.name)
+
+    def put(self, slot: int, case: Case) -> None:
+        """Show the inputs of `case` in `slot`."""
+        for place, spec in zip(self._calls[slot].inputs, self._problem.inputs, strict=True):
+            if spec.role != "weight":
+                self._copy(place, case, spec.name)
+
+    def hide(self, slot: int) -> None:
+        """Wipe the inputs in `slot`."""
+        for place, spec in zip(self._calls[slot].inputs, self._problem.inputs, strict=True):
+            if spec.role != "weight":
+                self.inputs.data(place)[:] = _HIDDEN
+
+    def poison(self, slot: int) -> None:
+        """Fill the outputs in `slot`, and all around them."""
+        for place in self._calls[slot].outputs:
+            self.outputs.poison(place, POISONS[slot % len(POISONS)])
+
+    def written(self, slot: int) -> list[Written]:
+        """The outputs in `slot`, as views that change when the slot is used again."""
+        return [
+            Written(self.outputs.data(p), self.outputs.intact(p), POISONS[slot % len(POISONS)])
+            for p in self._calls[slot].outputs
+        ]
+
+    def returned(self, slot: int, pid: int, lane: Lane) -> list[Written]:
+        """The outputs that the calls in `slot` returned, from the process that holds them.
+
+        A native runner gives outputs below 32 MiB their slot's memory, which its allocator would
+        have had warm; of all others it names the address.
+
+        Raises:
+            Unreadable: there is nothing at an address that it named.
+        """
+        outputs = len(self._problem.outputs)
+        named = self.outputs.data(self._addresses).view(np.int64).reshape(self.slots, outputs)
+        found = self.written(slot)
+        for number, written in enumerate(found):
+            if lane == "module" or written.data.nbytes >= THRESHOLD:
+                data = read(pid, int(named[slot, number]), written.data.nbytes)
+                found[number] = Written(data, intact=True, poison=written.poison)
+        return found
+
+    def fresh_bytes(self) -> int:
+        """The bytes of one call's outputs for which an allocator takes pages anew every time."""
+        sizes = [place.nbytes for place in self._calls[0].outputs]
+        return sum(size for size in sizes if size >= THRESHOLD)
+
+    def _copy(self, place: Slot, case: Case, name: str) -> None:
+        self.inputs.data(place)[:] = case.inputs[name].view(np.uint8)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.inputs.close()
+        self.outputs.close()
+        os.close(self.table_fd)

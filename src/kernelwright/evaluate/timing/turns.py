@@ -1,0 +1,217 @@
+"""Turns at being timed: what happens around one block, for the candidate and for its rivals.
+
+Whoever is not timed stands still (SIGSTOP), so that nobody disturbs another's clock and nobody
+works ahead. A candidate's inputs are copied to it while it stands still, and the clock starts
+before it may go on. The rivals are ours, and treated the same way so that both sides find the
+caches in the same state.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kernelwright.core.agreement import Array
+from kernelwright.core.candidate import Lane
+from kernelwright.core.evaluation import Mismatch, Regime, Rejected
+from kernelwright.evaluate.correctness.cases import Written
+from kernelwright.evaluate.correctness.verify import call_limit_s
+from kernelwright.evaluate.defences import Defences
+from kernelwright.evaluate.running.arena import Bytes
+from kernelwright.evaluate.running.remote import Unreadable, anonymous_bytes
+from kernelwright.evaluate.running.runner import Answer, Life, LifeEnded, Operation
+from kernelwright.evaluate.timing.baseline import Baseline
+from kernelwright.evaluate.timing.staging import Staging, TimedCases
+
+_LOAD_LIMIT_S = 60.0
+# How much of the outputs must be new; what a kernel frees meanwhile counts against it.
+_FRESH_SHARE = 0.75
+
+
+class Answers:
+    """What a candidate gave on each case: compared in full the first time, by its bits after."""
+
+    def __init__(self, cases: TimedCases):
+        self._cases = cases
+        self._right: dict[int, list[Bytes]] = {}
+        self._pending: list[tuple[int, list[Written]]] = []
+        self.count = 0
+
+    def take(self, index: int, written: Sequence[Written]) -> None:
+        """Note the outputs on case `index`; what cannot be judged at once is copied."""
+        self.count += 1
+        known = self._right.get(index)
+        if known is not None and _same(known, written):
+            return
+        self._pending.append((index, [replace(w, data=w.data.copy()) for w in written]))
+
+    def mismatches(self) -> list[Mismatch]:
+        """Compare what is pending with the oracle; the mismatches that were found."""
+        found: list[Mismatch] = []
+        for index, written in self._pending:
+            checked = self._cases.check(index, written)
+            found += checked.mismatches
+            if not checked.mismatches:
+                self._right[index] = [w.data for w in written]
+        self._pending.clear()
+        return found
+
+
+def _same(known: Sequence[Array], written: Sequence[Written]) -> bool:
+    return all(
+        w.intact and np.array_equal(data, w.data) for data, w in zip(known, written, strict=True)
+    )
+
+
+@dataclass
+class CandidateTurns:
+    """A candidate's turns in one life. It meets every case at most once."""
+
+    cases: TimedCases
+    staging: Staging
+    answers: Answers
+    running: Life
+    regime: Regime
+    lane: Lane
+    random: random.Random
+    defences: Defences
+    copies: bool  # whether its device has memory of its own, which inputs must be brought to
+
+    def start(self) -> None:
+        """Load the candidate, with nothing to see but the weights."""
+        for slot in range(self.staging.slots):
+            self.staging.hide(slot)
+            self.staging.poison(slot)
+        self._unused = self.random.sample(range(len(self.cases)), len(self.cases))
+        self._limit_s = call_limit_s(max(case.eager_s for case in self.cases.cases))
+        self.running.ask("load", stage="load", limit_s=_LOAD_LIMIT_S, count=self.staging.slots)
+        self._stand_still()
+
+    @property
+    def left(self) -> int:
+        """How many calls it has not met the inputs of."""
+        return len(self._unused)
+
+    def take(self, calls: int, *, lead: bool) -> int:
+        """The nanoseconds that `calls` calls take, after an untimed one when `lead` asks for it.
+
+        Raises:
+            LifeEnded: it crashed, hung, or answered something else.
+        """
+        if not self.defences.late_inputs:
+            self._show(self._unused[-calls - lead : len(self._unused) - lead], 0)
+        if lead:
+            self._calls(1)
+        return self._calls(calls)
+
+    def _calls(self, calls: int) -> int:
+        indices = self._unused[-calls:]
+        if self.defences.fresh_inputs:
+            del self._unused[-calls:]
+        first = self.random.randint(0, self.staging.slots - calls)
+        self._show(indices, first)
+        if self.copies:
+            self._untimed("stage", first, calls)
+        held = self._own_bytes()
+        self.running.refuse_moved()
+        frozen = self.defences.frozen_between
+        answer = self._ask(self.regime, first, calls, wake=frozen)
+        self._stand_still()
+        elapsed_ns = answer.elapsed_ns + (self.running.late_ns if frozen else 0)
+        if self.copies:
+            # A device's memory cannot be read from here: the runner copies, after the clock. That
+            # is a gap, written down in docs/judge.md.
+            self._untimed("collect", first, calls)
+            self._take_outputs(indices, first)
+            return elapsed_ns
+        self._take_outputs(indices, first)
+        if self.regime == "returned":
+            self._check_pages(self._own_bytes() - held, calls)
+            self._untimed("collect", first, calls)
+        return elapsed_ns if self.defences.own_clock else answer.claimed_ns
+
+    def _untimed(self, operation: Operation, first: int, calls: int) -> None:
+        self.running.refuse_moved()
+        self.running.resume()
+        self._ask(operation, first, calls)
+        self._stand_still()
+
+    def _ask(self, operation: Operation, first: int, calls: int, *, wake: bool = False) -> Answer:
+        return self.running.ask(
+            operation, stage="timing", limit_s=calls * self._limit_s, first=first, count=calls,
+            wake=wake,
+        )  # fmt: skip
+
+    def _take_outputs(self, indices: Sequence[int], first: int) -> None:
+        """Note what was there when the clock stopped."""
+        if not self.defences.timed_outputs:
+            return
+        for slot, index in enumerate(indices, first):
+            if self.regime == "buffer" or self.copies:
+                written = self.staging.written(slot)
+            else:
+                written = self._returned(slot)
+            self.answers.take(index, written)
+
+    def _returned(self, slot: int) -> list[Written]:
+        try:
+            return self.staging.returned(slot, self.running.pid, self.lane)
+        except Unreadable as error:
+            evidence = f"It says that it returned {error}, where it has no memory."
+            raise LifeEnded(Rejected(rule="forged_reply", evidence=evidence)) from error
+
+    def _own_bytes(self) -> int:
+        """The memory of its own that it has, where that matters: counting takes a millisecond."""
+        matters = self.regime == "returned" and self.staging.fresh_bytes() and not self.copies
+        return anonymous_bytes(self.running.pid) if matters else 0
+
+    def _check_pages(self, grown: int, calls: int) -> None:
+        """Large outputs come as fresh pages on both sides, which a process then has more of. An
+        allocator that keeps them, or pages that are moved there, would save several times the
+        kernel's own time."""
+        least = round(_FRESH_SHARE * calls * self.staging.fresh_bytes())
+        if self.defences.fresh_pages and grown < least:
+            evidence = (
+                f"The outputs of {calls} calls came with {grown} bytes of new memory, must be at "
+                f"least {least}."
+            )
+            raise LifeEnded(Rejected(rule="kept_memory", evidence=evidence))
+
+    def _show(self, indices: Sequence[int], first: int) -> None:
+        for slot, index in enumerate(indices, first):
+            self.staging.poison(slot)
+            self.staging.put(slot, self.cases.cases[index])
+
+    def _stand_still(self) -> None:
+        if self.defences.frozen_between:
+            self.running.stand_still()
+
+
+@dataclass
+class RivalTurns:
+    """The baselines' turns. They are ours, so they may meet a case again."""
+
+    cases: TimedCases
+    staging: Staging
+    baseline: Baseline
+    random: random.Random
+
+    def take(self, subject: str, regime: Regime, calls: int, *, lead: bool) -> int:
+        """The nanoseconds that `calls` calls take, after an untimed one when `lead` asks for it.
+
+        Raises:
+            WorkerError: the baselines' process broke.
+        """
+        if lead:
+            self._calls(subject, regime, 1)
+        return self._calls(subject, regime, calls)
+
+    def _calls(self, subject: str, regime: Regime, calls: int) -> int:
+        first = self.random.randint(0, self.staging.slots - calls)
+        for slot, index in enumerate(self.random.sample(range(len(self.cases)), calls), first):
+            self.staging.put(slot, self.cases.cases[index])
+        self.baseline.stage(subject, first, calls)
+        return self.baseline.time(regime, calls)
