@@ -101,6 +101,15 @@ def test_no_descriptor_chooses_a_signal_that_would_wake_a_stopped_process():
         assert answer("fcntl", 5, get_flags, **how) == ALLOW
 
 
+def test_no_life_chooses_or_asks_which_pages_of_a_file_are_in_memory():
+    cold, page_out, populate = 20, 21, 23
+    for how in ({}, {"processes": True}, {"namespaces": False}):
+        assert answer("madvise", 0, 4096, cold, **how) == EPERM
+        assert answer("madvise", 0, 4096, page_out, **how) == EPERM
+        assert answer("madvise", 0, 4096, populate, **how) == ALLOW
+        assert {answer(name, **how) for name in ("mincore", "fadvise64", "readahead")} == {EPERM}
+
+
 @pytest.mark.parametrize("name", ["prlimit64", "sched_setaffinity", "sched_setattr"])
 def test_without_namespaces_a_process_changes_only_itself(name):
     assert answer(name, 0, namespaces=False) == ALLOW

@@ -16,7 +16,7 @@ import pytest
 from kernelwright.core.errors import SandboxError
 from kernelwright.evaluate.isolation import processes
 from kernelwright.evaluate.isolation.sandbox import Child
-from kernelwright.evaluate.running.runner import Life, LifeEnded
+from kernelwright.evaluate.running.life import Life, LifeEnded
 
 SPIN = "while True: pass"
 # It waits for a child that shares its memory and never ends, where no signal reaches it.

@@ -26,7 +26,8 @@ from kernelwright.core.problem import ITEM_BYTES, Problem, TensorSpec
 from kernelwright.evaluate.isolation.sandbox import Limits
 from kernelwright.evaluate.native.programs import executable, far
 from kernelwright.evaluate.running.arena import PAGE, Arena, seal_table
-from kernelwright.evaluate.running.runner import Body, LifeEnded, life
+from kernelwright.evaluate.running.life import LifeEnded
+from kernelwright.evaluate.running.runner import Body, life
 from kernelwright.problems.case import Case
 
 _ELEMENTS = 2**32 + 2**21

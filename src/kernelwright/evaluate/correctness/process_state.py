@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from kernelwright.core.evaluation import Rejected, Stage
-from kernelwright.evaluate.running.runner import Life, threads
+from kernelwright.evaluate.running.life import Life
+from kernelwright.evaluate.running.runner import threads
 
 _LIMIT_S = 10.0
 _SETTLE_S = 0.05  # OpenMP's own threads spin for a millisecond or so after a region

@@ -25,7 +25,8 @@ from kernelwright.evaluate.correctness.cases import CaseSet, Step
 from kernelwright.evaluate.correctness.notes import Notes, Verified, mismatch
 from kernelwright.evaluate.correctness.process_state import changed_state
 from kernelwright.evaluate.defences import Defences
-from kernelwright.evaluate.running.runner import MISSHAPEN, Body, Life, LifeEnded, life
+from kernelwright.evaluate.running.life import MISSHAPEN, Life, LifeEnded
+from kernelwright.evaluate.running.runner import Body, life
 
 _LOAD_LIMIT_S = 60.0
 _SANITIZED = 20  # how many times slower a call may be under a sanitizer

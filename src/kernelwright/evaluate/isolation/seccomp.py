@@ -33,6 +33,7 @@ _AF_UNIX, _SOCK_STREAM, _SOCK_SEQPACKET, _SOCKET_TYPE = 1, 1, 5, 0xF
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # both type into a terminal
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4  # 0 hides a process's memory from a judge who is not root
+_MADV_COLD, _MADV_PAGEOUT = 20, 21  # choose which pages of a file leave memory
 _F_SETSIG = 10  # chooses the signal that a descriptor sends, SIGCONT for example
 _ON_ONESELF = (
     "prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr",
@@ -71,6 +72,8 @@ def program(
     rules.append(_when(special["clone"], _clone(processes)))
     rules.append(_when(special["ioctl"], [_argument(1), _deny(_TIOCSTI), _deny(_TIOCLINUX)]))
     rules.append(_when(special["fcntl"], [_argument(1), _deny(_F_SETSIG)]))
+    advice = [_argument(2), _deny(_MADV_COLD), _deny(_MADV_PAGEOUT)]
+    rules.append(_when(special["madvise"], advice))
     if not namespaces and not unix_sockets:
         rules.append(_refuse(special["socket"], _EPERM))
     else:

@@ -8,7 +8,8 @@ from __future__ import annotations
 # A candidate computes. None of these is needed for that: looking into other processes, mounts and
 # namespaces, kernel-side programs and keys, rings that carry calls past the filter, System V
 # memory and queues that outlive the process, timers whose signal may be the one that wakes a
-# process that was stopped.
+# process that was stopped, and what chooses or tells which pages of a system file are in memory,
+# where one life could leave a message for the next.
 NEVER: dict[str, tuple[int | None, int | None]] = {
     "ptrace": (101, 117), "personality": (135, 92), "mount": (165, 40), "umount2": (166, 39),
     "pivot_root": (155, 41), "chroot": (161, 51), "setns": (308, 268), "unshare": (272, 97),
@@ -21,7 +22,8 @@ NEVER: dict[str, tuple[int | None, int | None]] = {
     "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
     "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "fanotify_init": (300, 262),
     "quotactl": (179, 60), "acct": (163, 89), "syslog": (103, 116), "mq_open": (240, 180),
-    "timer_create": (222, 107),
+    "timer_create": (222, 107), "mincore": (27, 232), "fadvise64": (221, 223),
+    "readahead": (187, 213), "cachestat": (451, 451), "preadv2": (327, 286),
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190),
     "semop": (65, 193), "semctl": (66, 191), "semtimedop": (220, 192), "msgget": (68, 186),
     "msgsnd": (69, 189), "msgrcv": (70, 188), "msgctl": (71, 187),
@@ -44,7 +46,7 @@ WITHOUT_NAMESPACES: dict[str, tuple[int | None, int | None]] = {
 # Those whose arguments decide.
 BY_ARGUMENT: dict[str, tuple[int | None, int | None]] = {
     "socket": (41, 198), "socketpair": (53, 199), "prctl": (157, 167), "ioctl": (16, 29),
-    "fcntl": (72, 25),
+    "fcntl": (72, 25), "madvise": (28, 233),
     "clone": (56, 220), "clone3": (435, 435), "fork": (57, None), "vfork": (58, None),
     "prlimit64": (302, 261), "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119),
     "sched_setparam": (142, 118), "sched_setattr": (314, 274),

@@ -14,7 +14,8 @@ from kernelwright.core.evaluation import Regime
 from kernelwright.core.problem import Problem
 from kernelwright.evaluate.isolation import sandbox
 from kernelwright.evaluate.native.programs import cache_folder
-from kernelwright.evaluate.running.runner import Answer, Life, LifeEnded, Operation, threads
+from kernelwright.evaluate.running.life import Answer, Life, LifeEnded, Operation
+from kernelwright.evaluate.running.runner import threads
 from kernelwright.evaluate.timing.staging import Staging
 from kernelwright.problems.reference import Device
 

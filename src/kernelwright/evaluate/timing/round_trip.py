@@ -14,7 +14,8 @@ from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import Isolation
 from kernelwright.evaluate.isolation.sandbox import Limits
 from kernelwright.evaluate.native.programs import executable
-from kernelwright.evaluate.running.runner import Body, LifeEnded, life
+from kernelwright.evaluate.running.life import LifeEnded
+from kernelwright.evaluate.running.runner import Body, life
 from kernelwright.evaluate.timing.staging import Staging
 
 _LIMIT_S = 10.0

@@ -39,8 +39,9 @@ from kernelwright.core.evaluation import (
 )
 from kernelwright.core.statistics import CANDIDATE, CONTROL, Estimate, baselines, median_ns, speedup
 from kernelwright.evaluate.defences import Defences
+from kernelwright.evaluate.running.life import LifeEnded
 from kernelwright.evaluate.running.pressure import disturbed, waited_us
-from kernelwright.evaluate.running.runner import Body, LifeEnded, life
+from kernelwright.evaluate.running.runner import Body, life
 from kernelwright.evaluate.timing.baseline import Baseline
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
 from kernelwright.evaluate.timing.turns import Answers, CandidateTurns, RivalTurns

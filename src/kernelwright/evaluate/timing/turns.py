@@ -21,8 +21,8 @@ from kernelwright.evaluate.correctness.cases import Written
 from kernelwright.evaluate.correctness.verify import call_limit_s
 from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.running.arena import Bytes
+from kernelwright.evaluate.running.life import Answer, Life, LifeEnded, Operation
 from kernelwright.evaluate.running.remote import Unreadable, anonymous_bytes
-from kernelwright.evaluate.running.runner import Answer, Life, LifeEnded, Operation
 from kernelwright.evaluate.timing.baseline import Baseline
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
 

@@ -1,0 +1,250 @@
+"""What is said with a runner while it lives, seen from the broker: ask for calls, read claims.
+
+The frames have one size. Whatever else arrives, or nothing in time, ends the life with what can
+be said about it from outside. The runner's own words (its log) are shown to the author of the
+candidate and decide nothing.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from kernelwright.core.evaluation import (
+    Crashed,
+    Rejected,
+    Stage,
+    TimedOut,
+    WrongResult,
+)
+from kernelwright.evaluate.isolation import sandbox
+from kernelwright.evaluate.isolation.processes import Unstoppable
+from kernelwright.evaluate.running.pressure import patiently
+
+Operation = Literal["load", "buffer", "returned", "heap", "collect", "ping", "stage", "state"]
+
+_CODES: dict[Operation, int] = {
+    "load": 1, "buffer": 2, "returned": 3, "heap": 4, "collect": 5, "ping": 6, "stage": 7,
+    "state": 8,
+}  # fmt: skip
+_CALLS = ("buffer", "returned", "heap")
+_MAGIC = 0x4B57524E
+_COMMAND = struct.Struct("<6I")
+_REPLY = struct.Struct("<4Iq")
+_OK, _FAILED, _SIGNAL = 0, 1, 2
+MISSHAPEN = {3: "wrong_shape", 4: "wrong_dtype"}  # a module's own reply, by status
+_REGIONS = {
+    0: "",
+    1: "It wrote to an input, which is read-only, or read past an input's end.",
+    2: "It read or wrote past an output's end.",
+}
+_ENDING_S = 2.0
+_RACE = 66  # how the thread sanitizer ends a process; see core.protocols.FindsRaces
+_MOVED_NS = 100_000  # a thread that is about to stop may be interrupted once more
+
+
+class LifeEnded(Exception):
+    """The runner did not answer as it should; `outcome` says what is known. Stays inside.
+
+    `region` is 1 when a signal came from next to an input, 2 from next to an output, else 0.
+    """
+
+    def __init__(self, outcome: Crashed | TimedOut | Rejected | WrongResult, region: int = 0):
+        super().__init__(outcome)
+        self.outcome = outcome
+        self.region = region
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A good reply: the broker's own clock around it, and what the runner claims.
+
+    `count` is the number of calls made; in reply to "load" a baseline says which it has.
+    """
+
+    elapsed_ns: int
+    claimed_ns: int
+    count: int
+
+
+class Life:
+    """One runner process and its control socket."""
+
+    def __init__(self, child: sandbox.Child, control: socket.socket):
+        self._child = child
+        self._control = control
+        self._muted = False
+
+    def mute(self) -> None:
+        """From now on leave out what the process prints: it has been shown what is hidden."""
+        self._muted = True
+
+    def ask(
+        self,
+        operation: Operation,
+        *,
+        stage: Stage,
+        limit_s: float,
+        first: int = 0,
+        count: int = 0,
+        subject: int = 0,
+        wake: bool = False,
+    ) -> Answer:
+        """Send one command and wait for its reply. `wake` lets a paused process go on, after the
+        clock was started, and tells it to stop before the clock is read.
+
+        Raises:
+            LifeEnded: it crashed, hung, or answered something else.
+        """
+        self._refuse_unasked(stage)
+        code = _CODES[operation]
+        frame = _COMMAND.pack(_MAGIC, code, first, count, subject, 0)
+        if wake:
+            self._child.ready()
+        start = time.perf_counter_ns()
+        try:
+            self._control.send(frame)
+            if wake:
+                self._child.resume()
+            reply = patiently(self._receive, limit_s)
+        except (BrokenPipeError, ConnectionResetError):
+            reply = b""
+        if wake:
+            self._child.halt()
+        elapsed = time.perf_counter_ns() - start
+        if wake:
+            self._child.note_halt()
+        if reply is None:
+            raise LifeEnded(TimedOut(stage=stage, limit_s=limit_s))
+        if len(reply) != _REPLY.size:
+            raise LifeEnded(self._post_mortem(stage, reply))
+        magic, said, status, number, claimed = _REPLY.unpack(reply)
+        if magic == _MAGIC and status == _SIGNAL:
+            raise LifeEnded(self._signalled(stage, number, claimed), region=claimed)
+        if (magic, said, status) != (_MAGIC, code, _OK):
+            raise LifeEnded(self._refused(operation, status))
+        if operation in _CALLS and (number != count or not 0 <= claimed <= elapsed):
+            raise LifeEnded(self._refused(operation, _OK))
+        return Answer(elapsed, claimed, number)
+
+    def _receive(self, limit_s: float) -> bytes | None:
+        ready, _, _ = select.select([self._control], [], [], limit_s)
+        return self._control.recv(_REPLY.size + 1) if ready else None
+
+    def _refuse_unasked(self, stage: Stage) -> None:
+        """A frame before it is asked for is the last word of a process that crashed, or forged."""
+        try:
+            early = self._receive(0)
+        except ConnectionResetError:
+            early = b""
+        if early is None:
+            return
+        if not early:
+            raise LifeEnded(self._post_mortem(stage, early))
+        if len(early) == _REPLY.size:
+            magic, _, status, number, claimed = _REPLY.unpack(early)
+            if magic == _MAGIC and status == _SIGNAL:
+                raise LifeEnded(self._signalled(stage, number, claimed))
+        evidence = self._detail("The runner sent a frame that nobody had asked for.")
+        raise LifeEnded(Rejected(rule="forged_reply", evidence=evidence))
+
+    def _signalled(self, stage: Stage, number: int, region: int) -> Crashed:
+        known = {s.value: s.name for s in signal.Signals}
+        where = _REGIONS.get(region, "")
+        return Crashed(stage=stage, signal=known.get(number), detail=self._detail(where))
+
+    def _refused(self, operation: Operation, status: int) -> Crashed | Rejected:
+        if status in MISSHAPEN:
+            return Rejected(rule=MISSHAPEN[status], evidence=self._detail(""))
+        if status == _FAILED and operation in (*_CALLS, "collect"):
+            return Crashed(stage="core", signal=None, detail=self._detail("It raised."))
+        if operation == "load":
+            return Crashed(
+                stage="load", signal=None, detail=self._detail("It could not be loaded.")
+            )
+        evidence = f"The runner's reply to {operation!r} is not one that it can give."
+        return Rejected(rule="forged_reply", evidence=self._detail(evidence))
+
+    def _post_mortem(self, stage: Stage, reply: bytes) -> Crashed | Rejected:
+        if reply:
+            evidence = f"The runner sent {len(reply)} bytes where a reply has {_REPLY.size}."
+            return Rejected(rule="forged_reply", evidence=evidence)
+        code, name = self._child.ending(_ENDING_S)
+        if code == _RACE and stage == "sanitize":
+            said = "Two threads use the same memory at once, and at least one writes to it."
+            return Rejected(rule="data_race", evidence=self._detail(said))
+        said = f"The process ended with {name or f'status {code}'} before it answered."
+        return Crashed(stage=stage, signal=name, detail=self._detail(said))
+
+    def _detail(self, text: str) -> str:
+        log = "" if self._muted else self._child.log_text(2000).strip()
+        return f"{text}\n{log}".strip()
+
+    @property
+    def pid(self) -> int:
+        """The runner's own process, by its number on this side.
+
+        First asked for before the candidate is loaded, so that it is not a process of its.
+        """
+        return self._child.main
+
+    @property
+    def log(self) -> str:
+        """What the process printed so far."""
+        return self._child.log_text()
+
+    def pause(self) -> None:
+        """Stop the process and everything it started, until it is woken.
+
+        Raises:
+            Unstoppable: it does not stop.
+        """
+        self._child.pause()
+
+    def stand_still(self) -> None:
+        """As `pause`, for a process whose doing it is when it does not stop.
+
+        Raises:
+            LifeEnded: it ran on instead of stopping.
+            Unstoppable: it does not stop, and the machine may be to blame.
+        """
+        try:
+            self.pause()
+        except Unstoppable as error:
+            if not error.own_doing:
+                raise
+            raise LifeEnded(Rejected(rule="does_not_stop", evidence=str(error))) from error
+
+    @property
+    def late_ns(self) -> int:
+        """The processor time that it used between its last reply and its standstill, beyond what
+        stopping takes. The kernel finishes a call, a copy for instance, before it stops who made
+        it."""
+        late_ns = self._child.late_ns()
+        return late_ns if late_ns > _MOVED_NS else 0
+
+    def refuse_moved(self) -> None:
+        """Make sure that a paused process stood still since, to which nothing else holds it: a
+        timer of its own could have sent it SIGCONT.
+
+        Raises:
+            LifeEnded: it ran.
+        """
+        moved_ns = self._child.moved_ns()
+        if moved_ns > _MOVED_NS:
+            evidence = f"It ran for {moved_ns / 1000:.0f} µs while it was told to stand still."
+            raise LifeEnded(Rejected(rule="not_standing_still", evidence=evidence))
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._child.resume()
+
+    def end(self) -> None:
+        """End the process and everything it started."""
+        self._control.close()
+        self._child.kill()
