@@ -43,7 +43,9 @@ _SMOOTH = ("softmax", "layer_norm", "group_norm", "batch_norm", "rms_norm")
 _EXACT = ("relu", "max", "min", "abs", "neg", "clamp", "threshold", "hardtanh", "sign", "sort",
           "topk", "median", "where", "masked", "gather", "index", "select", "slice", "embedding",
           "take", "cat", "stack", "clone", "copy", "pad", "flip", "roll", "repeat", "expand",
-          "kthvalue", "mode", "unfold", "tril", "triu", "diagonal", "scatter")  # fmt: skip
+          "kthvalue", "mode", "unfold", "tril", "triu", "diagonal", "scatter",
+          "round", "floor", "ceil", "trunc", "ones", "zeros", "full", "fill", "arange", "eye",
+          "one_hot")  # fmt: skip
 
 
 @dataclass(frozen=True)
