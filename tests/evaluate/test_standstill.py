@@ -156,8 +156,12 @@ def test_a_machine_on_which_nothing_stops_is_our_own_failure():
         life(Stubborn(own_doing=False)).stand_still()
 
 
-def test_a_candidate_that_ran_while_it_was_stopped_is_rejected():
-    life(Stubborn(moved=20_000)).refuse_moved()
+def test_a_candidate_that_ran_again_and_again_while_it_was_stopped_is_rejected():
+    still, moving = life(Stubborn(moved=20_000)), life(Stubborn(moved=5_000_000))
+    for _ in range(40):
+        still.refuse_moved()
+    moving.refuse_moved()
+    moving.refuse_moved()
     with pytest.raises(LifeEnded) as ended:
-        life(Stubborn(moved=5_000_000)).refuse_moved()
+        moving.refuse_moved()
     assert ended.value.outcome.rule == "not_standing_still"

@@ -5,10 +5,11 @@ index that wraps because it was worked out in 32 bits. How little memory is enou
 `native/far.c`. It needs a problem with an axis that only ever comes first, such as a batch, along
 which a tensor can be repeated.
 
-Nobody has to wait for such a call. The largest tensor has twice 2^31 elements, so that of two or
-more threads that share its rows evenly, half begin beyond the first 2^31: there an index that
-wraps ends in a fault at once. Only a kernel that gets there late, with one thread or with its
-rows dealt out one by one, can run into the limit first; then nothing was learnt, and it is said.
+Nobody has to wait for such a call. The largest tensor has seven times 2^31 elements, so that of four
+threads that share its rows evenly the second begins where an index that wraps is below zero, which
+ends in a fault at once; for tensors down to a fifth of its size another thread does. Only a kernel that gets
+there late, with one thread or with its rows dealt out one by one, can run into the limit first;
+then nothing was learnt, and it is said.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from kernelwright.evaluate.running.life import LifeEnded
 from kernelwright.evaluate.running.runner import Body, life
 from kernelwright.problems.case import Case
 
-_ELEMENTS = 2**32 + 2**21
+_ELEMENTS = 7 * 2**31
+_THREADS = "4"
 _CALL_LIMIT_S = 5.0
 _LOAD_LIMIT_S = 60.0
 _PIECES = 20_000  # a process may have some 65,000 mappings
@@ -47,7 +49,7 @@ class Reach:
 
 
 def reach(problem: Problem) -> Reach | str:
-    """How to get a tensor of twice 2^31 elements by repeating the report sizes; else why not."""
+    """How to get a tensor of seven times 2^31 elements by repeating the report sizes; else why not."""
     axes = problem.report_workload.axes
     tensors = [*problem.inputs, *problem.outputs]
     for axis in problem.axes:
@@ -115,6 +117,7 @@ def _far_body(runner: Body) -> Body:
         runner,
         argv=tuple(other if word == near else word for word in runner.argv),
         reads=(*runner.reads, far()),
+        environment={**runner.environment, "OMP_NUM_THREADS": _THREADS},
         limits=Limits(memory_bytes=None),
     )
 
