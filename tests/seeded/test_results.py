@@ -12,15 +12,11 @@ from kernelwright.seeding.mutations import bugs
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "seeded-bugs.json"
 FULL_SIZE = "index_overflow_32"
-FEWEST = 450
-# The aim is 0.98; see BELOW for what keeps the rate under it.
-OVERALL, EACH = 0.96, 0.9
+FEWEST = 800
+OVERALL, EACH = 0.98, 0.9
 # What the judge does not reach yet, and why; each miss is listed with its reason in the results.
 BELOW = {
-    "unguarded_max": "rows whose raw exponentials overflow in double are drawn only now and then",
-    "wrong_epsilon": "an optimizer's epsilon shows only beside a second moment of almost zero",
-    "early_return": "no workload has size 1 on axes other than the first and the last",
-    FULL_SIZE: "a call on 2^31 elements takes too long for a plain kernel",
+    FULL_SIZE: "an index into a weight, a workspace as long as the tensors, or rows walked last",
 }
 
 
