@@ -5,11 +5,11 @@ index that wraps because it was worked out in 32 bits. How little memory is enou
 `native/far.c`. It needs a problem with an axis that only ever comes first, such as a batch, along
 which a tensor can be repeated.
 
-Nobody has to wait for such a call. The largest tensor has seven times 2^31 elements, so that of four
-threads that share its rows evenly the second begins where an index that wraps is below zero, which
-ends in a fault at once; for tensors down to a fifth of its size another thread does. Only a kernel that gets
-there late, with one thread or with its rows dealt out one by one, can run into the limit first;
-then nothing was learnt, and it is said.
+Nobody has to wait for such a call. The largest tensor has seven times 2^31 elements, so that of
+four threads that share its rows evenly the second begins where an index that wraps is below zero,
+which ends in a fault at once; for tensors down to a fifth of its size another thread does. Only a
+kernel that gets there late, with one thread or with its rows dealt out one by one, can run into the
+limit first; then nothing was learnt, and it is said.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Reach:
 
 
 def reach(problem: Problem) -> Reach | str:
-    """How to get a tensor of seven times 2^31 elements by repeating the report sizes; else why not."""
+    """How to get seven times 2^31 elements by repeating a tensor of the report; else why not."""
     axes = problem.report_workload.axes
     tensors = [*problem.inputs, *problem.outputs]
     for axis in problem.axes:

@@ -24,6 +24,7 @@ _WAITING = ord("D")
 _WAIT_S = 0.05
 _CHECK_S = 50e-6
 _LIMIT_S = 10.0
+_SETTLING, _SETTLING_S = 10, 0.0001  # how often it is looked again, and how long after
 _OWN_DOING_NS = 1_000_000_000
 _SET_DUMPABLE = 4
 
@@ -150,6 +151,18 @@ def cpu_ns(pids: Sequence[int]) -> int:
             # A process's clock, as clock_getcpuclockid(3) numbers it.
             total += time.clock_gettime_ns(~pid << 3 | 2)
     return total
+
+
+def settled_cpu_ns(pids: Sequence[int]) -> int:
+    """As `cpu_ns`, of processes that stand still: what a thread used until it left its processor is
+    counted only when it does, a moment after it is said to stand."""
+    used = cpu_ns(pids)
+    for _ in range(_SETTLING):
+        time.sleep(_SETTLING_S)
+        before, used = used, cpu_ns(pids)
+        if used == before:
+            break
+    return used
 
 
 def _unstoppable(pids: Sequence[int], had_ns: int) -> Unstoppable:

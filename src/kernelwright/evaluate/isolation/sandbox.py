@@ -106,7 +106,7 @@ class Child:
             processes.stop(self._stopped)
         else:
             self._stopped = processes.stop_descendants(self.process.pid)
-        self._had_ns = processes.cpu_ns(self._stopped)
+        self._had_ns = processes.settled_cpu_ns(self._stopped)
 
     def moved_ns(self) -> int:
         """The processor time that was used since all stood still; 0 unless they are paused."""

@@ -279,7 +279,8 @@ class Timer:
 
 
 def _compared(blocks: Estimate, alone: Estimate) -> Rejected | None:
-    if alone.ci_high >= _KEPT_ALONE * blocks.ci_low:
+    # Who is not faster in blocks has gained nothing from them.
+    if blocks.ci_high <= 1 or alone.ci_high >= _KEPT_ALONE * blocks.ci_low:
         return None
     return Rejected(
         rule="timing_inconsistent",

@@ -87,6 +87,8 @@ class CandidateTurns:
             self.staging.poison(slot)
         self._unused = self.random.sample(range(len(self.cases)), len(self.cases))
         self._limit_s = call_limit_s(max(case.eager_s for case in self.cases.cases))
+        # A module may compile what it needs in its first call.
+        self._patience = 10 if self.lane == "module" else 1
         self.running.ask("load", stage="load", limit_s=_LOAD_LIMIT_S, count=self.staging.slots)
         self._stand_still()
 
@@ -140,10 +142,12 @@ class CandidateTurns:
         self._stand_still()
 
     def _ask(self, operation: Operation, first: int, calls: int, *, wake: bool = False) -> Answer:
-        return self.running.ask(
-            operation, stage="timing", limit_s=calls * self._limit_s, first=first, count=calls,
-            wake=wake,
-        )  # fmt: skip
+        limit_s = calls * self._limit_s * self._patience
+        answer = self.running.ask(
+            operation, stage="timing", limit_s=limit_s, first=first, count=calls, wake=wake
+        )
+        self._patience = 1 if operation == self.regime else self._patience
+        return answer
 
     def _take_outputs(self, indices: Sequence[int], first: int) -> None:
         """Note what was there when the clock stopped."""
