@@ -32,8 +32,6 @@ from kernelwright.evaluate.running.runner import Body
 from kernelwright.languages.cpp import Cpp
 from kernelwright.problems.reference import Reference
 
-_LIMIT_S = 60.0
-
 
 @dataclass(frozen=True)
 class Found:

@@ -38,7 +38,7 @@ def started(tmp_path: Path) -> Iterator[Callable[[str], Child]]:
 
     def start(text: str) -> Child:
         process = subprocess.Popen([sys.executable, "-c", text], start_new_session=True)
-        children.append(Child(process, tmp_path / "log", alone=True, _known=[process.pid]))
+        children.append(Child(process, tmp_path / "log", alone=True, program=process.pid))
         return children[-1]
 
     yield start

@@ -147,22 +147,18 @@ def tolerance(
     order moves by sqrt(n) roundings as a rule, and by n / 2 when they all lean the same way.
     `conditioning` is the size of the terms that went into an element, where they may have
     cancelled: roundings are as large as those terms make them, however small what is left of
-    them. `moved` is how far the oracle's elements move when inputs move by a rounding of float32
-    each: a softmax turns the rounding of a large logit into an error that the reference's own order
-    of summation may happen not to have. Non-finite elements do not take part.
+    them. `moved` is how far the oracle's elements move when its steps do by a rounding of float32:
+    a softmax turns the rounding of a large logit into an error that the reference's own order of
+    summation may happen not to have. Non-finite elements do not take part.
     """
     exact, reference = exact.ravel(), reference.ravel()
     rounded = tf32 and dtype == "float32"
     unit = _TF32_UNIT if rounded else UNIT_ROUNDOFF[dtype]
     ceiling = TF32_CEILING if rounded else CEILING[dtype]
-    count, squares, wrong = 0, 0.0, 0.0
-    for want, error in _finite_chunks(exact, reference):
-        count += want.size
-        squares += _squares(want)
-        wrong += _squares(error)
-    if count == 0:
+    sizes = _sizes(exact, reference)
+    if sizes is None:
         return Tolerance(relative=min(CONFIDENCE * unit, ceiling), scale=0.0, rms_limit=0.0)
-    scale, rms_error = math.sqrt(squares / count), math.sqrt(wrong / count)
+    scale, rms_error = sizes
     # Sums are kept in float32 at least; only their end is rounded to a narrower type.
     inside = min(1.0, FLOOR_ULPS * UNIT_ROUNDOFF["float32"] / unit)
     scale = max(scale, min(conditioning * inside, _MOST_CANCELLED * scale))
@@ -177,9 +173,9 @@ def tolerance(
     # A whole output may lean the same way by as much as a reordered sum does.
     rms += summing / 4 * scale
     if moved is not None and dtype != "float64":
-        usual, _ = _shares(exact, exact + moved.ravel(), scale)
+        usual, rms_moved = _moves(exact, moved, scale)
         relative = max(relative, passed_on(longest_axis) * usual)
-        rms = max(rms, passed_on(longest_axis) / 4 * _rms_error(exact, exact + moved.ravel()))
+        rms = max(rms, passed_on(longest_axis) / 4 * rms_moved)
     # Each term of a sum may be rounded to a whole step.
     step = SMALLEST_STEP[dtype] * math.sqrt(longest_axis)
     relative = min(relative, ceiling)
@@ -191,8 +187,8 @@ def tolerance(
 
 
 def passed_on(longest_axis: int) -> float:
-    """How many times as far as by a rounding of the inputs the roundings inside a kernel may move
-    an element: those of a sum of n terms add up to sqrt(n) of them, and the peak is over many."""
+    """How many times as far as by one rounding of each step a kernel's own roundings may move an
+    element: those of a sum of n terms add up to sqrt(n) of them, and the peak is over many."""
     return max(CONFIDENCE, 2 * math.sqrt(longest_axis))
 
 
@@ -233,13 +229,23 @@ def _finite_chunks(exact: Array, reference: Array) -> Iterator[tuple[Array, Arra
         yield want, error
 
 
-def _rms_error(exact: Array, other: Array) -> float:
-    """The root mean square of how far `other` is from `exact`, where both are finite."""
-    count, squares = 0, 0.0
-    for _, error in _finite_chunks(exact, other):
-        count += error.size
-        squares += _squares(error)
-    return math.sqrt(squares / count) if count else 0.0
+def _sizes(exact: Array, other: Array) -> tuple[float, float] | None:
+    """The root mean squares of `exact` and of how far `other` is from it, where both are finite;
+    None where nothing is."""
+    count, squares, wrong = 0, 0.0, 0.0
+    for want, error in _finite_chunks(exact, other):
+        count += want.size
+        squares += _squares(want)
+        wrong += _squares(error)
+    return (math.sqrt(squares / count), math.sqrt(wrong / count)) if count else None
+
+
+def _moves(exact: Array, moved: Array, scale: float) -> tuple[float, float]:
+    """What elements that move by `moved` usually move by, as a share of their size, and the root
+    mean square of it."""
+    other = exact + moved.ravel()
+    _, rms_moved = _sizes(exact, other) or (0.0, 0.0)
+    return _shares(exact, other, scale)[0], rms_moved
 
 
 def _shares(exact: Array, reference: Array, scale: float) -> tuple[float, float]:

@@ -102,8 +102,11 @@ class Sitting:
         self._candidate = candidate
         self._language = language
         self._effort: Effort = effort
-        self._promotion = effort == "promotion"
         self._mark = time.monotonic()
+
+    @property
+    def _promotion(self) -> bool:
+        return self._effort == "promotion"
 
     def outcome(self) -> Outcome:
         """What becomes of the candidate.

@@ -106,7 +106,7 @@ def _judged(ended: LifeEnded, found: Reach) -> Crashed | str:
             }
         )
     if isinstance(outcome, TimedOut):
-        return f"none wrapped in the first {_CALL_LIMIT_S:.0f} s of a call; no more was waited for"
+        return f"none wrapped in {_CALL_LIMIT_S:.0f} s of a call, and no more was waited for"
     return f"the call did not come to an end ({outcome.kind})"
 
 

@@ -59,7 +59,7 @@ class Child:
     alone: bool = False
     scratch: tempfile.TemporaryDirectory[str] | None = None
     group: Group | None = None
-    _known: list[int] = field(default_factory=list)
+    program: int | None = None
     _stopped: list[int] = field(default_factory=list)
     _had_ns: int = 0
     _halted_ns: int = 0
@@ -68,7 +68,7 @@ class Child:
     def main(self) -> int:
         """The program that was started, by its number on this side; those in front of it are the
         sandbox's own. First asked for before it can start others."""
-        return self._known[0] if self._known else processes.tree(self.process.pid)[-1]
+        return self.program or processes.tree(self.process.pid)[-1]
 
     @functools.cached_property
     def _handle(self) -> int:

@@ -63,7 +63,7 @@ class Baseline:
         os.close(setup_fd)
         theirs.close()
         # What it started to compile with has nothing to do once it is being timed.
-        child = sandbox.Child(process, log, alone=True, _known=[process.pid])
+        child = sandbox.Child(process, log, alone=True, program=process.pid)
         return cls(Life(child, ours), _mourner(process.pid))
 
     def wait(self) -> None:

@@ -146,7 +146,8 @@ class CandidateTurns:
         answer = self.running.ask(
             operation, stage="timing", limit_s=limit_s, first=first, count=calls, wake=wake
         )
-        self._patience = 1 if operation == self.regime else self._patience
+        if operation == self.regime:
+            self._patience = 1
         return answer
 
     def _take_outputs(self, indices: Sequence[int], first: int) -> None:
