@@ -125,7 +125,9 @@ def test_being_wrong_at_the_report_size_alone_is_found_in_the_core(bench, exam, 
     cheat = silu.replace("0.5f", "(rows * columns >= 192 * 1024 ? 0.51f : 0.5f)")
     found = bench.run(cheat, exam.core("native"))
     assert "wrong_value" in kinds(found)
-    assert {m.workload_id for m in found.mismatches} == {"report", "hidden"}
+    # The order of calls is secret, and a few wrong ones are enough: the hidden size of this kind
+    # (193 by 1025) may not have been asked by then.
+    assert {m.workload_id for m in found.mismatches} <= {"report", "hidden"}
 
 
 def test_what_may_be_told_comes_before_what_is_hidden(bench, exam, silu):

@@ -136,6 +136,16 @@ def test_a_constant_that_decides_nothing_is_no_gap_and_one_that_does_is_noticed(
         assert mutants[f"epsilon {float(constant):.3g} times 100"].status == status
 
 
+def test_what_neither_the_file_nor_usual_draws_tell_apart_is_looked_for_in_the_others(written):
+    found = written(WEAK.replace("{y}", "0 * y + x * torch.rsqrt((x * x).mean() + 1e-7)"))
+    name = "epsilon 1e-07 times 100"
+    _, usual = _admit(found, ("file", "normal"))
+    assert usual[name].status == "survived"
+    _, small = _admit(found, ("file", "normal", "small"))
+    assert small[name].status == "killed"
+    assert (small[name].report_killed, small[name].report) == (1, 3)
+
+
 def _requirements(admission):
     return {r.name: r for r in admission.requirements}
 
@@ -185,8 +195,8 @@ def test_a_thorough_look_leaves_no_case_out(derived):
     zeros = next(m for m in admission.mutants if m.name == "zeros")
     others = sum(w.split != "report" for w in found.problem.workloads)
     assert (zeros.report, zeros.suite) == (3, others)
-    # A scene has two cases; then every distribution at every size.
-    cases = 2 * (3 + others) + 3 * len(found.problem.workloads)
+    # One for each scene; then every distribution at every size.
+    cases = 3 + others + 3 * len(found.problem.workloads)
     assert f"over {cases} cases" in _requirements(admission)["the reference's own error"].reason
 
 

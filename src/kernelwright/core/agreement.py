@@ -202,13 +202,18 @@ def steep(
     """
     if dtype == "float64" or not exact.size:
         return None
-    reach = passed_on(longest_axis) * moved.ravel()
-    with np.errstate(invalid="ignore"):
-        size = np.maximum(np.abs(exact.ravel()), limit.scale)
-        beyond = (reach > limit.relative * size / 2) & np.isfinite(reach)
-    if not beyond.any():
-        return None
-    return np.where(beyond, np.where(reach > _OPEN * size, math.inf, reach), 0.0)
+    exact, moved, far = exact.ravel(), moved.ravel(), passed_on(longest_axis)
+    slack: Array | None = None
+    for start in range(0, exact.size, _CHUNK):  # most outputs need none, and chunks fit the cache
+        part = slice(start, start + _CHUNK)
+        reach = far * moved[part]
+        with np.errstate(invalid="ignore"):
+            size = np.maximum(np.abs(exact[part]), limit.scale)
+            beyond = (reach > limit.relative * size / 2) & np.isfinite(reach)
+        if beyond.any():
+            slack = np.zeros(exact.size) if slack is None else slack
+            slack[part] = np.where(beyond, np.where(reach > _OPEN * size, math.inf, reach), 0.0)
+    return slack
 
 
 def _squares(values: Array) -> float:

@@ -18,12 +18,15 @@ from kernelwright.problems.gradient_mutants import gradient_mutants
 from kernelwright.problems.oracle import Answer, Oracle
 from kernelwright.problems.requirements import Use, margin, sensitivity, use, variation
 from kernelwright.problems.scene import Make, NotApplicable, Scene
+from kernelwright.problems.twins import Values
 from kernelwright.problems.wrong_outputs import output_mutants
 from kernelwright.problems.wrong_programs import program_mutants
 
 # How much processor time mutants may take at the report size before the rest are only tried at
 # other sizes.
-_QUICK_S = 6.0
+_QUICK_S = 12.0
+# Where to go on first with those that are left: an epsilon shows when all else is small.
+_TELLING = ("file", "small", "large")
 _COUNTS = ("report", "report_killed", "suite", "suite_killed")
 
 
@@ -61,8 +64,8 @@ def admit(
     *,
     thorough: bool = False,
 ) -> Admission:
-    """Run every mutant on up to two cases at the report size, and on one at other sizes, from the
-    smallest on, until it has failed at one; then look at what else is required.
+    """Run every mutant on one case after another until it has failed: at the report size each under
+    another distribution, at other sizes from the smallest on. Then look at what else is required.
 
     This takes a few seconds. With `thorough` no case is left out: every distribution at the report
     size, every other size, and the reference's own error under every distribution at every size.
@@ -108,15 +111,21 @@ class _Course:
         return next(d for d in known if d in (*self.distributions, "file"))
 
     def scene(self, workload: Workload, distribution: str, seed: int) -> Scene:
-        """A case from `seed`, and another from the next one."""
+        """A case from `seed`, another from the next one, and one that was before."""
         twins = self.oracle.twins(workload.constants)
-        before = draw_values(twins, self.problem.inputs, workload, "file", seed + 7)
+        answer = self._answer(workload, distribution, seed)
+
+        def drawn(like: str, seed: int) -> Values:
+            return draw_values(twins, self.problem.inputs, workload, like, seed)
+
+        other = drawn(answer.distribution, seed + 1)
         return Scene(
             twins=twins,
             specs=self.problem.inputs,
-            answer=self._answer(workload, distribution, seed),
-            other=self._answer(workload, distribution, seed + 1),
-            previous=twins.run(before),
+            answer=answer,
+            other_values=other,
+            other_outputs=twins.run(other),
+            previous=twins.run(drawn("file", seed + 7)),
         )
 
     def _answer(self, workload: Workload, distribution: str, seed: int) -> Answer:
@@ -125,11 +134,13 @@ class _Course:
         return answer
 
     def at_report_size(self, first: Scene) -> None:
-        """The first case is there; the file's own draw follows, or all distributions."""
+        """The first case is there; one of each other distribution follows, while there is need."""
         until = float("inf") if self.thorough else time.process_time() + _QUICK_S
         self._try_all(first, "report", until)
-        others = self.distributions if self.thorough else ("file",)
-        for turn, distribution in enumerate(d for d in others if d != self.usual):
+        known = [d for d in (*_TELLING, *self.distributions) if d in ("file", *self.distributions)]
+        for turn, distribution in enumerate(d for d in dict.fromkeys(known) if d != self.usual):
+            if time.process_time() > until or not self._needed("report"):
+                break
             seed = self.seed + 2 + 2 * turn
             scene = self.scene(self.problem.report_workload, distribution, seed)
             self._try_all(scene, "report", until)
@@ -145,6 +156,10 @@ class _Course:
         for turn, workload in enumerate(self.problem.workloads):
             for distribution in self.distributions:
                 self._answer(workload, distribution, self.seed + turn)
+
+    def _needed(self, where: str) -> bool:
+        """Whether a mutant that could be tried has not failed yet."""
+        return any(tally.counts[where] for tally in self._alive(where))
 
     def _alive(self, where: str) -> list[_Tally]:
         return [t for t in self.tallies if self.thorough or not t.counts[f"{where}_killed"]]

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from kernelwright.core.agreement import passed_on
 from kernelwright.problems.distributions import generator
 from kernelwright.problems.exact import run_exact
 from kernelwright.problems.kinks import rounds
 from kernelwright.problems.program import Program
 from kernelwright.problems.rewriting import rewriting
 from kernelwright.problems.watching import Args, Kwargs, watching
+from kernelwright.problems.work import terms_of
 
 _NEAR = 1e-6
 _PROBE = 2.0**-24
@@ -70,18 +72,28 @@ def _run_with_roundings(
     program: Program, inputs: Sequence[Any], factors: Tensor, *, exact_steps: bool
 ) -> tuple[Tensor, ...]:
     """The outputs when every step's result is moved by `factors`; with `exact_steps` only what
-    float32 cannot hold."""
+    float32 cannot hold, and sums by as much as terms of one sign and size make them lean."""
 
-    def move(func: Any, _args: Args, _kwargs: Kwargs, result: Any) -> None:
-        for value in tree_leaves(result) if rounds(func) else ():
-            if isinstance(value, Tensor) and value.dtype == torch.float64:
-                moved = _rounded(value, factors)
-                if exact_steps:
-                    moved = torch.where(value == value.float(), value, moved)
-                value.copy_(moved)
+    def move(func: Any, args: Args, _kwargs: Kwargs, result: Any) -> None:
+        results = [t for t in tree_leaves(result) if isinstance(t, Tensor)] if rounds(func) else []
+        for value in results:
+            if value.dtype != torch.float64:
+                continue
+            moved = _rounded(value, factors)
+            if exact_steps:
+                moved = value + leaning(terms_of(func._opname, args, results)) * (moved - value)
+                moved = torch.where(value == value.float(), value, moved)
+            value.copy_(moved)
 
     with watching(move), rewriting():
         return run_exact(program, inputs)
+
+
+def leaning(terms: int) -> float:
+    """How many roundings a sum is moved by, before that is passed on: terms of one sign and size,
+    added one by one, all round the same way, by half a rounding each, and sums of such sums by as
+    much again."""
+    return max(1.0, terms / passed_on(terms))
 
 
 def _rounded(value: Any, factors: Tensor) -> Any:

@@ -58,7 +58,7 @@ def _perturbed(scene: Scene, name: str) -> object:
     """The input a share of its size off; integers and numbers are those of another case."""
     value = scene.answer.values[name]
     if not isinstance(value, Tensor) or not value.is_floating_point():
-        return scene.other.values[name]
+        return scene.other_values[name]
     wide, move = value.double(), _MOVE if value.dtype in _WIDE else _NARROW_MOVE
     noise = torch.empty_like(wide).uniform_(-1, 1, generator=generator(_SEED, "moved", name))
     return (wide * (1 + move * noise)).to(value.dtype)

@@ -32,12 +32,14 @@ class NotApplicable(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One case, another one from another seed, and the outputs of the call before this one."""
+    """One case, what the program takes and gives from another seed, and the outputs of the call
+    before this one."""
 
     twins: Twins
     specs: tuple[TensorSpec, ...]
     answer: Answer
-    other: Answer
+    other_values: Values
+    other_outputs: Outputs
     previous: Outputs
 
     @property

@@ -55,7 +55,7 @@ def _stale(scene: Scene, at: int) -> Tensor:
 
 
 def _another_seed(scene: Scene, at: int) -> Tensor:
-    return scene.other.eager[at]
+    return scene.other_outputs[at]
 
 
 def _last_row_stale(scene: Scene, at: int) -> Tensor:
@@ -81,7 +81,7 @@ def _stale_end(scene: Scene, at: int, *, rows: int | None, columns: int | None) 
     for axis, most in ((0, rows), (right.dim() - 1, columns)):
         if most is not None and right.shape[axis] > 1:
             where[axis] = slice(-min(most, -(-right.shape[axis] // 4)), None)
-    right[tuple(where)] = scene.other.eager[at][tuple(where)]
+    right[tuple(where)] = scene.other_outputs[at][tuple(where)]
     return right
 
 

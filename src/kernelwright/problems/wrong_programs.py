@@ -87,7 +87,7 @@ def _rounded(value: Tensor, narrow: torch.dtype) -> Tensor:
 
 def _ignored(name: str) -> Make:
     """The value that this input had in the other case stands in for it."""
-    return lambda scene: _with(scene, name, scene.other.values[name])
+    return lambda scene: _with(scene, name, scene.other_values[name])
 
 
 def _as_constant(name: str, constant: int) -> Make:
