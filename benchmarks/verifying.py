@@ -95,7 +95,9 @@ class Verifier:
         cases = self._exam.core("native").cases
         case = next(case for workload, case in cases if workload.split == "report")
         found = look_far(self._problem, case, runner, self._level, self._folder / "runner.log")
-        return Found("beyond 2^31 elements", found) if isinstance(found, Crashed) else found
+        if isinstance(found, Crashed):
+            return Found("beyond 2^31 elements", found)
+        return "; ".join(found.not_learnt) or None
 
     def _step(
         self, stage: Stage, plan: BuildPlan, cases: CaseSet, *, name: str | None = None,

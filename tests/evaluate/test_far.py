@@ -9,7 +9,7 @@ from kernelwright.core.candidate import Candidate
 from kernelwright.core.evaluation import Crashed
 from kernelwright.core.problem import Source
 from kernelwright.evaluate.building.builder import Builder
-from kernelwright.evaluate.correctness.far import look_far, reach
+from kernelwright.evaluate.correctness.far import FarLook, Reach, look_far, reaches
 from kernelwright.evaluate.isolation.levels import isolation_level
 from kernelwright.evaluate.running.bodies import body
 from kernelwright.problems.reference import Reference
@@ -21,7 +21,7 @@ extern "C" void kernel(const float* x, float* out, int64_t rows, int64_t dim) {
     #pragma omp parallel for
     for (INDEX r = 0; r < rows; r++) {
         float sum = 0;
-        for (INDEX i = 0; i < (INDEX)dim; i += 64) { sum += x[r * (INDEX)dim + i]; EACH }
+        for (INDEX i = 0; i < (INDEX)dim; i += 4096) { sum += x[r * (INDEX)dim + i]; EACH }
         out[r] = sum;
     }
 }
@@ -54,7 +54,7 @@ def look(tmp_path_factory):
 
 
 def test_an_index_of_64_bits_is_fine(look):
-    assert look("int64_t") is None
+    assert look("int64_t") == FarLook(ended=2, not_learnt=())
 
 
 def test_an_index_of_32_bits_is_found_and_told_what_to_do(look):
@@ -66,18 +66,37 @@ def test_an_index_of_32_bits_is_found_and_told_what_to_do(look):
 
 def test_a_workspace_that_cannot_be_had_accuses_nobody(look):
     said = look("int64_t", "if (rows > 100000) *(volatile int*)nullptr = 1;")
-    assert said == "the call did not come to an end (crashed)"
+    assert said == FarLook(
+        ended=1,
+        not_learnt=("with rows 7168 times as large, the call did not come to an end (crashed)",),
+    )
 
 
 def test_a_workspace_as_long_as_the_tensors_does_not_fill_the_machine(look):
     said = look("int64_t", "std::vector<float> own(rows > 100000 ? rows * dim : 1);")
-    assert said == "the call did not come to an end (crashed)"
+    assert [why.partition(", ")[2] for why in said.not_learnt] == [
+        "the call did not come to an end (crashed)"
+    ]
+
+
+def test_what_runs_over_a_buffer_of_its_own_accuses_no_tensor(look):
+    said = look("int64_t", "std::vector<float> own(1 << 24); volatile float* at = own.data(); "
+                "for (int64_t i = 0; rows > 100000; i++) at[i] = 1;")  # fmt: skip
+    assert isinstance(said, FarLook)
+    assert "crashed" in said.not_learnt[0]
+
+
+def test_a_workspace_as_long_as_the_rows_hides_nothing_when_rows_are_longer_instead(look):
+    crashed = look("int", "std::vector<double> own(rows > 100000 ? (size_t)rows * 4096 : 1);")
+    assert isinstance(crashed, Crashed)
+    assert "With dim 7168 times as large" in crashed.detail
 
 
 def test_a_slow_kernel_is_not_waited_for_and_nobody_says_that_it_is_fine(look):
     started = time.monotonic()
     said = look("int64_t", 'if (rows > 100000) for (;;) asm volatile("");')
-    assert said == "none wrapped in 5 s of a call, and no more was waited for"
+    assert said.ended == 1
+    assert "none wrapped in 5 s of a call, and no more was waited for" in said.not_learnt[0]
     assert time.monotonic() - started < 60
 
 
@@ -86,11 +105,29 @@ def test_a_slow_kernel_whose_index_wraps_is_found_where_its_second_thread_begins
     assert isinstance(crashed, Crashed)
 
 
-def test_a_problem_whose_axis_comes_second_has_no_reach():
+@pytest.fixture(scope="module")
+def row_sum():
     with Reference.open("builtin:row_sum") as reference:
-        problem = reference.load()
-    x = problem.inputs[0]
-    turned = problem.model_copy(
-        update={"inputs": (x.model_copy(update={"shape": ("dim", "rows")}),)}
+        yield reference.load()
+
+
+def test_rows_are_made_more_for_four_threads_and_longer_for_one(row_sum):
+    assert reaches(row_sum) == [Reach("rows", 7168, 4), Reach("dim", 7168, 1)]
+
+
+def test_an_axis_that_comes_second_is_not_one_of_rows(row_sum):
+    x = row_sum.inputs[0].model_copy(update={"shape": ("dim", "rows")})
+    assert reaches(row_sum.model_copy(update={"inputs": (x,)})) == [Reach("rows", 7168, 1)]
+
+
+def test_rows_are_not_made_longer_where_another_axis_may_follow_from_them(row_sum):
+    x = row_sum.inputs[0].model_copy(update={"shape": ("rows", "n0", "dim")})
+    sizes = {**row_sum.report_workload.axes, "n0": 2}
+    turned = row_sum.model_copy(
+        update={
+            "inputs": (x,),
+            "axes": (*row_sum.axes, "n0"),
+            "workloads": tuple(w.model_copy(update={"axes": sizes}) for w in row_sum.workloads),
+        }
     )
-    assert isinstance(reach(turned), str)
+    assert [way.threads for way in reaches(turned)] == [4]

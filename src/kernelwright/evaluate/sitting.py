@@ -224,10 +224,8 @@ class Sitting:
         self._finished("far")
         if isinstance(found, Crashed):
             raise _Ended(found)
-        if found is None:
-            self.findings.checks["calls on more than 2^31 elements"] += 1
-        else:
-            self._leave_out(f"indices beyond 2^31 elements: {found}")
+        self.findings.checks["calls on more than 2^31 elements"] += found.ended
+        self._leave_out(*(f"indices beyond 2^31 elements: {why}" for why in found.not_learnt))
 
     def _leave_out(self, *reasons: str) -> None:
         self.findings.not_checked += reasons

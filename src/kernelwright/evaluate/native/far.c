@@ -70,19 +70,21 @@ static void catch_signals(void) {
     sigaction(SIGBUS, &action, NULL);
 }
 
-/* `whole` bytes made of one tile, behind as many that cannot be touched. */
+/* `whole` bytes made of one tile, behind as many that cannot be touched. A page in front of these
+ * belongs to nobody: it stops what runs over the end of a buffer of the candidate's own. */
 static void *repeat(int fd, int protection, const int64_t *row, struct region *region, int kind) {
     int64_t offset = row[0], tile = row[1], whole = row[2];
-    int64_t before = (whole + PAGE - 1) / PAGE * PAGE, size = 2 * before + PAGE;
+    int64_t before = (whole + PAGE - 1) / PAGE * PAGE, size = PAGE + 2 * before + PAGE;
     char *all = mmap(NULL, (size_t)size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (all == MAP_FAILED) { perror("mmap"); _exit(4); }
+    char *begin = all + PAGE + before;
     for (int64_t at = 0; at < whole; at += tile) {
         int64_t part = whole - at < tile ? whole - at : tile;
-        void *here = mmap(all + before + at, (size_t)part, protection, MAP_SHARED | MAP_FIXED, fd, offset);
+        void *here = mmap(begin + at, (size_t)part, protection, MAP_SHARED | MAP_FIXED, fd, offset);
         if (here == MAP_FAILED) { perror("mmap"); _exit(4); }
     }
-    *region = (struct region){all, all + size, kind};
-    return all + before;
+    *region = (struct region){all + PAGE, all + size, kind};
+    return begin;
 }
 
 static void map_tensors(int table_fd, int input_fd, int output_fd) {
