@@ -10,7 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelwright.core.agreement import Expected, Tolerance, compare, decode, steep, tolerance
+from kernelwright.core.agreement import Expected, compare
+from kernelwright.core.formats import decode
+from kernelwright.core.tolerance import Tolerance, steep, tolerance
 
 LIMIT = Tolerance(relative=1e-3, scale=1.0, rms_limit=5e-4)
 NUMBERS = st.one_of(

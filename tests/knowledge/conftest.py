@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from kernelwright.core.agreement import Expected, compare, storage_dtype, tolerance
+from kernelwright.core.agreement import Expected, compare
 from kernelwright.core.candidate import Candidate
+from kernelwright.core.formats import storage_dtype
 from kernelwright.core.graph import Extent, Graph
 from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
+from kernelwright.core.tolerance import tolerance
 from kernelwright.knowledge.sketches import Covered, drafts
 from kernelwright.languages.cpp import Cpp
 from kernelwright.problems.loading import load_program

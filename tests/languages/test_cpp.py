@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from kernelwright.core.agreement import decode, storage_dtype
 from kernelwright.core.candidate import Tunable
 from kernelwright.core.errors import BuildRefused
+from kernelwright.core.formats import decode, storage_dtype
 from kernelwright.core.problem import TensorSpec
 from kernelwright.languages import cpp
 from kernelwright.languages.cpp import Cpp

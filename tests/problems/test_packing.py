@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kernelwright.core.agreement import Expected, Tolerance
+from kernelwright.core.agreement import Expected
 from kernelwright.core.errors import WorkerError
 from kernelwright.core.problem import TensorSpec
+from kernelwright.core.tolerance import Tolerance
 from kernelwright.problems.case import Case
 from kernelwright.problems.channel import Shared
 from kernelwright.problems.packing import pack, unpack

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelwright.core.agreement import Expected, tolerance
+from kernelwright.core.agreement import Expected
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import JudgeBroken
 from kernelwright.core.evaluation import BuildFailed, Isolation, TimedOut, WrongResult
 from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
 from kernelwright.core.protocols import Language
+from kernelwright.core.tolerance import tolerance
 from kernelwright.evaluate.building.builder import Builder
 from kernelwright.evaluate.correctness.cases import CaseSet
 from kernelwright.evaluate.correctness.notes import Verified

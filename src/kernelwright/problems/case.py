@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kernelwright.core.agreement import Array, Expected
+from kernelwright.core.agreement import Expected
+from kernelwright.core.formats import Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,7 @@ class Case:
     """One draw of one workload.
 
     `inputs` has an array for each of `Problem.inputs`, in that order: flat, read-only, in
-    `core.agreement.storage_dtype` (a scalar is one element). `expected` has one entry for each of
+    `core.formats.storage_dtype` (a scalar is one element). `expected` has one entry for each of
     `Problem.outputs`, in order. `distribution` is what was drawn in fact: it is ``"file"`` when
     the one asked for left the range in which the reference's own arithmetic is right.
     `eager_s` is how long the eager call took, once, after a call to warm up or not: a hint.

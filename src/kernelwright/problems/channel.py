@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from kernelwright.core.agreement import Array
+from kernelwright.core.formats import Array
 
 Message = dict[str, Any]
 

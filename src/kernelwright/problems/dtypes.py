@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernelwright.core.agreement import Array, storage_dtype
+from kernelwright.core.formats import Array, storage_dtype
 from kernelwright.core.problem import DType
 
 DTYPES: dict[torch.dtype, DType] = {
@@ -26,7 +26,7 @@ def is_plain(value: Tensor) -> bool:
 
 
 def raw(value: Any) -> Array:
-    """A tensor or Python number as it is stored: flat, in `core.agreement.storage_dtype`."""
+    """A tensor or Python number as it is stored: flat, in `core.formats.storage_dtype`."""
     if isinstance(value, bool):
         return np.array([value], storage_dtype("bool"))
     if isinstance(value, int | float):

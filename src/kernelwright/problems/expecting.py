@@ -1,7 +1,7 @@
 """What the outputs of one case must be, and how far each element may be off.
 
 What is right is what the float64 program gives; how far off one may be comes from the eager
-program's own error (`core.agreement`).
+program's own error (`core.tolerance`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from kernelwright.core.agreement import Array, Expected, Tolerance, decode, steep, tolerance
+from kernelwright.core.agreement import Expected
 from kernelwright.core.errors import ProblemError
+from kernelwright.core.formats import Array, decode
+from kernelwright.core.tolerance import Tolerance, steep, tolerance
 from kernelwright.problems.dtypes import DTYPES, raw
 from kernelwright.problems.exact import run_exact
 from kernelwright.problems.kinks import with_slack

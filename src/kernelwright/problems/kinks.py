@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from kernelwright.core.agreement import UNIT_ROUNDOFF, Array, Expected, Tolerance
+from kernelwright.core.agreement import Expected
+from kernelwright.core.formats import UNIT_ROUNDOFF, Array
 from kernelwright.core.problem import ITEM_BYTES, DType
+from kernelwright.core.tolerance import Tolerance
 from kernelwright.problems.distributions import generator
 from kernelwright.problems.dtypes import TORCH_DTYPES
 from kernelwright.problems.exact import in_float64, widened

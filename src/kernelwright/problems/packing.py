@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from kernelwright.core.agreement import Array, Expected, Tolerance, storage_dtype
+from kernelwright.core.agreement import Expected
 from kernelwright.core.errors import WorkerError
+from kernelwright.core.formats import Array, storage_dtype
 from kernelwright.core.problem import Problem
+from kernelwright.core.tolerance import Tolerance
 from kernelwright.problems.case import Case
 from kernelwright.problems.channel import Closed, Message, Shared, share
 

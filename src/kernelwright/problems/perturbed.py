@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from kernelwright.core.agreement import passed_on
+from kernelwright.core.tolerance import passed_on
 from kernelwright.problems.distributions import generator
 from kernelwright.problems.exact import run_exact
 from kernelwright.problems.kinks import rounds

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernelwright.core.agreement import Array, Expected, decode, is_float
+from kernelwright.core.agreement import Expected
 from kernelwright.core.errors import ProblemError
+from kernelwright.core.formats import Array, decode, is_float
 from kernelwright.core.problem import Problem
 from kernelwright.problems.admission import Requirement
 from kernelwright.problems.distributions import generator

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from kernelwright.core.agreement import is_float
 from kernelwright.core.errors import ProblemError
+from kernelwright.core.formats import is_float
 from kernelwright.core.problem import InputRule, TensorSpec, Workload
 from kernelwright.problems.drawing import draw_values
 from kernelwright.problems.twins import Twins, Values

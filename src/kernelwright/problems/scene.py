@@ -9,8 +9,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from kernelwright.core.agreement import Array, Expected, compare
+from kernelwright.core.agreement import Expected, compare
 from kernelwright.core.errors import ProblemError
+from kernelwright.core.formats import Array
 from kernelwright.core.problem import TensorSpec
 from kernelwright.problems.dtypes import TORCH_DTYPES, raw
 from kernelwright.problems.exact import run_exact

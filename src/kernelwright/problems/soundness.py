@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kernelwright.core.agreement import is_float
 from kernelwright.core.errors import ProblemError
+from kernelwright.core.formats import is_float
 from kernelwright.core.problem import Problem, Workload
 from kernelwright.problems.distributions import DECLARED, DISTRIBUTIONS
 from kernelwright.problems.oracle import Oracle

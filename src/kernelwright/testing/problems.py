@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from kernelwright.core.agreement import storage_dtype
+from kernelwright.core.formats import storage_dtype
 from kernelwright.core.problem import Problem
 from kernelwright.problems.case import Case
 from kernelwright.problems.reference import Reference

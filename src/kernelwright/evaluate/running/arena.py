@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelwright.core.agreement import storage_dtype
+from kernelwright.core.formats import storage_dtype
 from kernelwright.core.problem import ITEM_BYTES, Problem, TensorSpec, Workload
 
 Bytes = NDArray[np.uint8]

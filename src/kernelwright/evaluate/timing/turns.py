@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kernelwright.core.agreement import Array
 from kernelwright.core.candidate import Lane
 from kernelwright.core.evaluation import Mismatch, Regime, Rejected
+from kernelwright.core.formats import Array
 from kernelwright.evaluate.correctness.cases import Written
 from kernelwright.evaluate.correctness.verify import call_limit_s
 from kernelwright.evaluate.defences import Defences
