@@ -1,5 +1,7 @@
 """Cases: what is drawn, and what the outputs must be."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -151,3 +153,34 @@ def get_init_inputs():
     answer = found.oracle.sound_answer(found.problem, found.problem.report_workload, "large", 3)
     assert answer.distribution == "file"
     assert answer.sound
+
+
+SCORED = """
+import torch
+n, keys = 65, 129
+class Model(torch.nn.Module):
+    def forward(self, q, k):
+        return torch.softmax(q @ k.T * n**-0.5, dim=-1) @ k
+def get_inputs():
+    return [torch.randn(512, n), torch.randn(keys, n)]
+def get_init_inputs():
+    return []
+"""
+
+
+def test_where_roundings_decide_what_a_softmax_is_it_must_still_be_a_number(written):
+    found = written(SCORED)
+    answer = found.oracle.sound_answer(found.problem, found.problem.report_workload, "far", 3)
+    assert (answer.distribution, answer.loosened, answer.sound) == ("far", True, True)
+    (expected,) = answer.expected
+    assert compare(raw(answer.eager[0] + 5), expected).kind is None
+    for nothing in (math.nan, math.inf):
+        spoiled = answer.eager[0].clone()
+        spoiled[3, 5] = nothing
+        assert compare(raw(spoiled), expected).kind == "nonfinite"
+
+
+def test_where_no_rounding_decides_anything_nothing_is_loosened(derived):
+    found = derived("builtin:softmax")
+    answer = found.oracle.sound_answer(found.problem, found.problem.report_workload, "far", 3)
+    assert (answer.distribution, answer.loosened) == ("far", False)

@@ -30,11 +30,12 @@ def test_structured_draws_have_single_rows_diagonals_triangles_and_orders():
 
 
 def test_far_rows_lie_on_one_side_far_enough_to_leave_what_double_can_raise_e_to():
-    drawn = [draw("far", (64, 9), torch.float64, generator(seed)) for seed in range(20)]
+    drawn = [draw("far", (64, 9), torch.float64, generator(seed)) for seed in range(40)]
     assert all(bool((x.sign() == x.sign()[:, :1]).all()) for x in drawn)
-    assert all(bool(torch.exp(-x.abs()).eq(0).all()) for x in drawn)
-    assert {bool((x < 0).all()) for x in drawn} == {True, False}
-    assert not any(bool((x > 0).all()) for x in drawn)
+    assert all(bool(torch.exp(-x.abs() / 2).eq(0).all()) for x in drawn)
+    sides = [("below" if (x < 0).all() else "above" if (x > 0).all() else "both") for x in drawn]
+    assert set(sides) == {"below", "above", "both"}
+    assert sides.count("below") > sides.count("above")
 
 
 def test_products_of_far_values_add_up_exactly():

@@ -104,9 +104,9 @@ class _Tally:
         """How far `got` is off, beyond what the slack gives."""
         with np.errstate(invalid="ignore"):
             error: Array = got - want
-        if self.slack is not None:
-            given = self.slack[start : start + error.size]
-            error -= np.clip(error, -given, given)
+            if self.slack is not None:
+                given = self.slack[start : start + error.size]
+                error -= np.clip(error, -given, given)
         return error
 
     def _without_nonfinite(self, start: int, got: Array, want: Array) -> tuple[Array, Array]:

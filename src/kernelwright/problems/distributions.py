@@ -30,9 +30,9 @@ _EXACT_LIMIT = {
     torch.bfloat16: 2**8, torch.float8_e4m3fn: 2**4, torch.float8_e5m2: 2**3,
 }  # fmt: skip
 _POSITIVE_FLOOR = 2.0**-4
-# Three of the larger unit are more than double can raise e to, and so is the product of two values
-# of the smaller one, summed over a few.
-_UNIT = {"offset": 2.0**2, "far": 2.0**8}
+# Three of the larger unit are twice what double can raise e to, and the product of two values of
+# the smaller one, summed over a few, is more than that too.
+_UNIT = {"offset": 2.0**2, "far": 2.0**9}
 
 
 def generator(seed: int, *names: str) -> torch.Generator:
@@ -111,16 +111,19 @@ def _shifted(out: Tensor, source: torch.Generator) -> Tensor:
 
 
 def _offset(out: Tensor, source: torch.Generator) -> Tensor:
-    """3, 4 or 5, on one side of zero in each row; in one draw of two, below it in all.
+    """3, 4 or 5, on one side of zero: in one draw of two below it, in one of four above it, and
+    in the rest each row has a side of its own.
 
     The values have three bits, so that their products add up exactly in any order: what such
-    sums are off by would decide a softmax.
+    sums are off by would decide a softmax. Products of two such inputs are below zero in whole
+    rows in seven draws of sixteen.
     """
     out.uniform_(2.5, 5.5, generator=source).round_().clamp_(3.0, 5.0)
     count = out.numel() // max(out.shape[-1], 1) if out.dim() else 1
     sides = torch.randint(2, (max(count, 1),), generator=source) * 2 - 1
-    if bool(torch.randint(2, (), generator=source)):
-        sides.fill_(-1)
+    turn = int(torch.randint(4, (), generator=source))
+    if turn < 3:
+        sides.fill_((-1, -1, 1)[turn])
     if out.numel():
         out.view(-1, out.shape[-1] if out.dim() else 1).mul_(sides[:, None])
     return out
