@@ -120,6 +120,11 @@ def test_an_axis_that_comes_second_is_not_one_of_rows(row_sum):
     assert reaches(row_sum.model_copy(update={"inputs": (x,)})) == [Reach("rows", 7168, 1)]
 
 
+def test_an_axis_that_a_tensor_has_twice_is_not_repeated(row_sum):
+    x = row_sum.inputs[0].model_copy(update={"shape": ("dim", "dim")})
+    assert [way.axis for way in reaches(row_sum.model_copy(update={"inputs": (x,)}))] == ["rows"]
+
+
 def test_rows_are_not_made_longer_where_another_axis_may_follow_from_them(row_sum):
     x = row_sum.inputs[0].model_copy(update={"shape": ("rows", "n0", "dim")})
     sizes = {**row_sum.report_workload.axes, "n0": 2}

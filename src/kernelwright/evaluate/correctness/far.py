@@ -103,9 +103,11 @@ def _times(problem: Problem, axis: str) -> int:
 
 
 def _repeats(problem: Problem, axis: str) -> bool:
-    """Whether the tensors that have `axis` make whole pages of a size that can be held."""
+    """Whether the tensors that have `axis` have it once, and make whole pages of a size that can be
+    held."""
+    axes = problem.report_workload.axes
     return all(
-        0 < _whole_pages(spec, problem.report_workload.axes) <= _MOST_TILE_BYTES
+        spec.shape.count(axis) == 1 and _whole_pages(spec, axes) <= _MOST_TILE_BYTES
         for spec in (*problem.inputs, *problem.outputs)
         if axis in spec.shape
     )
