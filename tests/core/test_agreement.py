@@ -163,3 +163,11 @@ def test_a_sum_of_subnormal_terms_may_round_each_of_them_and_no_term_may_be_drop
     rounded = np.add.accumulate(terms * share, axis=1, dtype=np.float32)[:, -1]
     assert compare(rounded, expected(exact, limit)).kind is None
     assert compare(np.zeros_like(rounded), expected(exact, limit)).kind is not None
+
+
+def test_elements_made_of_the_same_values_may_all_be_off_by_the_same_few_roundings():
+    exact = np.full(6, 1.25)
+    limit = tolerance(exact, exact.astype(np.float32), "float32", longest_axis=3)
+    expected = Expected(name="out", dtype="float32", values=exact, tolerance=limit)
+    for ulps, kind in ((7, None), (12, "precision")):
+        assert compare((exact * (1 + ulps * 2.0**-24)).astype(np.float32), expected).kind == kind
