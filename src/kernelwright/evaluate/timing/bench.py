@@ -21,7 +21,7 @@ from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.running.runner import Body
 from kernelwright.evaluate.timing.baseline import SUBJECTS, Baseline
 from kernelwright.evaluate.timing.plausible import Floor, floor
-from kernelwright.evaluate.timing.round_trip import median_ping, runner_round_trip_ns
+from kernelwright.evaluate.timing.round_trip import least_ping, runner_round_trip_ns
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
 from kernelwright.evaluate.timing.timer import FULL, QUICK, Failure, Session, Timer
 from kernelwright.problems.case import Case
@@ -193,7 +193,7 @@ class Bench:
             assert self._baseline is not None
             try:
                 self._baseline.wait()
-                overhead = median_ping(self._baseline.ping, _PINGS)
+                overhead = least_ping(self._baseline.ping, _PINGS)
                 self._baseline.pause()
             except WorkerError:
                 self._end_baseline()
