@@ -81,9 +81,7 @@ def tolerance(
     if sizes is None:
         return Tolerance(relative=min(CONFIDENCE * unit, ceiling), scale=0.0, rms_limit=0.0)
     scale, rms_error = sizes
-    # Sums are kept in float32 at least; only their end is rounded to a narrower type.
-    inside = min(1.0, FLOOR_ULPS * UNIT_ROUNDOFF["float32"] / unit)
-    scale = max(scale, min(conditioning * inside, _MOST_CANCELLED * scale))
+    scale = max(scale, min(conditioning * _inside(unit), _MOST_CANCELLED * scale))
     usual, peak = _shares(exact, reference, scale)
     floor = FLOOR_ULPS * unit if wide else unit
     # Terms of one sign and size, added one by one, all round the same way: up to n / 2 roundings.
@@ -113,6 +111,12 @@ def _precision(dtype: DType, *, tf32: bool) -> tuple[float, float, bool]:
     if tf32 and dtype == "float32":
         return _TF32_UNIT, TF32_CEILING, False
     return UNIT_ROUNDOFF[dtype], CEILING[dtype], dtype in ("float64", "float32")
+
+
+def _inside(unit: float) -> float:
+    """What roundings inside a sum are of those at its end, which alone may be to a narrower type
+    than float32."""
+    return min(1.0, FLOOR_ULPS * UNIT_ROUNDOFF["float32"] / unit)
 
 
 def passed_on(longest_axis: int) -> float:

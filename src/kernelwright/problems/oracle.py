@@ -194,31 +194,23 @@ class Oracle:
         seed: int,
         weights_seed: int | None = None,
     ) -> Answer:
-        """As `fair_answer`; falls back to the file's own inputs where there is none."""
+        """As `answer`, as far as it is `fair`; else one of the file's own inputs."""
         try:
-            found = self.fair_answer(problem, workload, distribution, seed, weights_seed)
+            answer = self.answer(problem, workload, distribution, seed, weights_seed)
+            found = self.fair(problem, workload, answer, seed)
         except ProblemError:
             if distribution == "file":
                 raise
             found = None
         return found or self.answer(problem, workload, "file", seed, weights_seed)
 
-    def fair_answer(
-        self,
-        problem: Problem,
-        workload: Workload,
-        distribution: str,
-        seed: int,
-        weights_seed: int | None = None,
+    def fair(
+        self, problem: Problem, workload: Workload, answer: Answer, seed: int
     ) -> Answer | None:
-        """One case that a candidate may be held to, or None: it is sound, and has no NaN or
+        """What a candidate may be held to of `answer`, if anything: it is sound, and has no NaN or
         infinity where the file's own inputs give none, unless the problem says that it passes
-        them on.
-
-        Raises:
-            ProblemError: the reference raises on this draw, or cannot run in float64.
-        """
-        answer = self.answer(problem, workload, distribution, seed, weights_seed)
+        them on. The file's own inputs are fair as they are."""
+        distribution = answer.distribution
         if distribution == "file":
             return answer
         # Sums of few bits are exact in the reference's order of steps: elsewhere each row's

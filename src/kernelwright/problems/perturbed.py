@@ -81,7 +81,7 @@ def _run_with_roundings(
                 continue
             moved = _rounded(value, factors)
             if exact_steps:
-                moved = value + leaning(terms_of(func._opname, args, results)) * (moved - value)
+                moved = value + _leaning(terms_of(func._opname, args, results)) * (moved - value)
                 moved = torch.where(value == value.float(), value, moved)
             value.copy_(moved)
 
@@ -89,7 +89,7 @@ def _run_with_roundings(
         return run_exact(program, inputs)
 
 
-def leaning(terms: int) -> float:
+def _leaning(terms: int) -> float:
     """How many roundings a sum is moved by, before that is passed on: terms of one sign and size,
     added one by one, all round the same way, by half a rounding each, and sums of such sums by as
     much again."""

@@ -37,7 +37,8 @@ def _is_sound(oracle: Oracle, problem: Problem, workload: Workload, distribution
 
     def fair(seed: int) -> bool:
         try:
-            return oracle.fair_answer(problem, workload, distribution, seed) is not None
+            answer = oracle.answer(problem, workload, distribution, seed)
+            return oracle.fair(problem, workload, answer, seed) is not None
         except ProblemError:
             return False
 

@@ -146,7 +146,8 @@ def _call(
         with life(_far_body(runner, way), table_fd, inputs, outputs, level, log) as running:
             running.mute()
             running.ask("load", stage="load", limit_s=_LOAD_LIMIT_S)
-            running.ask("buffer", stage="far", limit_s=_CALL_LIMIT_S, count=1)
+            # Nobody is charged for a call that takes long.
+            running.ask("buffer", stage="far", limit_s=_CALL_LIMIT_S, count=1, patient=False)
     except LifeEnded as ended:
         return _judged(ended, way)
     finally:

@@ -98,9 +98,11 @@ class Life:
         count: int = 0,
         subject: int = 0,
         wake: bool = False,
+        patient: bool = True,
     ) -> Answer:
         """Send one command and wait for its reply. `wake` lets a paused process go on, after the
-        clock was started, and tells it to stop before the clock is read.
+        clock was started, and tells it to stop before the clock is read. If it is `patient`, a
+        limit is given again on a busy machine.
 
         Raises:
             LifeEnded: it crashed, hung, or answered something else.
@@ -115,9 +117,7 @@ class Life:
             self._control.send(frame)
             if wake:
                 self._child.resume()
-            # Nobody is charged for a far call that takes long.
-            receive = self._receive
-            reply = receive(limit_s) if stage == "far" else patiently(receive, limit_s)
+            reply = patiently(self._receive, limit_s) if patient else self._receive(limit_s)
         except (BrokenPipeError, ConnectionResetError):
             reply = b""
         if wake:
