@@ -224,7 +224,7 @@ class Sitting:
         self._finished("far")
         if isinstance(found, Crashed):
             raise _Ended(found)
-        self.findings.checks["calls on more than 2^31 elements"] += found.ended
+        self.findings.checks["calls on more than 2^31 elements"] += found.reached
         self._leave_out(*(f"indices beyond 2^31 elements: {why}" for why in found.not_learnt))
 
     def _leave_out(self, *reasons: str) -> None:

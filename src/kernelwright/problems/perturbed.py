@@ -16,6 +16,7 @@ from kernelwright.problems.kinks import rounds
 from kernelwright.problems.program import Program
 from kernelwright.problems.rewriting import rewriting
 from kernelwright.problems.watching import Args, Kwargs, watching
+from kernelwright.problems.winograd import tile_sizes
 from kernelwright.problems.work import terms_of
 
 _NEAR = 1e-6
@@ -76,10 +77,13 @@ def _run_with_roundings(
 
     def move(func: Any, args: Args, _kwargs: Kwargs, result: Any) -> None:
         results = [t for t in tree_leaves(result) if isinstance(t, Tensor)] if rounds(func) else []
+        tiles = tile_sizes(func, args)
         for value in results:
             if value.dtype != torch.float64:
                 continue
             moved = _rounded(value, factors)
+            if tiles is not None:
+                moved += _rounded(tiles, factors) - tiles
             if exact_steps:
                 moved = value + _leaning(terms_of(func._opname, args, results)) * (moved - value)
                 moved = torch.where(value == value.float(), value, moved)

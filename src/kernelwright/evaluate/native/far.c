@@ -11,7 +11,8 @@
  *
  * It speaks the frames of runner.c (load, buffer, ping). The table is an array of int64:
  *   inputs, outputs, axes, then for each tensor the offset of its tile in the input or the output
- *   memory, the bytes of the tile and the bytes of the whole, then the axes.
+ *   memory, the bytes of the tile, the bytes of the whole and the address where it begins, then the
+ *   axes. The addresses are the broker's choice, so that it can see which pages were touched.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -29,7 +30,7 @@
 enum { MAGIC = 0x4B57524E, PAGE = 4096, MAX_TENSORS = 256 };
 enum { OP_LOAD = 1, OP_BUFFER = 2, OP_PING = 6 };
 enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_SIGNAL = 2 };
-enum { INPUT = 1, OUTPUT = 2 };
+enum { INPUT = 1, OUTPUT = 2, ROW = 4 };
 /* What a kernel may allocate of its own: a workspace as long as the tensors would fill the machine. */
 static const struct rlimit workspace = {2ull << 30, 2ull << 30};
 
@@ -75,9 +76,9 @@ static void catch_signals(void) {
 static void *repeat(int fd, int protection, const int64_t *row, struct region *region, int kind) {
     int64_t offset = row[0], tile = row[1], whole = row[2];
     int64_t before = (whole + PAGE - 1) / PAGE * PAGE, size = PAGE + 2 * before + PAGE;
-    char *all = mmap(NULL, (size_t)size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (all == MAP_FAILED) { perror("mmap"); _exit(4); }
-    char *begin = all + PAGE + before;
+    char *begin = (char *)(intptr_t)row[3], *all = begin - before - PAGE;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+    if (mmap(all, (size_t)size, PROT_NONE, flags, -1, 0) != all) { perror("mmap"); _exit(4); }
     for (int64_t at = 0; at < whole; at += tile) {
         int64_t part = whole - at < tile ? whole - at : tile;
         void *here = mmap(begin + at, (size_t)part, protection, MAP_SHARED | MAP_FIXED, fd, offset);
@@ -97,7 +98,7 @@ static void map_tensors(int table_fd, int input_fd, int output_fd) {
     for (int64_t i = 0; i < n_inputs + n_outputs; i++) {
         int given = i < n_inputs;
         tensors[i] = repeat(given ? input_fd : output_fd, given ? PROT_READ : PROT_READ | PROT_WRITE,
-                            table + 3 + 3 * i, &regions[i], given ? INPUT : OUTPUT);
+                            table + 3 + ROW * i, &regions[i], given ? INPUT : OUTPUT);
     }
 }
 
@@ -121,7 +122,7 @@ int main(int argc, char **argv) {
         if (command.op == OP_LOAD) {
             answer(OP_LOAD, load(argv[1]) ? STATUS_OK : STATUS_FAILED, 0, 0);
         } else if (command.op == OP_BUFFER) {
-            if (entry != NULL) entry(tensors, table + 3 + 3 * (n_inputs + n_outputs));
+            if (entry != NULL) entry(tensors, table + 3 + ROW * (n_inputs + n_outputs));
             answer(OP_BUFFER, entry != NULL ? STATUS_OK : STATUS_FAILED, command.count, 0);
         } else {
             answer(command.op, STATUS_OK, 0, 0);

@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +45,7 @@ _REGIONS = {
     2: "It read or wrote past an output's end.",
 }
 _ENDING_S = 2.0
+_LOOK_EVERY_S = 0.1
 _RACE = 66  # how the thread sanitizer ends a process; see core.protocols.FindsRaces
 _MOVED_NS = 100_000  # a thread that is about to stop may be interrupted once more
 # How often in a life more than that is let pass. A virtual processor may be taken away in between,
@@ -98,11 +100,11 @@ class Life:
         count: int = 0,
         subject: int = 0,
         wake: bool = False,
-        patient: bool = True,
+        enough: Callable[[], bool] | None = None,
     ) -> Answer:
         """Send one command and wait for its reply. `wake` lets a paused process go on, after the
-        clock was started, and tells it to stop before the clock is read. If it is `patient`, a
-        limit is given again on a busy machine.
+        clock was started, and tells it to stop before the clock is read. On a busy machine a limit
+        is given again; not so when something else says that it was waited for long `enough`.
 
         Raises:
             LifeEnded: it crashed, hung, or answered something else.
@@ -117,7 +119,10 @@ class Life:
             self._control.send(frame)
             if wake:
                 self._child.resume()
-            reply = patiently(self._receive, limit_s) if patient else self._receive(limit_s)
+            if enough is None:
+                reply = patiently(self._receive, limit_s)
+            else:
+                reply = self._receive_until(enough, limit_s)
         except (BrokenPipeError, ConnectionResetError):
             reply = b""
         if wake:
@@ -141,6 +146,14 @@ class Life:
     def _receive(self, limit_s: float) -> bytes | None:
         ready, _, _ = select.select([self._control], [], [], limit_s)
         return self._control.recv(_REPLY.size + 1) if ready else None
+
+    def _receive_until(self, enough: Callable[[], bool], limit_s: float) -> bytes | None:
+        end = time.monotonic() + limit_s
+        while time.monotonic() < end:
+            reply = self._receive(_LOOK_EVERY_S)
+            if reply is not None or enough():
+                return reply
+        return None
 
     def _refuse_unasked(self, stage: Stage) -> None:
         """A frame before it is asked for is the last word of a process that crashed, or forged."""
