@@ -30,7 +30,7 @@ def test_a_problem_that_is_not_there(tmp_path, capsys):
 def test_what_only_the_self_check_takes_is_refused_without_it(capsys):
     assert run(["judge", "builtin:softmax", "kernel.cpp", "--only", "A2"]) == 2
     assert "Add --self-check" in one_sentence(capsys)
-    assert run(["judge", "--skip-honest"]) == 2
+    assert run(["judge", "--corpus", "honest"]) == 2
     assert "Add --self-check" in one_sentence(capsys)
 
 

@@ -86,13 +86,13 @@ def test_an_unexpected_verdict_is_an_escape_and_a_wrong_honest_program_a_false_a
 
 def test_nothing_to_judge_is_the_callers_mistake():
     with pytest.raises(UsageError, match="'Z9'"):
-        self_check(only="Z9", skip_honest=True)
+        self_check(only="Z9", corpus="exploits")
 
 
 def test_a_rate_of_nothing_is_not_measured():
     if cuda_devices():
         pytest.skip("on a machine with a GPU this program is run")
-    found = self_check(only="C1_side_stream", skip_honest=True)
+    found = self_check(only="C1_side_stream", corpus="exploits")
     assert (found.programs, found.skipped, found.attack_success_rate) == (0, 1, None)
     assert found.clean
 
@@ -139,3 +139,14 @@ def test_programs_share_a_judge_when_their_problems_have_the_same_text(tmp_path)
 def test_a_verdict_is_said_in_general_and_in_particular(outcome, said, line):
     assert words(evaluation(outcome)) == said
     assert shown(evaluation(outcome)) == line
+
+
+def test_either_corpus_can_be_tried_alone(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "kernelwright.corpora.self_check.judge_programs",
+        lambda listed, **_: asked.append({type(p.spec).__name__ for p in listed}),
+    )
+    for corpus in ("exploits", "honest", "both"):
+        self_check(corpus=corpus)
+    assert asked == [{"Exploit"}, {"Honest"}, {"Exploit", "Honest"}]

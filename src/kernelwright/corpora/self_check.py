@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from kernelwright.core.errors import FaultError, ProblemError, Unavailable, UsageError
 from kernelwright.core.evaluation import Isolation
@@ -24,6 +25,7 @@ from kernelwright.problems.reference import Device
 
 Say = Callable[[str], None]
 Listed = Program[Description]
+Corpus = Literal["exploits", "honest", "both"]
 
 
 class Row(Record):
@@ -71,12 +73,12 @@ class Bay:
 def self_check(
     *,
     only: str = "",
-    skip_honest: bool = False,
+    corpus: Corpus = "both",
     modules_on: Device = "cpu",
     require_isolation: Isolation = "process",
     say: Say = print,
 ) -> SelfCheck:
-    """Judge both corpora and tell `say` about each program.
+    """Judge the programs of `corpus` and tell `say` about each of them.
 
     `only` names a class (``A2``) or a part of a program's name. Programs that need a GPU run on
     one; with `modules_on` "cuda" so do all other modules.
@@ -85,8 +87,11 @@ def self_check(
         UsageError: a corpus is not there or broken, or `only` fits no program.
         Unavailable: the isolation that is required cannot be reached here.
     """
-    listed: list[Listed] = [p for p in exploits() if _wanted(p, only)]
-    listed += [] if skip_honest else _honest(only)
+    listed: list[Listed] = []
+    if corpus != "honest":
+        listed += [p for p in exploits() if _wanted(p, only)]
+    if corpus != "exploits":
+        listed += [p for p in honest() if not only or only in p.name]
     if not listed:
         raise UsageError(f"No program of the corpora has {only!r} for its class or in its name.")
     return judge_programs(
@@ -117,10 +122,6 @@ def judge_programs(
         if isinstance(program.spec, Exploit) and program.name in judged
     }
     return _sum_up(rows, classes, start)
-
-
-def _honest(only: str) -> list[Listed]:
-    return [program for program in honest() if not only or only in program.name]
 
 
 def _wanted(program: Program[Exploit], only: str) -> bool:

@@ -13,6 +13,7 @@ from kernelwright.apps.cli.terminal import JSON_OPTION
 from kernelwright.core.errors import UsageError
 from kernelwright.core.evaluation import Isolation
 from kernelwright.core.problem import Direction
+from kernelwright.corpora.self_check import Corpus
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.problems.reference import Device
 from kernelwright.problems.suite import read_source
@@ -33,7 +34,7 @@ _SELF_CHECK = typer.Option(
     help="Try the judge itself: its corpora of exploits and of odd but honest kernels.",
 )
 _ONLY = typer.Option(help="With --self-check: a class such as A2, or a part of a name.")
-_SKIP_HONEST = typer.Option("--skip-honest", help="With --self-check: the exploits alone.")
+_CORPUS = typer.Option(help="With --self-check: one of the two corpora alone.")
 
 
 def command(
@@ -47,18 +48,18 @@ def command(
     as_json: Annotated[bool, JSON_OPTION] = False,
     self_check: Annotated[bool, _SELF_CHECK] = False,
     only: Annotated[str, _ONLY] = "",
-    skip_honest: Annotated[bool, _SKIP_HONEST] = False,
+    corpus: Annotated[Corpus, _CORPUS] = "both",
 ) -> int:
     """Say whether candidates are right and how fast they are.
 
     Several files, or a folder, get a line each as they are ready, and with --json a JSON value on
     each line, with the file's name. Exits with 0 when all passed and with 1 when one did not.
     """
-    _check_flags(self_check, problem, only=only, skip_honest=skip_honest)
+    _check_flags(self_check, problem, only=only, corpus=corpus)
     if self_check:
         return run_self_check(
             only=only,
-            skip_honest=skip_honest,
+            corpus=corpus,
             device=device or "cpu",
             require_isolation=require_isolation,
             as_json=as_json,
@@ -81,15 +82,15 @@ def command(
     return judge_several(asked, files, as_json=as_json)
 
 
-def _check_flags(self_check: bool, problem: str | None, *, only: str, skip_honest: bool) -> None:
+def _check_flags(self_check: bool, problem: str | None, *, only: str, corpus: Corpus) -> None:
     """Refuse what would otherwise be passed over in silence."""
     if self_check and problem is not None:
         raise UsageError(
             "--self-check judges the programs of its own corpora. Leave the problem and the "
             "candidates out, or leave --self-check out to judge them."
         )
-    if not self_check and (only or skip_honest):
-        raise UsageError("--only and --skip-honest choose among the corpora. Add --self-check.")
+    if not self_check and (only or corpus != "both"):
+        raise UsageError("--only and --corpus choose among the corpora. Add --self-check.")
 
 
 def _device(files: list[Path]) -> Device:

@@ -7,19 +7,19 @@ from rich.text import Text
 
 from kernelwright.apps.cli.terminal import emit, say, show
 from kernelwright.core.evaluation import Isolation
-from kernelwright.corpora.self_check import SelfCheck, self_check
+from kernelwright.corpora.self_check import Corpus, SelfCheck, self_check
 from kernelwright.problems.reference import Device
 
 _NOTE = 300  # characters of a note that a person is shown
 
 
 def run_self_check(
-    *, only: str, skip_honest: bool, device: Device, require_isolation: Isolation, as_json: bool
+    *, only: str, corpus: Corpus, device: Device, require_isolation: Isolation, as_json: bool
 ) -> int:
     """Judge the corpora, print what was found, and return the exit code: 0 when all is well."""
     found = self_check(
         only=only,
-        skip_honest=skip_honest,
+        corpus=corpus,
         modules_on=device,
         require_isolation=require_isolation,
         say=lambda line: say(Text(line)),
