@@ -39,6 +39,7 @@ _MOST_CANCELLED = 1024.0
 # Elements at a time: a chunk stays in the cache.
 CHUNK = 1 << 15
 _SAMPLE = 1 << 18
+_NEIGHBOURS = 32  # elements that lie together, and so mostly in one row; a chunk has whole groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,15 +132,18 @@ def steep(
     """What each element may be off by beyond `limit`, where roundings move it half as
     far as that and further (a softmax whose two largest logits nearly tie); None where nowhere.
 
-    An element that they move by as much as a share `_OPEN` of its size may be anything.
+    An element that they move by as much as a share `_OPEN` of its size may be anything. Where the
+    limit is at its ceiling most elements need this, also those that one draw of roundings happened
+    to leave where they are: each counts as moved as far as its neighbours usually are.
     """
     if dtype == "float64" or not exact.size:
         return None
     exact, moved, far = exact.ravel(), moved.ravel(), passed_on(longest_axis)
+    at_ceiling = limit.relative >= CEILING[dtype]
     slack: Array | None = None
     for start in range(0, exact.size, CHUNK):  # most outputs need none, and chunks fit the cache
         part = slice(start, start + CHUNK)
-        reach = far * moved[part]
+        reach = far * (_smoothed(moved[part]) if at_ceiling else moved[part])
         with np.errstate(invalid="ignore"):
             size = np.maximum(np.abs(exact[part]), limit.scale)
             beyond = (reach > limit.relative * size / 2) & np.isfinite(reach)
@@ -147,6 +151,17 @@ def steep(
             slack = np.zeros(exact.size) if slack is None else slack
             slack[part] = np.where(beyond, np.where(reach > _OPEN * size, math.inf, reach), 0.0)
     return slack
+
+
+def _smoothed(moved: Array) -> Array:
+    """`moved`, and no less than the median of the elements that lie next to each."""
+    whole = moved.size - moved.size % _NEIGHBOURS
+    usual = np.median(moved[:whole].reshape(-1, _NEIGHBOURS), axis=1)
+    found = moved.copy()
+    found[:whole] = np.fmax(moved[:whole], np.repeat(usual, _NEIGHBOURS))
+    if whole < moved.size:
+        found[whole:] = np.fmax(moved[whole:], np.median(moved[-_NEIGHBOURS:]))
+    return found
 
 
 def sum_of_squares(values: Array) -> float:
