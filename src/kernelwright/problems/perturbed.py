@@ -23,6 +23,14 @@ _NEAR = 1e-6
 _PROBE = 2.0**-24
 _FEW_ELEMENTS = 4096
 _TILE = 65_537  # a prime, so that no two rows of a matrix move alike
+# Where an element moves by more than this share of its size, one draw of roundings is not enough:
+# two logits that decide a row may happen to move alike.
+_MATTERS = 1e-6
+_DRAWS = 3
+# Sums, whose terms may cancel.
+_LINEAR = frozenset(
+    {"mm", "bmm", "dot", "mv", "addmm", "baddbmm", "addmv", "convolution", "sum", "cumsum"}
+)
 
 
 def conditioning(
@@ -57,7 +65,24 @@ def moved_by_roundings(
     Inputs of `few_bits` stay where they are, since kernels work out much of what follows from them
     without any rounding.
     """
-    noise = torch.empty(_TILE, dtype=torch.float64).normal_(generator=generator(seed, "roundings"))
+    found = _moved_once(program, inputs, exact, seed, few_bits, 0)
+    for turn in range(1, _DRAWS if _matters(found, exact) else 1):
+        again = _moved_once(program, inputs, exact, seed, few_bits, turn)
+        found = [torch.fmax(one, other) for one, other in zip(found, again, strict=True)]
+    return found
+
+
+def _moved_once(
+    program: Program,
+    inputs: Sequence[Any],
+    exact: Sequence[Tensor],
+    seed: int,
+    few_bits: bool,
+    turn: int,
+) -> list[Tensor]:
+    """As `moved_by_roundings`, by one draw of them."""
+    source = generator(seed, "roundings", *([str(turn)] if turn else []))
+    noise = torch.empty(_TILE, dtype=torch.float64).normal_(generator=source)
     # Where one step alone decides, it must not be one that happens not to move.
     factors = 1 + _PROBE * noise.sign() * noise.abs().clamp_min(0.5)
     if not few_bits:
@@ -69,13 +94,23 @@ def moved_by_roundings(
     ]
 
 
+def _matters(moved: Sequence[Tensor], exact: Sequence[Tensor]) -> bool:
+    """Whether roundings move some element by much."""
+    for one, still in zip(moved, exact, strict=True):
+        if still.is_floating_point() and still.numel():
+            size = still.abs().clamp_min(float(still.square().mean().sqrt().nan_to_num()))
+            if bool((one > _MATTERS * size).any()):
+                return True
+    return False
+
+
 def _run_with_roundings(
     program: Program, inputs: Sequence[Any], factors: Tensor, *, exact_steps: bool
 ) -> tuple[Tensor, ...]:
     """The outputs when every step's result is moved by `factors`; with `exact_steps` only what
     float32 cannot hold, and sums by as much as terms of one sign and size make them lean."""
 
-    def move(func: Any, args: Args, _kwargs: Kwargs, result: Any) -> None:
+    def move(func: Any, args: Args, kwargs: Kwargs, result: Any) -> None:
         results = [t for t in tree_leaves(result) if isinstance(t, Tensor)] if rounds(func) else []
         tiles = tile_sizes(func, args)
         for value in results:
@@ -87,10 +122,23 @@ def _run_with_roundings(
             if exact_steps:
                 moved = value + _leaning(terms_of(func._opname, args, results)) * (moved - value)
                 moved = torch.where(value == value.float(), value, moved)
+                sizes = _inexact_terms(func, args, kwargs)
+                if sizes is not None:
+                    moved += _rounded(sizes, factors) - sizes
             value.copy_(moved)
 
     with watching(move), rewriting():
         return run_exact(program, inputs)
+
+
+def _inexact_terms(func: Any, args: Args, kwargs: Kwargs) -> Tensor | None:
+    """For each element of a sum, the sum of its terms' sizes, where float32 does not hold it: then
+    it may not hold what is summed on the way either, however few bits are left in the end."""
+    if func._opname not in _LINEAR:
+        return None
+    sizes = func(*[v.abs() if isinstance(v, Tensor) else v for v in args], **kwargs)
+    held = sizes.dtype != torch.float64 or bool((sizes == sizes.float()).all())
+    return None if held else sizes
 
 
 def _leaning(terms: int) -> float:

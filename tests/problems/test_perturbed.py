@@ -1,0 +1,53 @@
+"""How far roundings move outputs: by more than one draw of them, and by the terms of a sum."""
+
+import pytest
+import torch
+
+from kernelwright.core.problem import Source
+from kernelwright.problems.exact import exact_program, run_exact
+from kernelwright.problems.perturbed import moved_by_roundings
+
+TEMPLATE = """
+import torch
+import torch.nn as nn
+
+class Model(nn.Module):
+    def forward(self, x, y):
+        return {}
+
+def get_inputs():
+    return [torch.randn(4, 8), torch.randn(8, 4)]
+
+def get_init_inputs():
+    return []
+"""
+_ROUNDING = 2.0**-24
+
+
+def moved(expression, *inputs, few_bits):
+    source = Source(
+        files={"problem.py": TEMPLATE.format(expression)}, entry_point="problem.py::Model"
+    )
+    program = exact_program(source, {})
+    exact = run_exact(program, inputs)
+    return moved_by_roundings(program, inputs, exact, 1, few_bits=few_bits)[0]
+
+
+def test_what_float32_holds_exactly_on_every_way_does_not_move():
+    x, y = torch.full((4, 8), 3.0), torch.full((8, 4), 5.0)
+    assert moved("x @ y", x, y, few_bits=True).max() == 0.0
+
+
+def test_a_sum_of_few_bits_moves_when_what_is_on_its_way_has_more_than_float32_holds():
+    x = torch.tensor([2.0**24, 1.0, -(2.0**24), 0, 0, 0, 0, 0]).expand(4, 8)
+    found = moved("x @ y", x, torch.ones(8, 4), few_bits=True)
+    assert found.min() >= 0.5 * 2**25 * _ROUNDING  # and what is left of it is 1
+
+
+@pytest.mark.parametrize("few_bits", [True, False])
+def test_no_row_stays_still_because_its_logits_happen_to_move_alike(few_bits):
+    logits = torch.randn(4000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x = (1e4 * torch.ones(4000, 1) + logits / 16).float()
+    found = moved("torch.softmax(x * 0.3, 1) + 0 * y.sum()", x, torch.ones(8, 4), few_bits=few_bits)
+    usual = found.median()
+    assert (found < usual / 16).double().mean() < 0.01
