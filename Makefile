@@ -5,7 +5,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow check setup setup-dev clean
+.PHONY: demo test test-slow check setup setup-dev wheelhouse clean
 
 demo: setup
 	$(BIN)/kernelwright optimize examples/rmsnorm_silu.py --max-attempts 8 --max-seconds 45
@@ -37,6 +37,10 @@ check:
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q
+
+# What a GPU host without a network still lacks, as wheels: make wheelhouse PYTHON=3.12
+wheelhouse:
+	python3 tools/wheelhouse.py $(if $(filter 3.%,$(PYTHON)),--python $(PYTHON))
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -135,7 +135,9 @@ def main() -> int:
                 )  # fmt: skip
     if asked.json:
         print(json.dumps([asdict(margin) for margin in found]))
-    print(f"{len(found)} kernels, {sum(m.refused > 0 for m in found)} refused once", file=sys.stderr)
+    print(
+        f"{len(found)} kernels, {sum(m.refused > 0 for m in found)} refused once", file=sys.stderr
+    )
     return int(any(margin.refused for margin in found))
 
 

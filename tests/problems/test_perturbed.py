@@ -1,6 +1,5 @@
 """How far roundings move outputs: by more than one draw of them, and by the terms of a sum."""
 
-import pytest
 import torch
 
 from kernelwright.core.problem import Source
@@ -44,10 +43,9 @@ def test_a_sum_of_few_bits_moves_when_what_is_on_its_way_has_more_than_float32_h
     assert found.min() >= 0.5 * 2**25 * _ROUNDING  # and what is left of it is 1
 
 
-@pytest.mark.parametrize("few_bits", [True, False])
-def test_no_row_stays_still_because_its_logits_happen_to_move_alike(few_bits):
+def test_no_row_stays_still_because_its_logits_happen_to_move_alike():
     logits = torch.randn(4000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     x = (1e4 * torch.ones(4000, 1) + logits / 16).float()
-    found = moved("torch.softmax(x * 0.3, 1) + 0 * y.sum()", x, torch.ones(8, 4), few_bits=few_bits)
+    found = moved("torch.softmax(x * 0.3, 1) + 0 * y.sum()", x, torch.ones(8, 4), few_bits=False)
     usual = found.median()
     assert (found < usual / 16).double().mean() < 0.01
