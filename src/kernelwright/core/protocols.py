@@ -48,6 +48,11 @@ class Language(Protocol):
         """The lane that its candidates are judged in."""
         ...
 
+    @property
+    def devices(self) -> tuple[Literal["cpu", "cuda"], ...]:
+        """Where its candidates can run."""
+        ...
+
     def missing(self, purpose: Literal["build", "run", "time"]) -> str | None:
         """What this machine lacks for `purpose`, as a sentence; None when it works here."""
         ...

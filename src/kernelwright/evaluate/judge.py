@@ -131,11 +131,6 @@ class Judge:
 
     def _check(self, candidate: Candidate, language: Language) -> None:
         """Refuse what cannot be judged here at all; raises as `judge` does."""
-        if self._room.device == "cuda" and language.lane == "native":
-            raise Unavailable(
-                f"{candidate.language} candidates cannot be judged on a GPU yet, only Python "
-                "modules (triton). Choose the language triton, or the device cpu."
-            )
         if candidate.lane != language.lane:
             raise UsageError(
                 f"The candidate is marked for the {candidate.lane} lane, and {candidate.language} "
@@ -144,6 +139,11 @@ class Judge:
         for missing in (language.missing("build"), language.missing("run")):
             if missing:
                 raise Unavailable(missing)
+        if self._room.device not in language.devices:
+            raise Unavailable(
+                f"{candidate.language} candidates run on {' or '.join(language.devices)}, and this "
+                f"judge was opened for {self._room.device}. Choose the other device."
+            )
 
     def _sit(self, candidate: Candidate, language: Language, effort: Effort) -> Evaluation:
         """Judge `candidate`, which was not judged before. Called with the lock."""
@@ -258,7 +258,7 @@ def _furnished(
         setup=setup,
         builder=Builder(folder, level, cache=CompileCache.of_user(level)),
         zygote=Zygote(folder),
-        exam=Exam(problem, reference, defences),
+        exam=Exam(problem, reference, defences, device),
         bench=Bench(
             problem, reference, device=device, level=level, folder=folder, defences=defences
         ),

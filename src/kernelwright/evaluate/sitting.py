@@ -43,7 +43,7 @@ from kernelwright.evaluate.correctness.far import look_far
 from kernelwright.evaluate.correctness.notes import Verified, merged
 from kernelwright.evaluate.correctness.verify import run_stage
 from kernelwright.evaluate.defences import Defences
-from kernelwright.evaluate.running.bodies import body
+from kernelwright.evaluate.running.bodies import body, scalar_mask
 from kernelwright.evaluate.running.runner import Body
 from kernelwright.evaluate.running.zygote import Zygote
 from kernelwright.evaluate.timing.bench import Bench, Timed
@@ -108,6 +108,11 @@ class Sitting:
     def _promotion(self) -> bool:
         return self._effort == "promotion"
 
+    @property
+    def _on_processors(self) -> bool:
+        """Whether it is machine code for the CPU, which sanitizers and the far runner can run."""
+        return self._candidate.lane == "native" and self._room.device == "cpu"
+
     def outcome(self) -> Outcome:
         """What becomes of the candidate.
 
@@ -136,7 +141,7 @@ class Sitting:
             self._leave_out(f"timing: {untimed}")
             return Passed(agreements=self.findings.agreements)
         measurements = self._time(runner)
-        if self._promotion and self._candidate.lane == "native":
+        if self._promotion and self._on_processors:
             self._look_far(runner)
         return Passed(agreements=self.findings.agreements, measurements=measurements)
 
@@ -159,7 +164,7 @@ class Sitting:
         return body(
             built, plan.lane, plan.environment, self._room.setup,
             device=self._room.device, sanitize=sanitize, thread_count=thread_count,
-            zygote=self._room.zygote,
+            zygote=self._room.zygote, scalars=scalar_mask(self._room.problem),
         )  # fmt: skip
 
     def _verify_all(self, plan: BuildPlan, built: Built, runner: Body, *, timed: bool) -> None:
@@ -184,11 +189,11 @@ class Sitting:
         """What promotion adds on small workloads: see `evaluate.correctness.audit`."""
         defences, lane = self._room.defences, self._candidate.lane
         cases = self._room.exam.audit(lane)
-        for count in other_thread_counts(defences):
+        for count in other_thread_counts(defences) if self._room.device == "cpu" else ():
             self._verify("core", cases, self._body(plan, built, thread_count=count))
             self.findings.checks[f"audited with OMP_NUM_THREADS={count}"] += 1
         self._leave_out(*unsanitized(self._language))
-        if lane == "native":
+        if self._on_processors:
             problem = self._room.problem
             for check in sanitized(self._language, self._candidate, problem, defences):
                 self._sanitize(check, cases)

@@ -56,6 +56,7 @@ class Cpp:
     name = "cpp"
     entry_point = f"kernel.cpp::{ENTRY}"
     lane: Lane = "native"
+    devices: tuple[Literal["cpu", "cuda"], ...] = ("cpu",)
 
     def missing(self, purpose: Literal["build", "run", "time"]) -> str | None:
         """What this machine lacks: a g++ that builds a shared object with OpenMP."""

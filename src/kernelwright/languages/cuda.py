@@ -39,6 +39,7 @@ class Cuda:
     name = "cuda"
     entry_point = f"kernel.cu::{ENTRY}"
     lane: Lane = "native"
+    devices: tuple[Literal["cpu", "cuda"], ...] = ("cuda",)
 
     def missing(self, purpose: Literal["build", "run", "time"]) -> str | None:
         """What is lacking: nvcc to build, and to run a judge that calls CUDA candidates."""
@@ -54,10 +55,7 @@ class Cuda:
                 "This machine has no CUDA device: CUDA candidates are built and their machine code "
                 "is checked, but they are not run."
             )
-        return (
-            "This version builds CUDA candidates and checks their machine code, but its judge does "
-            "not run them yet. On a GPU use triton."
-        )
+        return None
 
     def guide(self, problem: Problem) -> str:
         """How to write a CUDA candidate for `problem`."""

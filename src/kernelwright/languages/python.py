@@ -23,6 +23,7 @@ class Python:
     name = "python"
     entry_point = f"module.py::{CLASS}"
     lane: Lane = "module"
+    devices: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
 
     def missing(self, purpose: Literal["build", "run", "time"]) -> str | None:  # noqa: ARG002
         """Nothing: whoever runs Kernelwright has Python and torch."""

@@ -27,6 +27,7 @@ class Triton:
     name = "triton"
     entry_point = f"kernel.py::{CLASS}"
     lane: Lane = "module"
+    devices: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
 
     def missing(self, purpose: Literal["build", "run", "time"]) -> str | None:
         """What this machine lacks: the package, a working interpreter, or a GPU to time on."""

@@ -52,6 +52,7 @@ class NullLanguage:
 
     name = "null"
     entry_point = "null.txt::main"
+    devices: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
 
     def __init__(self, *, lane: Lane = "module", lacks: dict[Purpose, str] | None = None):
         self._lane = lane

@@ -26,7 +26,7 @@ _LANGUAGE = typer.Option(help="Their language, when a file's name does not tell.
 _QUICK = typer.Option("--quick", help="Judge as a search does: fewer checks, faster timing.")
 _DIRECTION = typer.Option(help="What to compute, instead of what the file says.")
 _DEVICE = typer.Option(
-    help="Where they run: a GPU when all are .py files and there is one, else the CPU."
+    help="Where they run: a GPU when all are .py or .cu files and there is one, else the CPU."
 )
 _ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
 _SELF_CHECK = typer.Option(
@@ -94,5 +94,5 @@ def _check_flags(self_check: bool, problem: str | None, *, only: str, corpus: Co
 
 
 def _device(files: list[Path]) -> Device:
-    modules = all(path.suffix == ".py" for path in files)
-    return "cuda" if modules and cuda_devices() > 0 else "cpu"
+    able = all(path.suffix in (".py", ".cu") for path in files)
+    return "cuda" if able and cuda_devices() > 0 else "cpu"

@@ -17,7 +17,7 @@ from kernelwright.evaluate.correctness.empty import empty_case
 from kernelwright.evaluate.correctness.plan import plan_audit, plan_core, plan_screen
 from kernelwright.evaluate.defences import Defences
 from kernelwright.problems.case import Case
-from kernelwright.problems.reference import Reference
+from kernelwright.problems.reference import Device, Reference
 
 Part = Literal["screen", "core", "audit"]
 
@@ -27,8 +27,11 @@ _PLANS = {"screen": plan_screen, "core": plan_core, "audit": plan_audit}
 class Exam:
     """The case sets of one problem: screen, core and audit."""
 
-    def __init__(self, problem: Problem, reference: Reference, defences: Defences):
+    def __init__(
+        self, problem: Problem, reference: Reference, defences: Defences, device: Device = "cpu"
+    ):
         self.problem = problem
+        self._device = device
         self._defences = defences
         self._reference = reference
         self._sets: dict[tuple[Part, Lane], CaseSet] = {}
@@ -99,7 +102,8 @@ class Exam:
         return CaseSet(
             self.problem,
             cases,
-            sealed=lane == "native" and self._defences.sealed_inputs,
+            # A runner on a GPU brings inputs back, to show what became of them there.
+            sealed=lane == "native" and self._device == "cpu" and self._defences.sealed_inputs,
             keeps_weights=keeps,
             share_rows=self._defences.same_address_new_content,
         )

@@ -27,30 +27,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAGIC = 0x4B57524E, PAGE = 4096, MAX_TENSORS = 256 };
-enum { OP_LOAD = 1, OP_BUFFER = 2, OP_PING = 6 };
-enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_SIGNAL = 2 };
+#include "frames.h"
+
 enum { INPUT = 1, OUTPUT = 2, ROW = 4 };
 /* What a kernel may allocate of its own: a workspace as long as the tensors would fill the machine. */
 static const struct rlimit workspace = {2ull << 30, 2ull << 30};
 
-struct command { uint32_t magic, op, first, count, subject, unused; };
-struct reply { uint32_t magic, op, status, count; int64_t claimed_ns; };
 struct region { char *begin, *end; int kind; };
 
 typedef void (*entry_t)(void *const *tensors, const int64_t *axes);
 
-static int control;
 static const int64_t *table;
 static int64_t n_inputs, n_outputs;
 static struct region regions[MAX_TENSORS];
 static void *tensors[MAX_TENSORS];
 static entry_t entry;
-
-static void answer(uint32_t op, uint32_t status, uint32_t count, int64_t claimed_ns) {
-    struct reply reply = {MAGIC, op, status, count, claimed_ns};
-    if (send(control, &reply, sizeof reply, MSG_NOSIGNAL) != sizeof reply) _exit(3);
-}
 
 static void on_signal(int number, siginfo_t *info, void *context) {
     (void)context;

@@ -40,6 +40,16 @@ def executable() -> Path:
     return _built("runner", _FLAGS)
 
 
+def gpu_runner() -> Path:
+    """The native runner for a GPU; see `_built`."""
+    return _built("gpu_runner", _FLAGS)
+
+
+def keeper() -> Path:
+    """The program that owns the device memory of what is timed on a GPU; see `_built`."""
+    return _built("keeper", _FLAGS)
+
+
 def confine() -> Path:
     """The program that sets a process's limits and walls; see `_built`."""
     return _built("confine", _FLAGS)
@@ -73,7 +83,8 @@ def _built(name: str, flags: tuple[str, ...]) -> Path:
         raise Unavailable("There is no C compiler. Install gcc (Debian: apt install g++).")
     source = _SOURCES / f"{name}.c"
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
-    key = hashlib.sha256(source.read_bytes() + version + " ".join(flags).encode()).hexdigest()
+    texts = [source.read_bytes(), *(header.read_bytes() for header in sorted(_SOURCES.glob("*.h")))]
+    key = hashlib.sha256(b"".join([*texts, version, " ".join(flags).encode()])).hexdigest()
     target = cache_folder() / f"{name}-{key[:16]}"
     if target.exists():
         return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping
@@ -11,13 +12,14 @@ from kernelwright.core.candidate import Lane
 from kernelwright.core.problem import Problem
 from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.isolation import sandbox
-from kernelwright.evaluate.native.programs import executable
+from kernelwright.evaluate.native.programs import executable, gpu_runner
 from kernelwright.evaluate.running.runner import Body, threads
 from kernelwright.evaluate.running.zygote import Request, Zygote
 from kernelwright.problems.reference import Device
 
 _MODULE_RUNNER = "kernelwright.evaluate.running.module_runner"
 _MEMORY_BYTES = 16 << 30
+NO_HANDLES = "-"  # a native runner on a GPU has device memory of its own
 
 
 def body(
@@ -30,11 +32,13 @@ def body(
     sanitize: bool = False,
     thread_count: int | None = None,
     zygote: Zygote | None = None,
+    scalars: str = "",
 ) -> Body:
     """The runner for `built`. `setup` is the file that `module_runner` reads; see `write_setup`.
 
     The variables of a language are set for the runner alone, behind the sandbox's own programs.
     `thread_count` is by default that of the processors. From `zygote` modules can be forked.
+    `scalars` has a 1 for each input that is a number, for a native runner on a GPU.
     A sanitizer and CUDA reserve terabytes of address space, so theirs is not limited that way.
     """
     gpu = device == "cuda"
@@ -43,7 +47,10 @@ def body(
     settings |= {"OMP_NUM_THREADS": str(thread_count or threads()), **environment}
     assignments = [f"{name}={value}" for name, value in settings.items()]
     forked = None
-    if lane == "native":
+    if lane == "native" and gpu:
+        program = [str(gpu_runner()), scalars, NO_HANDLES]
+        reads = [gpu_runner(), built.folder]
+    elif lane == "native":
         program = [str(executable())]
         reads = [executable(), built.folder]
     else:
@@ -61,6 +68,17 @@ def body(
         gpu=gpu,
         forked=forked,
     )
+
+
+def scalar_mask(problem: Problem) -> str:
+    """A 1 for each input that is a number, a 0 for each tensor."""
+    return "".join("1" if spec.role == "scalar" else "0" for spec in problem.inputs)
+
+
+def lent(runner: Body, handles: str) -> Body:
+    """`runner`, a native one on a GPU, in device memory that is lent to it by `handles`."""
+    argv = tuple(handles if word == NO_HANDLES else word for word in runner.argv)
+    return dataclasses.replace(runner, argv=argv)
 
 
 def write_setup(problem: Problem, device: Device, file: Path) -> None:

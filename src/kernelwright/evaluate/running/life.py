@@ -27,18 +27,31 @@ from kernelwright.evaluate.isolation import sandbox
 from kernelwright.evaluate.isolation.processes import Unstoppable
 from kernelwright.evaluate.running.pressure import patiently
 
-Operation = Literal["load", "buffer", "returned", "heap", "collect", "ping", "stage", "state"]
+Operation = Literal[
+    "load", "buffer", "returned", "heap", "collect", "ping", "stage", "state", "sample"
+]
 
 _CODES: dict[Operation, int] = {
     "load": 1, "buffer": 2, "returned": 3, "heap": 4, "collect": 5, "ping": 6, "stage": 7,
-    "state": 8,
+    "state": 8, "sample": 9,
 }  # fmt: skip
 _CALLS = ("buffer", "returned", "heap")
 _MAGIC = 0x4B57524E
 _COMMAND = struct.Struct("<6I")
 _REPLY = struct.Struct("<4Iq")
-_OK, _FAILED, _SIGNAL = 0, 1, 2
+_OK, _FAILED, _SIGNAL, _DEVICE = 0, 1, 2, 5
 MISSHAPEN = {3: "wrong_shape", 4: "wrong_dtype"}  # a module's own reply, by status
+# Of the errors that NVIDIA's driver has, by their numbers in its API reference, those that a kernel
+# brings about.
+_DEVICE_ERRORS = {
+    1: "CUDA_ERROR_INVALID_VALUE", 2: "CUDA_ERROR_OUT_OF_MEMORY",
+    9: "cudaErrorInvalidConfiguration", 98: "cudaErrorInvalidDeviceFunction",
+    209: "CUDA_ERROR_NO_BINARY_FOR_GPU", 700: "CUDA_ERROR_ILLEGAL_ADDRESS",
+    701: "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", 702: "CUDA_ERROR_LAUNCH_TIMEOUT",
+    710: "CUDA_ERROR_ASSERT", 715: "CUDA_ERROR_ILLEGAL_INSTRUCTION",
+    716: "CUDA_ERROR_MISALIGNED_ADDRESS", 717: "CUDA_ERROR_INVALID_ADDRESS_SPACE",
+    718: "CUDA_ERROR_INVALID_PC", 719: "CUDA_ERROR_LAUNCH_FAILED",
+}  # fmt: skip
 _REGIONS = {
     0: "",
     1: "It wrote to an input, which is read-only, or read past an input's end.",
@@ -101,10 +114,12 @@ class Life:
         subject: int = 0,
         wake: bool = False,
         enough: Callable[[], bool] | None = None,
+        then: Callable[[], None] | None = None,
     ) -> Answer:
         """Send one command and wait for its reply. `wake` lets a paused process go on, after the
         clock was started, and tells it to stop before the clock is read. On a busy machine a limit
-        is given again; not so when something else says that it was waited for long `enough`.
+        is given again; not so when something else says that it was waited for long `enough`. What
+        is to be done at once behind the reply, `then`, is done before the clock is read.
 
         Raises:
             LifeEnded: it crashed, hung, or answered something else.
@@ -127,6 +142,8 @@ class Life:
             reply = b""
         if wake:
             self._child.halt()
+        if then is not None:
+            then()
         elapsed = time.perf_counter_ns() - start
         if wake:
             self._child.note_halt()
@@ -137,6 +154,8 @@ class Life:
         magic, said, status, number, claimed = _REPLY.unpack(reply)
         if magic == _MAGIC and status == _SIGNAL:
             raise LifeEnded(self._signalled(stage, number, claimed), region=claimed)
+        if (magic, said, status) == (_MAGIC, code, _DEVICE) and operation in _CALLS:
+            raise LifeEnded(self._device_failed(stage, number))
         if (magic, said, status) != (_MAGIC, code, _OK):
             raise LifeEnded(self._refused(operation, status))
         if operation in _CALLS and (number != count or not 0 <= claimed <= elapsed):
@@ -176,6 +195,11 @@ class Life:
         known = {s.value: s.name for s in signal.Signals}
         where = _REGIONS.get(region, "")
         return Crashed(stage=stage, signal=known.get(number), detail=self._detail(where))
+
+    def _device_failed(self, stage: Stage, number: int) -> Crashed:
+        name = _DEVICE_ERRORS.get(number, f"CUDA error {number}")
+        said = self._detail(f"The device reports {name}.")
+        return Crashed(stage=stage, signal=name, detail=said)
 
     def _refused(self, operation: Operation, status: int) -> Crashed | Rejected:
         if status in MISSHAPEN:

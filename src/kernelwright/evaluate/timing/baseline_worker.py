@@ -36,7 +36,7 @@ from kernelwright.problems.program import Program, synchronize
 _MAGIC = 0x4B57524E
 _COMMAND = struct.Struct("<6I")
 _REPLY = struct.Struct("<4Iq")
-_LOAD, _BUFFER, _RETURNED, _COLLECT, _STAGE = 1, 2, 3, 5, 7
+_LOAD, _BUFFER, _RETURNED, _COLLECT, _PING, _STAGE = 1, 2, 3, 5, 6, 7
 _REGIMES: dict[int, Regime] = {_RETURNED: "returned", _BUFFER: "buffer"}
 
 Run = Callable[..., Any]
@@ -102,6 +102,8 @@ class Worker:
         self._kept: list[Any] = []
         self._allocator = Allocator()
         self._regime: Regime | None = None
+        self._flushed: Tensor | None = None
+        self._touched: Tensor | None = None
 
     def serve(self) -> None:
         """Answer commands until the broker closes the socket."""
@@ -117,6 +119,8 @@ class Worker:
             elif operation in _REGIMES:
                 self._settle(_REGIMES[operation])
                 claimed = self._run()
+            elif operation == _PING and self._program.device == "cuda":
+                self._touch_device()
             elif operation == _COLLECT:
                 self._kept.clear()
                 self._calls.clear()
@@ -126,7 +130,26 @@ class Worker:
         """The calls of a block, with everything done that is not timed."""
         assert subject is not None
         slots = range(first, first + count)
-        return [self._program.prepare(self._staged.values(slot), subject) for slot in slots]
+        calls = [self._program.prepare(self._staged.values(slot), subject) for slot in slots]
+        if self._program.device == "cuda":
+            self._flush()
+        return calls
+
+    def _touch_device(self) -> None:
+        """The least that any call makes a device do, as `native/gpu_runner.c` does it."""
+        if self._touched is None:
+            self._touched = torch.zeros(1, device="cuda")
+        self._touched.zero_()
+        synchronize("cuda")
+
+    def _flush(self) -> None:
+        """Leave nothing in the device's cache, from which a candidate's inputs do not come either
+        (`native/keeper.c`)."""
+        if self._flushed is None:
+            size = 2 * torch.cuda.get_device_properties(0).L2_cache_size
+            self._flushed = torch.empty(size, dtype=torch.uint8, device="cuda")
+        self._flushed.zero_()
+        synchronize("cuda")
 
     def _run(self) -> int:
         start = time.perf_counter_ns()

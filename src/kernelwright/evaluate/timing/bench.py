@@ -20,6 +20,7 @@ from kernelwright.evaluate.correctness.cases import Draws
 from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.running.runner import Body
 from kernelwright.evaluate.timing.baseline import SUBJECTS, Baseline
+from kernelwright.evaluate.timing.keeper import Keeper
 from kernelwright.evaluate.timing.plausible import Floor, floor
 from kernelwright.evaluate.timing.round_trip import least_ping, runner_round_trip_ns
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
@@ -70,13 +71,15 @@ class Bench:
         self._stagings: tuple[Staging, ...] = ()
         self._baseline: Baseline | None = None
         self._session: Session | None = None
+        self._keeper: Keeper | None = None
         self._floor: Floor | None = None
         self._best: str | None = None
 
     def start(self, distributions: Sequence[str]) -> None:
         """Draw the timed inputs and start the baselines, which compile while others work."""
         if self._cases is None:
-            self._cases = TimedCases(self._problem, self._reference, distributions)
+            gpu = self._device == "cuda"
+            self._cases = TimedCases(self._problem, self._reference, distributions, gpu=gpu)
             slots = self._cases.largest_block
             self._stagings = (Staging(self._cases, slots), Staging(self._cases, slots))
             self._show_weights()
@@ -128,7 +131,7 @@ class Bench:
         Raises:
             FaultError: the sandbox or the baselines broke.
         """
-        session = self._ready()
+        session = self._ready(lane)
         promotion = effort == "promotion"
         subjects = session.baseline.subjects
         control = (self._best or subjects[-1]) if promotion else None
@@ -138,7 +141,8 @@ class Bench:
             session, runner, subjects, lane=lane, defences=self._defences, control=control
         )
         measurements: list[Measurement] = []
-        regimes = [r for r in _REGIMES[effort] if r == "returned" or lane == "native"]
+        both = lane == "native" and self._device == "cpu"
+        regimes = [r for r in _REGIMES[effort] if r == "returned" or both]
         for regime in regimes:
             measured = timer.measure(regime, FULL if promotion else QUICK)
             if not isinstance(measured, tuple):
@@ -149,7 +153,7 @@ class Bench:
             return failed
         self._remember_best(measurements)
         checks = Counter({"timed outputs compared": timer.checked_calls, **timer.notes})
-        left_out = self._left_out(session, regimes, effort)
+        left_out = self._left_out(session, regimes, effort, lane)
         if timer.disturbed:
             left_out += (
                 f"a quiet machine: something waited for a processor in {timer.disturbed} of "
@@ -168,12 +172,18 @@ class Bench:
             return timer.cross_check(measurements)
         return None
 
-    def _left_out(self, session: Session, regimes: list[Regime], effort: Effort) -> tuple[str, ...]:
+    def _left_out(
+        self, session: Session, regimes: list[Regime], effort: Effort, lane: Lane
+    ) -> tuple[str, ...]:
         missing = sorted(set(SUBJECTS) - set(session.baseline.subjects))
         said = [f"baseline {name}: it does not run here" for name in missing]
-        if self._device == "cuda":
+        if self._device == "cuda" and lane == "module":
             said.append(_GPU_CLOCK)
-        if len(regimes) < len(_REGIMES[effort]):
+        elif len(regimes) < len(_REGIMES[effort]):
+            said.append(
+                "into a buffer: on a GPU torch keeps the memory of outputs, as a buffer does"
+            )
+        if len(regimes) < len(_REGIMES[effort]) and lane == "module":
             said.append("into a buffer: a module returns its outputs")
         return tuple(said)
 
@@ -182,12 +192,15 @@ class Bench:
         if len(rivals) > 1 or self._best is None:
             self._best = min(rivals, key=lambda name: median_ns(rivals[name]))
 
-    def _ready(self) -> Session:
-        """The session, complete when first needed.
+    def _ready(self, lane: Lane) -> Session:
+        """The session, complete when first needed by a candidate in `lane`.
 
         Raises:
             WorkerError: the baselines' process did not come up.
         """
+        if self._device == "cuda" and lane == "native" and self._keeper is None:
+            self._keeper = Keeper(self._stagings[0], self._folder)
+            self._session = None  # its round trips were measured without
         if self._session is None:
             assert self._cases is not None
             assert self._baseline is not None
@@ -206,8 +219,11 @@ class Bench:
                 staging=ours,
                 rival_staging=theirs,
                 baseline=self._baseline,
-                runner_overhead_ns=runner_round_trip_ns(ours, self._level, self._folder, _PINGS),
+                runner_overhead_ns=runner_round_trip_ns(
+                    ours, self._level, self._folder, _PINGS, self._keeper
+                ),
                 baseline_overhead_ns=overhead,
+                keeper=self._keeper,
                 level=self._level,
                 log=self._folder / "runner.log",
             )
@@ -221,6 +237,8 @@ class Bench:
     def close(self) -> None:
         """End the baselines and give the memory back."""
         self._end_baseline()
+        if self._keeper is not None:
+            self._keeper.close()
         for staging in self._stagings:
             staging.close()
         self._stagings, self._cases = (), None

@@ -12,9 +12,10 @@ from pathlib import Path
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import Isolation
 from kernelwright.evaluate.isolation.sandbox import Limits
-from kernelwright.evaluate.native.programs import executable
+from kernelwright.evaluate.native.programs import executable, gpu_runner
 from kernelwright.evaluate.running.life import LifeEnded
 from kernelwright.evaluate.running.runner import Body, life
+from kernelwright.evaluate.timing.keeper import Keeper
 from kernelwright.evaluate.timing.staging import Staging
 
 _LIMIT_S = 10.0
@@ -29,21 +30,33 @@ def least_ping(ping: Callable[[], int], count: int) -> int:
     return min(ping() for _ in range(count))
 
 
-def runner_round_trip_ns(staging: Staging, level: Isolation, folder: Path, pings: int) -> int:
+def runner_round_trip_ns(
+    staging: Staging, level: Isolation, folder: Path, pings: int, keeper: Keeper | None = None
+) -> int:
     """The shortest of `pings` round trips of a runner that is stopped in between, in nanoseconds.
+    With a `keeper` it is a runner on a GPU, and outputs are sampled before the clock is read.
 
     Raises:
         SandboxError: a runner with nothing in it does not answer.
     """
+    program = executable() if keeper is None else gpu_runner()
+    lent = () if keeper is None else ("0", keeper.handles)
     idle = Body(
-        argv=(str(executable()), "none"), reads=(executable(),), environment={}, limits=Limits()
-    )
+        argv=(str(program), *lent, "none"), reads=(program,), environment={},
+        limits=Limits(memory_bytes=None) if keeper else Limits(), gpu=keeper is not None,
+    )  # fmt: skip
+    outputs = staging.outputs if keeper is None else keeper.nothing
     log = folder / "idle.log"
-    with life(idle, staging.table_fd, staging.inputs, staging.outputs, level, log) as running:
+    with life(idle, staging.table_fd, staging.inputs, outputs, level, log) as running:
 
         def ping() -> int:
             running.pause()
-            return running.ask("ping", stage="timing", limit_s=_LIMIT_S, wake=True).elapsed_ns
+            if keeper is not None:
+                keeper.ready()
+            return running.ask(
+                "ping", stage="timing", limit_s=_LIMIT_S, wake=True,
+                then=None if keeper is None else keeper.sample,
+            ).elapsed_ns  # fmt: skip
 
         try:
             return least_ping(ping, pings)

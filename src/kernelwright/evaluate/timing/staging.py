@@ -25,6 +25,8 @@ from kernelwright.problems.case import Case
 
 _BYTES = 2 << 30
 _FEWEST, _MOST = 6, 48
+# A call on a GPU takes microseconds, and coming to it takes hundreds: its blocks need more.
+_MOST_ON_GPU = 192
 _ADDRESS_BYTES = 8
 _HIDDEN = 0  # what an input holds before it is shown
 
@@ -32,14 +34,16 @@ _HIDDEN = 0  # what an input holds before it is shown
 class TimedCases:
     """Different inputs at the report size with the same weights, as many as memory allows."""
 
-    def __init__(self, problem: Problem, reference: Draws, distributions: Sequence[str]):
+    def __init__(
+        self, problem: Problem, reference: Draws, distributions: Sequence[str], *, gpu: bool = False
+    ):
         """Half the inputs as the file draws them, half from all other distributions in turn."""
         self.problem = problem
         self.workload: Workload = problem.report_workload
         others = [name for name in distributions if name != "file"] or ["file"]
         self._names = [
             others[index // 2 % len(others)] if index % 2 else "file"
-            for index in range(_how_many(problem))
+            for index in range(_how_many(problem, _MOST_ON_GPU if gpu else _MOST))
         ]
         self.cases = self.drawn(reference)
 
@@ -64,11 +68,11 @@ class TimedCases:
         return check_call(self.problem, self.workload, self.cases[index], written)
 
 
-def _how_many(problem: Problem) -> int:
+def _how_many(problem: Problem, most: int) -> int:
     workload = problem.report_workload
     exact = sum(t.elements(workload.axes) for t in problem.outputs) * ITEM_BYTES["float64"]
     each = 2 * problem.traffic_bytes(workload) + exact
-    return max(_FEWEST, min(_MOST, _BYTES // max(each, 1)))
+    return max(_FEWEST, min(most, _BYTES // max(each, 1)))
 
 
 class Staging:
@@ -108,6 +112,10 @@ class Staging:
         self.outputs.allocate()
         self.inputs.seal()
         self.table_fd = write_table(self._calls, self.inputs, self.outputs, self._addresses)
+
+    def outputs_of(self, slot: int) -> tuple[Slot, ...]:
+        """Where the outputs of the call in `slot` go."""
+        return self._calls[slot].outputs
 
     def put_weights(self, case: Case) -> None:
         """Show the weights, which all cases share."""

@@ -39,10 +39,12 @@ from kernelwright.core.evaluation import (
 )
 from kernelwright.core.statistics import CANDIDATE, CONTROL, Estimate, baselines, median_ns, speedup
 from kernelwright.evaluate.defences import Defences
+from kernelwright.evaluate.running.bodies import lent
 from kernelwright.evaluate.running.life import LifeEnded
 from kernelwright.evaluate.running.pressure import disturbed, waited_us
 from kernelwright.evaluate.running.runner import Body, life
 from kernelwright.evaluate.timing.baseline import Baseline
+from kernelwright.evaluate.timing.keeper import Keeper
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
 from kernelwright.evaluate.timing.turns import Answers, CandidateTurns, RivalTurns
 
@@ -84,6 +86,7 @@ class Session:
     baseline: Baseline
     runner_overhead_ns: int
     baseline_overhead_ns: int
+    keeper: Keeper | None  # of device memory, for native candidates on a GPU
     level: Isolation
     log: Path
 
@@ -140,6 +143,9 @@ class Timer:
         self._session = session
         self._body = body
         self._lane = lane
+        self._keeper = session.keeper if lane == "native" else None
+        if self._keeper is not None:
+            self._body = lent(body, self._keeper.handles)
         self._defences = defences
         self._rivals = {name: name for name in subjects}
         if control is not None:
@@ -207,15 +213,16 @@ class Timer:
     def _one_life(self, regime: Regime, rounds: _Rounds) -> None:
         """Blocks until the inputs are used up."""
         session = self._session
-        staging = session.staging
+        staging, keeper = session.staging, self._keeper
+        # Memory of the host that a device writes to could change while its process stands still.
+        outputs = staging.outputs if keeper is None else keeper.nothing
         with life(
-            self._body, staging.table_fd, staging.inputs, staging.outputs, session.level,
-            session.log,
-        ) as running:  # fmt: skip
+            self._body, staging.table_fd, staging.inputs, outputs, session.level, session.log
+        ) as running:
             ours = CandidateTurns(
                 cases=session.cases, staging=staging, answers=self._answers, running=running,
                 regime=regime, lane=self._lane, random=self._random, defences=self._defences,
-                copies=self._body.gpu,
+                copies=self._body.gpu and keeper is None, keeper=keeper,
             )  # fmt: skip
             ours.start()
             self._warm_up(ours, regime, rounds.estimate_ns)

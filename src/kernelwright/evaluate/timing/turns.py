@@ -9,7 +9,7 @@ caches in the same state.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +24,7 @@ from kernelwright.evaluate.running.arena import Bytes
 from kernelwright.evaluate.running.life import Answer, Life, LifeEnded, Operation
 from kernelwright.evaluate.running.remote import Unreadable, anonymous_bytes
 from kernelwright.evaluate.timing.baseline import Baseline
+from kernelwright.evaluate.timing.keeper import Keeper
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
 
 _LOAD_LIMIT_S = 60.0
@@ -78,7 +79,8 @@ class CandidateTurns:
     lane: Lane
     random: random.Random
     defences: Defences
-    copies: bool  # whether its device has memory of its own, which inputs must be brought to
+    copies: bool  # whether it has memory of its own, which it brings inputs to
+    keeper: Keeper | None = None  # who does so instead, for a native candidate on a GPU
 
     def start(self) -> None:
         """Load the candidate, with nothing to see but the weights."""
@@ -89,6 +91,8 @@ class CandidateTurns:
         self._limit_s = call_limit_s(max(case.eager_s for case in self.cases.cases))
         # A module may compile what it needs in its first call.
         self._patience = 10 if self.lane == "module" else 1
+        if self.keeper is not None:
+            self.keeper.wipe()
         self.running.ask("load", stage="load", limit_s=_LOAD_LIMIT_S, count=self.staging.slots)
         self._stand_still()
 
@@ -115,6 +119,8 @@ class CandidateTurns:
             del self._unused[-calls:]
         first = self.random.randint(0, self.staging.slots - calls)
         self._show(indices, first)
+        if self.keeper is not None:
+            return self._kept_calls(self.keeper, indices, first)
         if self.copies:
             self._untimed("stage", first, calls)
         held = self._own_bytes()
@@ -135,17 +141,45 @@ class CandidateTurns:
             self._untimed("collect", first, calls)
         return elapsed_ns if self.defences.own_clock else answer.claimed_ns
 
+    def _kept_calls(self, keeper: Keeper, indices: Sequence[int], first: int) -> int:
+        """As `_calls`, in device memory that is the keeper's. The clock is read when it has noted
+        words of every output: until then whoever had not finished would have been waited for."""
+        calls = len(indices)
+        keeper.stage(first, calls, self.random)
+        self.running.refuse_moved()
+        frozen, timely = self.defences.frozen_between, self.defences.timed_outputs
+        answer = self._ask(
+            self.regime, first, calls, wake=frozen, then=keeper.sample if timely else None
+        )
+        self._stand_still()
+        late_ns = self.running.late_ns if frozen else 0
+        unchanged = keeper.collect(first, calls)
+        if timely and not unchanged:
+            evidence = "Its outputs changed after it had said that they were there."
+            raise LifeEnded(Rejected(rule="late_outputs", evidence=evidence))
+        self._take_outputs(indices, first)
+        return answer.elapsed_ns + late_ns if self.defences.own_clock else answer.claimed_ns
+
     def _untimed(self, operation: Operation, first: int, calls: int) -> None:
         self.running.refuse_moved()
         self.running.resume()
         self._ask(operation, first, calls)
         self._stand_still()
 
-    def _ask(self, operation: Operation, first: int, calls: int, *, wake: bool = False) -> Answer:
+    def _ask(
+        self,
+        operation: Operation,
+        first: int,
+        calls: int,
+        *,
+        wake: bool = False,
+        then: Callable[[], None] | None = None,
+    ) -> Answer:
         limit_s = calls * self._limit_s * self._patience
         answer = self.running.ask(
-            operation, stage="timing", limit_s=limit_s, first=first, count=calls, wake=wake
-        )
+            operation, stage="timing", limit_s=limit_s, first=first, count=calls, wake=wake,
+            then=then,
+        )  # fmt: skip
         if operation == self.regime:
             self._patience = 1
         return answer
@@ -155,7 +189,7 @@ class CandidateTurns:
         if not self.defences.timed_outputs:
             return
         for slot, index in enumerate(indices, first):
-            if self.regime == "buffer" or self.copies:
+            if self.regime == "buffer" or self.copies or self.keeper is not None:
                 written = self.staging.written(slot)
             else:
                 written = self._returned(slot)

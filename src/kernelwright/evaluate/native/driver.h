@@ -1,0 +1,78 @@
+/* The part of NVIDIA's driver API that our programs use, found at run time.
+ *
+ * Nothing of CUDA is needed to build them, and nothing but the driver (libcuda.so.1) to run them.
+ * Names, types and numbers are those of NVIDIA's CUDA Driver API reference.
+ */
+#pragma once
+
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef int CUresult, CUdevice;
+typedef unsigned long long CUdeviceptr;
+typedef void *CUcontext, *CUstream, *CUevent, *CUmodule, *CUfunction;
+typedef struct { char reserved[64]; } CUipcMemHandle;
+
+enum { CU_STREAM_NON_BLOCKING = 1, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS = 1 };
+enum { CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE = 38, CU_MEMHOSTREGISTER_READ_ONLY = 8 };
+
+#define DRIVER(X)                                                                            \
+    X(cuInit, "cuInit", (unsigned flags))                                                    \
+    X(cuDeviceGet, "cuDeviceGet", (CUdevice * device, int ordinal))                          \
+    X(cuDeviceGetAttribute, "cuDeviceGetAttribute", (int *value, int which, CUdevice device))\
+    X(cuDevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain", (CUcontext * context, CUdevice device)) \
+    X(cuCtxSetCurrent, "cuCtxSetCurrent", (CUcontext context))                               \
+    X(cuCtxSynchronize, "cuCtxSynchronize", (void))                                          \
+    X(cuGetErrorName, "cuGetErrorName", (CUresult error, const char **name))                 \
+    X(cuStreamCreate, "cuStreamCreate", (CUstream * stream, unsigned flags))                 \
+    X(cuStreamSynchronize, "cuStreamSynchronize", (CUstream stream))                         \
+    X(cuEventCreate, "cuEventCreate", (CUevent * event, unsigned flags))                     \
+    X(cuEventRecord, "cuEventRecord", (CUevent event, CUstream stream))                      \
+    X(cuEventElapsedTime, "cuEventElapsedTime", (float *ms, CUevent start, CUevent end))     \
+    X(cuMemAlloc, "cuMemAlloc_v2", (CUdeviceptr * at, size_t nbytes))                        \
+    X(cuMemcpyHtoD, "cuMemcpyHtoDAsync_v2", (CUdeviceptr to, const void *from, size_t nbytes, CUstream stream)) \
+    X(cuMemcpyDtoH, "cuMemcpyDtoHAsync_v2", (void *to, CUdeviceptr from, size_t nbytes, CUstream stream)) \
+    X(cuMemsetD8, "cuMemsetD8Async", (CUdeviceptr at, unsigned char value, size_t nbytes, CUstream stream)) \
+    X(cuMemHostRegister, "cuMemHostRegister_v2", (void *at, size_t nbytes, unsigned flags))  \
+    X(cuIpcGetMemHandle, "cuIpcGetMemHandle", (CUipcMemHandle * handle, CUdeviceptr at))     \
+    X(cuIpcOpenMemHandle, "cuIpcOpenMemHandle_v2", (CUdeviceptr * at, CUipcMemHandle handle, unsigned flags)) \
+    X(cuModuleLoadData, "cuModuleLoadData", (CUmodule * module, const void *image))          \
+    X(cuModuleGetFunction, "cuModuleGetFunction", (CUfunction * function, CUmodule module, const char *name)) \
+    X(cuLaunchKernel, "cuLaunchKernel", (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void **arguments, void **extra))
+
+#define DECLARE(name, symbol, arguments) static CUresult (*name) arguments;
+DRIVER(DECLARE)
+#undef DECLARE
+
+static const char *error_name(CUresult error) {
+    const char *name = NULL;
+    return cuGetErrorName != NULL && cuGetErrorName(error, &name) == 0 && name ? name : "CUDA error";
+}
+
+/* Ours must work: what goes wrong here is no candidate's doing. */
+static void must(CUresult error, const char *what) {
+    if (error == 0) return;
+    fprintf(stderr, "%s: %s (%d)\n", what, error_name(error), error);
+    _exit(5);
+}
+
+/* The driver's functions, and the primary context of device 0, which the runtime library of a
+ * candidate uses too. Returns the device. */
+static CUdevice open_device(void) {
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
+    if (driver == NULL) { fprintf(stderr, "%s\n", dlerror()); _exit(5); }
+#define FIND(name, symbol, arguments)                                              \
+    *(void **)&name = dlsym(driver, symbol);                                       \
+    if (name == NULL) { fprintf(stderr, "the driver has no %s\n", symbol); _exit(5); }
+    DRIVER(FIND)
+#undef FIND
+    CUdevice device;
+    CUcontext context;
+    must(cuInit(0), "cuInit");
+    must(cuDeviceGet(&device, 0), "cuDeviceGet");
+    must(cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
+    must(cuCtxSetCurrent(context), "cuCtxSetCurrent");
+    return device;
+}

@@ -1,0 +1,176 @@
+/* The native runner for a GPU: one candidate, one life.
+ *
+ * As runner.c, but tensors lie in device memory. Without HANDLES that memory is this process's own:
+ * "buffer" brings one call's inputs and poisoned outputs there, calls the candidate on a stream, and
+ * brings back what the stream has when the candidate returned. What was launched elsewhere and is
+ * not waited for on that stream is not there yet, as it would not be for a user.
+ *
+ * With HANDLES it is the memory of keeper.c, a process of ours that brings tensors and takes them
+ * away; "returned" then only calls. The time that is claimed is what events on the stream say.
+ *
+ * usage: gpu_runner SCALARS HANDLES ARTIFACT CONTROL_FD TABLE_FD INPUT_FD OUTPUT_FD
+ *
+ * SCALARS has a 1 for each input that is a number, which is read on the host. HANDLES are two IPC
+ * handles in hexadecimal, of the inputs and of the outputs, or - for none.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device_memory.h"
+#include "state.h"
+
+typedef int (*entry_t)(void *const *tensors, const int64_t *axes, CUstream stream);
+
+static const char *scalars;
+static int kept_elsewhere;
+static entry_t entry;
+static CUevent started, ended;
+static CUdeviceptr nothing;
+
+static void on_signal(int number, siginfo_t *info, void *context) {
+    (void)info, (void)context;
+    answer(0, STATUS_SIGNAL, (uint32_t)number, 0);
+    signal(number, SIG_DFL);
+    raise(number);
+    _exit(128 + number);
+}
+
+static void catch_signals(void) {
+    static char stack[65536];
+    stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
+    sigaltstack(&alternate, NULL);
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaction(numbers[i], &action, NULL);
+}
+
+static CUdeviceptr opened(const char *hex) {
+    CUipcMemHandle handle;
+    CUdeviceptr at;
+    for (size_t i = 0; i < sizeof handle; i++) {
+        unsigned byte;
+        if (sscanf(hex + 2 * i, "%2x", &byte) != 1) _exit(2);
+        handle.reserved[i] = (char)byte;
+    }
+    must(cuIpcOpenMemHandle(&at, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS), "cuIpcOpenMemHandle");
+    return at;
+}
+
+static void take_memory(const char *handles) {
+    if (kept_elsewhere) {
+        device_inputs = opened(handles);
+        device_outputs = opened(handles + 2 * sizeof(CUipcMemHandle));
+    } else {
+        must(cuMemAlloc(&device_inputs, input_bytes), "cuMemAlloc");
+        must(cuMemAlloc(&device_outputs, output_bytes), "cuMemAlloc");
+    }
+    must(cuMemAlloc(&nothing, 1), "cuMemAlloc");
+    must(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+    must(cuEventCreate(&started, 0), "cuEventCreate");
+    must(cuEventCreate(&ended, 0), "cuEventCreate");
+    must(cuCtxSynchronize(), "cuCtxSynchronize");
+}
+
+static int load(const char *path) {
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) { fprintf(stderr, "%s\n", dlerror()); return 0; }
+    *(void **)&entry = dlsym(library, "kw_entry_on");
+    if (entry == NULL) fprintf(stderr, "%s\n", dlerror());
+    return entry != NULL;
+}
+
+static CUresult call(int64_t index) {
+    const struct call at = call_at(index);
+    void *tensors[MAX_TENSORS];
+    for (int64_t i = 0; i < n_inputs; i++)
+        tensors[i] = scalars[i] == '1' ? input_memory + at.in_offset[i]
+                                       : (void *)(uintptr_t)(device_inputs + at.in_offset[i]);
+    for (int64_t i = 0; i < n_outputs; i++)
+        tensors[n_inputs + i] = (void *)(uintptr_t)(device_outputs + at.out_offset[i]);
+    return entry(tensors, at.axes, stream);
+}
+
+/* An error of the device ends what this process can do with it; the broker ends the life. */
+static void failed(const struct command *command, CUresult error) {
+    fprintf(stderr, "%s (%d)\n", error_name(error), error);
+    answer(command->op, STATUS_DEVICE, (uint32_t)error, 0);
+}
+
+/* One call, its tensors brought there and back. */
+static CUresult call_alone(int64_t index) {
+    struct call at = call_at(index);
+    CUresult error = bring(at);
+    if (error == 0) error = cuStreamSynchronize(stream);
+    if (error == 0) error = call(index);
+    if (error == 0) error = bring_back(at);
+    for (int64_t i = 0; i < n_inputs && error == 0; i++) {
+        /* Where the broker can be shown what became of the inputs, it is. */
+        error = cuMemcpyDtoH(input_memory + at.in_offset[i], device_inputs + at.in_offset[i], (size_t)at.in_size[i], stream);
+    }
+    if (error == 0) error = cuStreamSynchronize(stream);
+    return error == 0 ? cuCtxSynchronize() : error;
+}
+
+static CUresult call_many(uint32_t first, uint32_t count, int64_t *claimed_ns) {
+    float milliseconds = 0;
+    CUresult error = cuEventRecord(started, stream);
+    for (uint32_t i = 0; i < count && error == 0; i++) error = call(first + i);
+    if (error == 0) error = cuEventRecord(ended, stream);
+    if (error == 0) error = cuStreamSynchronize(stream);
+    if (error == 0) error = cuEventElapsedTime(&milliseconds, started, ended);
+    *claimed_ns = (int64_t)(milliseconds * 1e6);
+    return error;
+}
+
+static void run(const struct command *command) {
+    int64_t claimed_ns = 0;
+    if (entry == NULL || command->first + (uint64_t)command->count > (uint64_t)n_calls) {
+        answer(command->op, STATUS_FAILED, 0, 0);
+        return;
+    }
+    CUresult error = 0;
+    if (kept_elsewhere) error = call_many(command->first, command->count, &claimed_ns);
+    else for (uint32_t i = 0; i < command->count && error == 0; i++) error = call_alone(command->first + i);
+    if (error != 0) failed(command, error);
+    else answer(command->op, STATUS_OK, command->count, claimed_ns);
+}
+
+/* The least that any call makes a device do: change to this process, and answer. */
+static void touch_device(void) {
+    must(cuMemsetD8(nothing, 0, 1, stream), "cuMemsetD8");
+    must(cuStreamSynchronize(stream), "cuStreamSynchronize");
+}
+
+int main(int argc, char **argv) {
+    if (argc != 8) return 2;
+    scalars = argv[1];
+    kept_elsewhere = strcmp(argv[2], "-") != 0;
+    control = atoi(argv[4]);
+    input_memory = map(atoi(argv[6]), kept_elsewhere ? PROT_READ : PROT_READ | PROT_WRITE, &input_bytes);
+    output_memory = map(atoi(argv[7]), PROT_READ | PROT_WRITE, &output_bytes);
+    read_table(atoi(argv[5]));
+    open_device();
+    take_memory(argv[2]);
+    catch_signals();
+    read_state(&before);
+    struct command command;
+    while (recv(control, &command, sizeof command, 0) == sizeof command) {
+        if (command.magic != MAGIC) return 3;
+        switch (command.op) {
+        case OP_LOAD:
+            answer(OP_LOAD, load(argv[3]) ? STATUS_OK : STATUS_FAILED, 0, 0);
+            break;
+        case OP_BUFFER: case OP_RETURNED: run(&command); break;
+        case OP_STATE: answer(OP_STATE, STATUS_OK, 0, changes()); break;
+        case OP_PING: touch_device(); answer(OP_PING, STATUS_OK, 0, 0); break;
+        default: return 3;
+        }
+    }
+    return 0;
+}
