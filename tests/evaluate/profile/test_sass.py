@@ -17,7 +17,7 @@ compiled = pytest.mark.skipif(
 )
 
 # Compiles in a process of its own: triton reads its kernels' source from their file.
-PROGRAM = '''
+PROGRAM = """
 import sys
 import triton
 import triton.language as tl
@@ -56,7 +56,7 @@ for kernel, block in ((scale, 1024), (spill, 8192), (product, 64)):
     made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
     with open(f"{sys.argv[1]}/{kernel.__name__}.cubin", "wb") as file:
         file.write(made.asm["cubin"])
-'''
+"""
 
 
 @pytest.fixture(scope="module")

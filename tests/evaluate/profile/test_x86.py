@@ -38,6 +38,17 @@ extern "C" void kernel(const float* __restrict x, float* __restrict y, long rows
     }
 }
 """
+# The sum of the vector's parts, in the outer loop, is scalar: it runs once for a row.
+ROW_SUMS = """
+extern "C" void kernel(const float* __restrict x, float* __restrict y, long rows, long columns) {
+    for (long r = 0; r < rows; r++) {
+        float s = 0;
+        #pragma omp simd reduction(+ : s)
+        for (long c = 0; c < columns; c++) s += x[r * columns + c] * x[r * columns + c];
+        y[r] = s;
+    }
+}
+"""
 CALLING = """
 #include <cmath>
 extern "C" void kernel(const float* __restrict x, float* __restrict y, long n) {
@@ -68,6 +79,13 @@ def test_a_loop_over_neighbours_is_vectorised_and_what_remains_is_left_out(hot_l
     assert (loop.loads, loop.stores, loop.packed, loop.fma, loop.scalar) == (1, 1, 1, 1, 0)
     assert loop.widths == {256: 1}
     assert not loop.strided
+
+
+@compiled
+def test_what_an_outer_loop_does_around_it_is_not_part_of_a_loop(hot_loops):
+    (loop,) = hot_loops(ROW_SUMS, "-fopenmp")
+    assert loop.vectorised
+    assert (loop.fma, loop.scalar) == (1, 0)
 
 
 @compiled

@@ -57,7 +57,8 @@ _HINTS: dict[Bottleneck, tuple[str, ...]] = {
     ),
     "not_vectorised": (
         "Make the rounds of the loop independent, mark pointers `__restrict`, and put "
-        "`#pragma omp simd` before it.",
+        "`#pragma omp simd` before it. A sum is kept in its order unless it says "
+        "`#pragma omp simd reduction(+:sum)`.",
     ),
     "low_occupancy": (
         "Use fewer registers or less shared memory for each thread, or a block of another size.",

@@ -1,25 +1,28 @@
 """What a compiler made of C++: the innermost loops of an x86-64 disassembly, and what is in them.
 
 Whole files say little: a vectorised loop comes with scalar ones for what remains, and most of the
-instructions of a file run once. So loops are found (a branch backwards to an address within the
-same function), and only those with no other loop in them are counted. Text in, values out; who
-runs objdump is `evaluate.profile.disassembly`.
+instructions of a file run once. So the loops of each function are found (`cycles`), and only those
+with no other loop in them are counted. Text in, values out; who runs objdump is
+`evaluate.profile.disassembly`.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kernelwright.core.record import Record
+from kernelwright.evaluate.profile.cycles import innermost
 
 # What the compiler's own start-up files put into every shared object.
 _START_UP = {
     "_init", "_fini", "deregister_tm_clones", "register_tm_clones", "__do_global_dtors_aux",
     "frame_dummy",
 }  # fmt: skip
+_NO_WAY_ON = {"jmp", "ret", "ud2", "hlt"}
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 _LINE = re.compile(r"^\s*([0-9a-f]+):\s+(.*?)\s*(?:#.*)?$")
 _PREFIX = re.compile(r"^(?:(?:lock|bnd|notrack|data16|cs|ds|rep[nz]?e?|repz|repnz)\s+)+")
@@ -159,17 +162,18 @@ def _instruction(address: int, said: str) -> Instruction:
 
 
 def _innermost(body: Sequence[Instruction]) -> Iterator[Sequence[Instruction]]:
-    """The stretches from a branch's target to the branch, of those that hold no other."""
-    if not body:
-        return
-    first = body[0].address
-    ends: dict[int, int] = {}
-    for one in body:
-        if one.mnemonic.startswith("j") and one.target and first <= one.target[0] <= one.address:
-            ends[one.target[0]] = one.address
-    for start, end in sorted(ends.items()):
-        if not any(start <= s and e <= end and (s, e) != (start, end) for s, e in ends.items()):
-            yield [one for one in body if start <= one.address <= end]
+    """The instructions of each innermost loop of a function, in the order of their addresses."""
+    graph: dict[int, list[int]] = {}
+    known = {one.address for one in body}
+    for one, after in itertools.pairwise([*body, None]):
+        assert one is not None
+        to = [after.address] if after and one.mnemonic not in _NO_WAY_ON else []
+        if one.mnemonic.startswith("j") and one.target and one.target[0] in known:
+            to.append(one.target[0])
+        graph[one.address] = to
+    named = {one.address: one for one in body}
+    for loop in innermost(graph):
+        yield [named[address] for address in loop]
 
 
 def _loop(function: str, body: Sequence[Instruction]) -> Loop:
