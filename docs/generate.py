@@ -30,8 +30,9 @@ _PAGES = {
         "result.json and --json",
         "`optimize`, `resume` and `report` print `Result`, which is also `result.json`; `judge` "
         "prints `Judged`, or for many files a line each, `JudgedFile` or `FileNotJudged`; "
-        "`profile` prints `Profiled`, `show` prints `Overview` or `AttemptDetail`, `doctor` prints `Findings`. "
-        "Every figure is worked out from the stored samples. What was not measured is null.",
+        "`profile` prints `Profiled`, `show` prints `Overview` or `AttemptDetail`, `doctor` prints "
+        "`Findings`. Every figure is worked out from the stored samples. What was not measured is "
+        "null.",
         [
             "report/result.py:Result,Judged,Best,Figures,Ratio,VersusBest,Control",
             "report/attempts.py:Overview,AttemptRow,AttemptDetail",

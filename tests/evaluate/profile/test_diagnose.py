@@ -35,8 +35,9 @@ def moving(headroom, *, nbytes=1 << 26, flops=0):
     """A kernel `headroom` times slower than the floor."""
     floor_ns = Floor(nbytes=nbytes, flops=flops).ns(PEAKS)
     return Position(
-        nbytes=nbytes, flops=flops, call_ns=headroom * floor_ns, peak_gb_s=20.0, peak_gflops=200.0
-    )
+        nbytes=nbytes, flops=flops, call_ns=headroom * floor_ns,
+        peak_gb_s=20.0, inputs_gb_s=20.0, peak_gflops=200.0,
+    )  # fmt: skip
 
 
 def facts(*loops, kernels=()):
@@ -82,7 +83,10 @@ def test_a_stride_goes_before_the_missing_vectors_that_follow_from_it():
 
 
 def test_a_call_that_hardly_takes_longer_than_its_threads_is_overhead():
-    short = Position(nbytes=4096, flops=0, call_ns=6000.0, peak_gb_s=400.0, peak_gflops=200.0)
+    short = Position(
+        nbytes=4096, flops=0, call_ns=6000.0,
+        peak_gb_s=400.0, inputs_gb_s=20.0, peak_gflops=200.0,
+    )  # fmt: skip
     said = diagnose(facts(SCALAR), short)
     assert said.bottleneck == "call_overhead"
     assert figures(said) == {"time of a call": 6.0, "floor": pytest.approx(0.01024)}
@@ -155,6 +159,21 @@ def test_the_position_is_that_of_the_kernel_without_its_allocations():
     assert position(floor, PEAKS, both).call_ns == 7_000_000
     assert position(floor, PEAKS, both[:1]).call_ns == 9_000_000
     assert position(floor, PEAKS, both).peak_gb_s == 20.0
+
+
+def test_cold_inputs_come_from_memory_and_the_floor_allows_for_caches_all_the_same():
+    nbytes = 1 << 20
+    cold = measured(int(1.2 * nbytes / 20), "returned")
+    at = position(Floor(nbytes=nbytes, flops=0), PEAKS, [cold])
+    assert (at.peak_gb_s, at.inputs_gb_s) == (400.0, 20.0)
+    said = diagnose(facts(SCALAR), at)
+    assert said.bottleneck == "memory_bound"
+    assert figures(said)["bandwidth at best"] == 20.0
+    assert said.headroom == pytest.approx(1.2 * 20, rel=1e-3)
+    warm = position(
+        Floor(nbytes=nbytes, flops=0), PEAKS, [cold.model_copy(update={"cache": "warm"})]
+    )
+    assert warm.inputs_gb_s == 400.0
 
 
 def test_without_a_time_or_anything_to_count_there_is_no_position():

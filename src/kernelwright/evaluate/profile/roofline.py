@@ -19,13 +19,16 @@ class Position(Record):
     """Where a kernel is under the roofline, for one call at the report size.
 
     `nbytes` must be moved and `flops` computed at least. `peak_gb_s` is how fast so many bytes can
-    be read here at best, `peak_gflops` the best arithmetic in float32; both on all threads.
+    be read here at best, by a program that finds them in its caches where they fit;
+    `inputs_gb_s` how fast from where the inputs of this call were, main memory when they were
+    cold. `peak_gflops` is the best arithmetic in float32; all are on all threads.
     """
 
     nbytes: int
     flops: int
     call_ns: float
     peak_gb_s: float
+    inputs_gb_s: float
     peak_gflops: float
 
     @property
@@ -49,6 +52,12 @@ class Position(Record):
         return self.call_ns / max(self.moving_ns, self.computing_ns)
 
     @property
+    def slowdown(self) -> float:
+        """How many times longer it took than the roof above this call, with its inputs where they
+        were; below 1 when they were nearer than we know. At most `headroom`."""
+        return self.call_ns / max(self.nbytes / self.inputs_gb_s, self.computing_ns)
+
+    @property
     def intensity(self) -> float:
         """Operations for each byte that must be moved."""
         return self.flops / self.nbytes
@@ -64,11 +73,13 @@ def position(floor: Floor, peaks: Peaks, measurements: Sequence[Measurement]) ->
     for regime in regimes:
         ours = by_subject(measurements, regime).get(CANDIDATE)
         if ours is not None and floor.nbytes > 0:
+            peak = peaks.bandwidth_gb_s(floor.nbytes)
             return Position(
                 nbytes=floor.nbytes,
                 flops=floor.flops,
                 call_ns=median_ns(ours),
-                peak_gb_s=peaks.bandwidth_gb_s(floor.nbytes),
+                peak_gb_s=peak,
+                inputs_gb_s=min(peak, peaks.memory_gb_s) if ours.cache == "cold" else peak,
                 peak_gflops=peaks.fma_gflops,
             )
     return None

@@ -49,6 +49,11 @@ class Peaks:
         fitting = [size for size in sizes if size <= nbytes] or sizes[:1]
         return max(self.read_gb_s[size] for size in sizes if size >= fitting[-1])
 
+    @property
+    def memory_gb_s(self) -> float:
+        """How fast main memory is read at best: the largest size, which fits in no cache."""
+        return self.read_gb_s[max(self.read_gb_s)]
+
 
 def measured_peaks() -> Peaks:
     """Measure (half a second) and keep what is better than before.
