@@ -10,7 +10,8 @@ from kernelwright.evaluate.profile.occupancy import LIMITS, best_occupancy, occu
     [
         ("sm_90", 1024, 32, 0, 1.0),
         ("sm_80", 256, 64, 0, 0.5),
-        ("sm_80", 256, 65, 0, 0.375),  # registers are given out in steps of 8 a thread
+        ("sm_80", 256, 65, 0, 0.375),
+        ("sm_90", 256, 33, 0, 0.75),  # registers are given out in steps of 8 a thread
         ("sm_90", 32, 32, 0, 0.5),  # 32 blocks and no more
         ("sm_80", 256, 32, 80 << 10, 0.25),  # two blocks fit beside 164 KiB
         ("sm_90", 256, 32, 80 << 10, 0.25),

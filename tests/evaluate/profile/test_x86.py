@@ -152,6 +152,14 @@ def test_the_compilers_own_functions_are_left_out():
     assert loops(text) == ()
 
 
+def test_one_vector_among_scalar_operations_or_calls_is_not_vectorised():
+    """A sum in its order: the products are a vector, and each is added by itself."""
+    mixed = listing(*["vmulps ymm0,ymm0,ymm0", *["vaddss xmm1,xmm1,xmm0"] * 8], "jne    1000 <k>")
+    assert not loops(mixed)[0].vectorised
+    calling = listing("vaddps xmm0,xmm0,xmm1", "call   900 <expf@plt>", "jne    1000 <k>")
+    assert not loops(calling)[0].vectorised
+
+
 def test_a_scalar_loop_of_its_own_is_not_taken_for_what_remains():
     wide = ("vaddps ymm0,ymm0,YMMWORD PTR [rdi+rax*1]", "jne    1000 <kernel>")
     other = ("vdivss xmm0,xmm0,xmm1", "jne    1008 <kernel+0x8>")
