@@ -168,6 +168,15 @@ def test_a_scalar_loop_of_its_own_is_not_taken_for_what_remains():
     assert [loop.vectorised for loop in hot(loops(listing(*wide, *rest)))] == [True]
 
 
+def test_a_loop_that_was_copied_into_a_caller_counts_once():
+    lines = ("vaddss xmm0,xmm0,xmm1", "jne    1000 <k>")
+    there = listing(*lines, name="kernel")
+    copied = listing(*[line.replace("1000", "2000") for line in lines], name="entry", start=0x2000)
+    assert [loop.function for loop in hot(loops(f"{there}\n\n{copied}"))] == ["kernel"]
+    twice = listing(*lines, "vaddss xmm0,xmm0,xmm1", "jne    1008 <k>")
+    assert len(hot(loops(twice))) == 2
+
+
 def test_a_backward_walk_over_neighbours_is_not_strided():
     near = listing(
         "vaddss xmm0,xmm0,DWORD PTR [rax]",

@@ -128,13 +128,21 @@ def hot(found: Sequence[Loop]) -> tuple[Loop, ...]:
 
     A compiler puts scalar loops beside a vectorised one, for what remains after the last whole
     vector and for arrays that overlap. They do the same operations within the same function, and
-    are left out by that; so is a scalar loop of the candidate's own that does nothing else.
+    are left out by that; so is a scalar loop of the candidate's own that does nothing else. A
+    function that was copied into its caller and is there by itself too counts once.
     """
-    computing = [loop for loop in found if loop.computes]
+    computing = _once([loop for loop in found if loop.computes])
     wide = [loop for loop in computing if loop.vectorised]
     return tuple(
         loop for loop in computing if loop.vectorised or not any(_stands_by(loop, w) for w in wide)
     )
+
+
+def _once(found: Sequence[Loop]) -> list[Loop]:
+    """Less the loops that are in another function already, with the same counts."""
+    first: dict[str, Loop] = {}
+    alike = [(loop.model_dump_json(exclude={"function", "address"}), loop) for loop in found]
+    return [loop for key, loop in alike if first.setdefault(key, loop).function == loop.function]
 
 
 def _stands_by(loop: Loop, wide: Loop) -> bool:
