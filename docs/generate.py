@@ -29,13 +29,18 @@ _PAGES = {
     "result.md": (
         "result.json and --json",
         "`optimize`, `resume` and `report` print `Result`, which is also `result.json`; `judge` "
-        "prints `Judged`, or for many files a line each, `JudgedFile` or `FileNotJudged`; `show` "
-        "prints `Overview` or `AttemptDetail`, `doctor` prints `Findings`. "
-        "Every figure is worked out from the stored samples. What was not measured is null.",
+        "prints `Judged`, or for many files a line each, `JudgedFile` or `FileNotJudged`; "
+        "`profile` prints `Profiled`, `show` prints `Overview` or `AttemptDetail`, `doctor` prints "
+        "`Findings`. Every figure is worked out from the stored samples. What was not measured is "
+        "null.",
         [
             "report/result.py:Result,Judged,Best,Figures,Ratio,VersusBest,Control",
             "report/attempts.py:Overview,AttemptRow,AttemptDetail",
             "apps/cli/judging.py:JudgedFile,FileNotJudged",
+            "apps/cli/profile.py:Profiled",
+            "evaluate/profile/disassembly.py:Facts",
+            "evaluate/profile/x86.py:Loop",
+            "evaluate/profile/sass.py:GpuKernel",
             "apps/cli/doctor.py:Findings,LanguageReport",
             "core/evaluation.py:Performed,Environment",
         ],
@@ -44,7 +49,13 @@ _PAGES = {
         "Types",
         "The records that are stored or cross a process. All are frozen and refuse unknown fields, "
         "NaN and infinity.",
-        ["core/problem.py", "core/candidate.py", "core/evaluation.py", "core/graph.py"],
+        [
+            "core/problem.py",
+            "core/candidate.py",
+            "core/evaluation.py",
+            "core/diagnosis.py",
+            "core/graph.py",
+        ],
     ),
     "service.md": (
         "The service",

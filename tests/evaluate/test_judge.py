@@ -52,7 +52,16 @@ def test_a_right_candidate_passes_with_paired_samples(judge, cpp, silu):
     assert {a.split for a in outcome.agreements} == {"search", "hidden", "report"}
     performed = {check.name: check.count for check in evaluation.checks}
     assert performed["timed outputs compared"] >= 30
+    assert outcome.profile is not None
+    assert outcome.profile.headroom is not None
     assert performed["sanitize calls compared with the float64 oracle"] > 0
+
+
+def test_the_code_of_a_candidate_is_looked_at_whatever_its_verdict(judge, cpp, silu):
+    found = judge.facts(cpp(silu.replace("0.5f", "0.5001f")))
+    assert found is not None
+    assert found.loops or found.not_known
+    assert judge.facts(cpp('extern "C" void kernel() { oops; }')) is None
 
 
 def test_a_wrong_value_is_found_at_the_screen(verdict, silu):

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from kernelwright.core.diagnosis import Diagnosis, Figure
 from kernelwright.core.evaluation import (
     BuildFailed,
     Crashed,
@@ -245,6 +246,25 @@ def test_a_pass_says_how_fast_against_each_baseline_and_how_much_was_moved():
     assert "- torch.compile: 0.5 ms, so this is 0.5 times as fast" in text
     assert "slower" in text
     assert "control" not in text
+
+
+def test_a_pass_says_what_limits_it_with_figures_headroom_and_hints():
+    profile = Diagnosis(
+        bottleneck="not_vectorised",
+        figures=(Figure(name="loops that compute", value=2),),
+        headroom=7.25,
+        hints=("Make the rounds independent.",),
+    )
+    text = said(Passed(agreements=(), profile=profile))
+    assert "not vectorised: A loop of it computes one element at a time. (loops that" in text
+    assert "loops that compute: 2" in text
+    assert "more than 7.25 times as fast" in text
+    assert "- Make the rounds independent." in text
+
+
+def test_a_pass_whose_limit_is_not_known_has_no_word_about_it():
+    text = said(Passed(agreements=(), profile=Diagnosis(bottleneck="unknown")))
+    assert text == said(Passed(agreements=()))
 
 
 def test_a_pass_without_times_says_so():

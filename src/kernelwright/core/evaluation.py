@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BeforeValidator, Field
 
 from kernelwright.core.candidate import Lane
+from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.problem import Split
 from kernelwright.core.record import Record
 
@@ -99,11 +100,15 @@ class Measurement(Record):
 
 
 class Passed(Record):
-    """Right on every case. `measurements` is empty when timing was not asked for or is refused."""
+    """Right on every case. `measurements` is empty when timing was not asked for or is refused.
+
+    `profile` says what limits it; None in an evaluation that was stored before there was one.
+    """
 
     kind: Literal["passed"] = "passed"
     agreements: tuple[Agreement, ...]
     measurements: tuple[Measurement, ...] = ()
+    profile: Diagnosis | None = None
 
 
 class WrongResult(Record):

@@ -31,7 +31,7 @@ from kernelwright.core.evaluation import (
 )
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import Language
-from kernelwright.evaluate.building.builder import Builder, Result
+from kernelwright.evaluate.building.builder import Builder, Built, Result
 from kernelwright.evaluate.building.compile_cache import CompileCache
 from kernelwright.evaluate.canary import Canary
 from kernelwright.evaluate.correctness.exam import Exam
@@ -39,6 +39,7 @@ from kernelwright.evaluate.defences import ALL_ON, Defences
 from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.isolation import cgroup
 from kernelwright.evaluate.isolation.levels import isolation_level
+from kernelwright.evaluate.profile.disassembly import Facts, look
 from kernelwright.evaluate.rotation import Rotation
 from kernelwright.evaluate.running.bodies import write_setup
 from kernelwright.evaluate.running.zygote import Zygote
@@ -123,6 +124,25 @@ class Judge:
         except BuildRefused:
             return None
         return self._room.builder.ahead(plan)
+
+    def facts(self, candidate: Candidate) -> Facts | None:
+        """What the compiler made of `candidate`, whatever its verdict; None when it cannot be
+        built. Needs no device.
+
+        Raises:
+            UnknownName: there is no such language.
+            Unavailable: the language cannot be built here.
+            FaultError: the judge's own failure.
+        """
+        language = self._language(candidate.language)
+        if missing := language.missing("build"):
+            raise Unavailable(missing)
+        try:
+            plan = language.build(candidate, self._room.problem)
+        except BuildRefused:
+            return None
+        built = self._room.builder.build(plan)
+        return look(plan, built, self._room.level) if isinstance(built, Built) else None
 
     def refuse(self, candidate: Candidate, effort: Effort, evidence: str) -> Evaluation:
         """The verdict on a text that is no candidate for this problem; `evidence` says why."""

@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from kernelwright.core.candidate import Candidate
+from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import BuildRefused, SandboxError
 from kernelwright.core.evaluation import (
     Agreement,
@@ -43,10 +45,14 @@ from kernelwright.evaluate.correctness.far import look_far
 from kernelwright.evaluate.correctness.notes import Verified, merged
 from kernelwright.evaluate.correctness.verify import run_stage
 from kernelwright.evaluate.defences import Defences
+from kernelwright.evaluate.profile.diagnose import diagnose
+from kernelwright.evaluate.profile.disassembly import look
+from kernelwright.evaluate.profile.roofline import position
 from kernelwright.evaluate.running.bodies import body, scalar_mask
 from kernelwright.evaluate.running.runner import Body
 from kernelwright.evaluate.running.zygote import Zygote
 from kernelwright.evaluate.timing.bench import Bench, Timed
+from kernelwright.evaluate.timing.plausible import known_peaks
 from kernelwright.problems.reference import Device
 
 
@@ -139,11 +145,15 @@ class Sitting:
             self._leave_out("sanitizers and other numbers of threads: on promotion")
         if untimed is not None:
             self._leave_out(f"timing: {untimed}")
-            return Passed(agreements=self.findings.agreements)
+            profile = self._profile(plan, built, ())
+            return Passed(agreements=self.findings.agreements, profile=profile)
         measurements = self._time(runner)
         if self._promotion and self._on_processors:
             self._look_far(runner)
-        return Passed(agreements=self.findings.agreements, measurements=measurements)
+        profile = self._profile(plan, built, measurements)
+        return Passed(
+            agreements=self.findings.agreements, measurements=measurements, profile=profile
+        )
 
     def _build(self, planned: Callable[[], BuildPlan]) -> tuple[BuildPlan, Built]:
         try:
@@ -221,6 +231,16 @@ class Sitting:
         self._leave_out(*timed.not_checked)
         return timed.measurements
 
+    def _profile(
+        self, plan: BuildPlan, built: Built, measurements: tuple[Measurement, ...]
+    ) -> Diagnosis:
+        """What limits the candidate, from its code and from its times."""
+        facts = look(plan, built, self._room.level)
+        floor = self._room.bench.floor
+        at = position(floor, known_peaks(), measurements) if floor and measurements else None
+        self._finished("profile")
+        return diagnose(facts, at)
+
     def _look_far(self, runner: Body) -> None:
         room = self._room
         if not room.defences.far_sizes:
@@ -235,7 +255,7 @@ class Sitting:
     def _leave_out(self, *reasons: str) -> None:
         self.findings.not_checked += reasons
 
-    def _finished(self, stage: Stage) -> None:
+    def _finished(self, stage: Stage | Literal["profile"]) -> None:
         """Note that `stage` ended now; one may have several parts."""
         now = time.monotonic()
         spent = self.findings.stage_s

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
+from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.evaluation import (
     BuildFailed,
     Crashed,
@@ -209,7 +210,24 @@ def _passed(outcome: Passed, problem: Problem) -> str:
         lines += _timing(outcome.measurements, regime, problem)
     if len(lines) == 1:
         lines.append("It was not timed.")
+    if outcome.profile is not None:
+        lines += _limits(outcome.profile)
     return "\n".join(lines)
+
+
+def _limits(profile: Diagnosis) -> list[str]:
+    """What limits it, by how much, and what may help; nothing when that is not known."""
+    if profile.bottleneck == "unknown":
+        return [f"- {hint}" for hint in profile.hints]
+    figures = "; ".join(figure.text for figure in profile.figures)
+    shown = f" ({figures})" if figures else ""
+    lines = [f"What limits it, {profile.bottleneck.replace('_', ' ')}: {profile.meaning}{shown}"]
+    if profile.headroom is not None:
+        lines.append(
+            f"No kernel here can be more than {max(profile.headroom, 1.0):.3g} times as fast as "
+            "this one."
+        )
+    return [*lines, *(f"- {hint}" for hint in profile.hints)]
 
 
 def _timing(measurements: Iterable[Measurement], regime: Regime, problem: Problem) -> list[str]:

@@ -70,15 +70,19 @@ def attempt(story: Story, step: Step) -> Group:
     return Group(*shown)
 
 
-def verdict(evaluation: Evaluation) -> Group:
+def short_verdict(evaluation: Evaluation) -> Group:
     """What the judge says about one candidate, with its timings when there are some."""
     word = evaluation.outcome.kind.replace("_", " ")
-    whole = outcomes.whole(evaluation.outcome)
-    shown: list[RenderableType] = [
+    return Group(
         Text(word, style=f"bold {_COLOURS.get(word, 'red')}"),
-        Text(whole),
+        Text(outcomes.whole(evaluation.outcome)),
         *_timing(evaluation),
-    ]
+    )
+
+
+def verdict(evaluation: Evaluation) -> Group:
+    """The same, with what was checked and what was not."""
+    shown: list[RenderableType] = [short_verdict(evaluation)]
     shown += [Text(f"checked: {check.name} ({check.count:,})") for check in evaluation.checks]
     shown += [Text(f"not checked: {visible(item)}") for item in evaluation.not_checked]
     return Group(*shown)

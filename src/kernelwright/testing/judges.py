@@ -17,6 +17,8 @@ from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import SandboxError, Unavailable
 from kernelwright.core.evaluation import Effort, Evaluation, Rejected
 from kernelwright.core.problem import Problem, Source
+from kernelwright.evaluate.profile.disassembly import Facts
+from kernelwright.evaluate.profile.x86 import Loop
 from kernelwright.testing.evaluators import evaluation_of, number_candidate, row_problem, verdict
 
 _KERNEL = 'extern "C" void kernel(const float* x, float* out, int64_t rows) {}'
@@ -52,6 +54,14 @@ class FakeJudge:
         if word == "bug":
             raise ZeroDivisionError("oh")
         return evaluation_of(candidate, verdict(number_candidate(word)), effort)
+
+    def facts(self, candidate: Candidate) -> Facts | None:
+        """A loop of one element at a time; None for what does not build."""
+        word = candidate.source.text.split()[1]
+        if word == "error":
+            return None
+        loop = Loop(function="kernel", address=0x1000, instructions=4, scalar=2, kinds=("add",))
+        return Facts(loops=(loop,))
 
     def refuse(self, candidate: Candidate, effort: Effort, evidence: str) -> Evaluation:
         """A rejection."""

@@ -122,6 +122,11 @@ class Bench:
         assert self._cases is not None
         return self._cases.cases[0]
 
+    @property
+    def floor(self) -> Floor | None:
+        """What one call must do at least; None before something was timed, and on a GPU."""
+        return self._floor
+
     def time(self, runner: Body, lane: Lane, effort: Effort) -> Timed | Failure:
         """Time one candidate that was found right.
 

@@ -1,0 +1,71 @@
+"""What limits a kernel: one named bottleneck, the figures that show it, and what to try.
+
+Only the values; how one is come to is in `evaluate.profile`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from kernelwright.core.record import Record
+
+Bottleneck = Literal[
+    "memory_bound", "compute_bound", "call_overhead", "latency_bound", "register_spills",
+    "strided_access", "not_vectorised", "low_occupancy", "unknown",
+]  # fmt: skip
+
+MEANINGS: dict[Bottleneck, str] = {
+    "memory_bound": "It moves its data about as fast as this machine can.",
+    "compute_bound": "It does its arithmetic about as fast as this machine can.",
+    "call_overhead": "A call is so short that starting it, and its threads, is most of it.",
+    "latency_bound": "It waits: neither memory nor arithmetic is near what this machine can do.",
+    "register_spills": "It needs more registers than there are, and keeps values in memory.",
+    "strided_access": "It steps through memory, so most of each cache line is moved for nothing.",
+    "not_vectorised": "A loop of it computes one element at a time.",
+    "low_occupancy": "Too few threads fit on a multiprocessor to hide how long memory takes.",
+    "unknown": "Nothing that could be looked at says what limits it.",
+}
+
+
+class Figure(Record):
+    """One number that was counted or measured. `unit` is empty for a plain count."""
+
+    name: str
+    value: float
+    unit: str = ""
+
+    @property
+    def text(self) -> str:
+        """It in words: three digits, or all of a number that has no fraction.
+
+        >>> Figure(name="moves", value=20.126, unit="GB/s").text
+        'moves: 20.1 GB/s'
+        >>> Figure(name="spilled", value=10688, unit="bytes a thread").text
+        'spilled: 10,688 bytes a thread'
+        """
+        whole = self.value >= 1000 or self.value == round(self.value)
+        number = f"{self.value:,.0f}" if whole else f"{self.value:.3g}"
+        return f"{self.name}: {number} {self.unit}".rstrip()
+
+
+class Diagnosis(Record):
+    """What limits a candidate.
+
+    `figures` are those that show the bottleneck; what is not known is left out. `headroom` is how
+    many times faster the floor is, below which no kernel for the problem can go on this machine;
+    None when it was not measured. `hints` are sentences for a writer, `not_known` says what could
+    not be looked at, and why.
+    """
+
+    bottleneck: Bottleneck
+    figures: tuple[Figure, ...] = Field(default=(), max_length=3)
+    headroom: float | None = Field(default=None, gt=0)
+    hints: tuple[str, ...] = ()
+    not_known: tuple[str, ...] = ()
+
+    @property
+    def meaning(self) -> str:
+        """The bottleneck as a sentence."""
+        return MEANINGS[self.bottleneck]
