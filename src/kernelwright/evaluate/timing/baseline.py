@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from kernelwright.core.errors import WorkerError
@@ -89,19 +90,20 @@ class Baseline:
         self._ask("load", _LOAD_LIMIT_S)
         self._running.pause()
 
-    def time(self, regime: Regime, count: int) -> int:
-        """Nanoseconds from asking for the `count` calls that were staged until they are done."""
-        answer = self._ask(regime, _CALL_LIMIT_S * count, 0, count, wake=True)
+    def time(self, regime: Regime, count: int, then: Callable[[], None] | None = None) -> int:
+        """Nanoseconds from asking for the `count` calls that were staged until they, and `then`,
+        are done."""
+        answer = self._ask(regime, _CALL_LIMIT_S * count, 0, count, wake=True, then=then)
         self._running.pause()
         self._running.resume()
         self._ask("collect", _CALL_LIMIT_S)
         self._running.pause()
         return answer.elapsed_ns
 
-    def ping(self) -> int:
-        """Nanoseconds for a round trip with no work, from standstill to standstill."""
+    def ping(self, then: Callable[[], None] | None = None) -> int:
+        """Nanoseconds for a round trip with no work, from standstill to standstill, and `then`."""
         self._running.pause()
-        return self._ask("ping", _CALL_LIMIT_S, wake=True).elapsed_ns
+        return self._ask("ping", _CALL_LIMIT_S, wake=True, then=then).elapsed_ns
 
     def _ask(
         self,
@@ -112,11 +114,12 @@ class Baseline:
         subject: int = 0,
         *,
         wake: bool = False,
+        then: Callable[[], None] | None = None,
     ) -> Answer:
         try:
             return self._running.ask(
                 operation, stage="timing", limit_s=limit_s, first=first, count=count,
-                subject=subject, wake=wake,
+                subject=subject, wake=wake, then=then,
             )  # fmt: skip
         except LifeEnded as ended:
             raise WorkerError(

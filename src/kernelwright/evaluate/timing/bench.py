@@ -37,6 +37,11 @@ _GPU_CLOCK = (
     "the clock on a GPU: it counts launches and waiting too, and torch.softmax against itself came "
     "out at 0.6 to 0.75 times on an H200, so a speedup is understated"
 )
+_GPU_LAUNCHES = (
+    "the time on the device alone: a block holds launches, which eager and compiled calls make "
+    "from Python, and two changes between processes of some 0.15 ms each, of which the least is "
+    "taken off; believe no speedup of a kernel that takes less than a millisecond"
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Bench:
         self._cases: TimedCases | None = None
         self._stagings: tuple[Staging, ...] = ()
         self._baseline: Baseline | None = None
-        self._session: Session | None = None
+        self._sessions: dict[bool, Session] = {}  # with a keeper, and without one
         self._keeper: Keeper | None = None
         self._floor: Floor | None = None
         self._best: str | None = None
@@ -102,8 +107,8 @@ class Bench:
                 return
             timed.cases = drawn
             self._show_weights()
-            if self._session is not None:
-                self._session.baseline.reload_weights()
+            if self._sessions and self._baseline is not None:
+                self._baseline.reload_weights()
 
         return put
 
@@ -184,7 +189,9 @@ class Bench:
         said = [f"baseline {name}: it does not run here" for name in missing]
         if self._device == "cuda" and lane == "module":
             said.append(_GPU_CLOCK)
-        elif len(regimes) < len(_REGIMES[effort]):
+        elif self._device == "cuda":
+            said.append(_GPU_LAUNCHES)
+        if len(regimes) < len(_REGIMES[effort]) and lane == "native":
             said.append(
                 "into a buffer: on a GPU torch keeps the memory of outputs, as a buffer does"
             )
@@ -203,41 +210,47 @@ class Bench:
         Raises:
             WorkerError: the baselines' process did not come up.
         """
-        if self._device == "cuda" and lane == "native" and self._keeper is None:
-            self._keeper = Keeper(self._stagings[0], self._folder)
-            self._session = None  # its round trips were measured without
-        if self._session is None:
-            assert self._cases is not None
-            assert self._baseline is not None
-            try:
-                self._baseline.wait()
-                overhead = least_ping(self._baseline.ping, _PINGS)
-                self._baseline.pause()
-            except WorkerError:
-                self._end_baseline()
-                raise
-            ours, theirs = self._stagings
-            if self._device == "cpu":
-                self._floor = floor(self._problem, self._reference.demand())
-            self._session = Session(
-                cases=self._cases,
-                staging=ours,
-                rival_staging=theirs,
-                baseline=self._baseline,
-                runner_overhead_ns=runner_round_trip_ns(
-                    ours, self._level, self._folder, _PINGS, self._keeper
-                ),
-                baseline_overhead_ns=overhead,
-                keeper=self._keeper,
-                level=self._level,
-                log=self._folder / "runner.log",
-            )
-        return self._session
+        kept = self._device == "cuda" and lane == "native"
+        if kept not in self._sessions:
+            self._sessions[kept] = self._session(kept)
+        return self._sessions[kept]
+
+    def _session(self, kept: bool) -> Session:
+        """A session for candidates whose device memory is `kept` by a process of ours, or not."""
+        assert self._cases is not None
+        assert self._baseline is not None
+        baseline, (ours, theirs) = self._baseline, self._stagings
+        if kept and self._keeper is None:
+            self._keeper = Keeper(ours, self._folder)
+        keeper = self._keeper if kept else None
+        try:
+            baseline.wait()
+            overhead = least_ping(lambda: _ping(baseline, keeper), _PINGS)
+            baseline.pause()
+        except WorkerError:
+            self._end_baseline()
+            raise
+        if self._device == "cpu":
+            self._floor = floor(self._problem, self._reference.demand())
+        return Session(
+            cases=self._cases,
+            staging=ours,
+            rival_staging=theirs,
+            baseline=baseline,
+            runner_overhead_ns=runner_round_trip_ns(
+                ours, self._level, self._folder, _PINGS, keeper
+            ),
+            baseline_overhead_ns=overhead,
+            keeper=keeper,
+            level=self._level,
+            log=self._folder / "runner.log",
+        )
 
     def _end_baseline(self) -> None:
         if self._baseline is not None:
             self._baseline.close()
-        self._baseline = self._session = None
+        self._baseline = None
+        self._sessions.clear()
 
     def close(self) -> None:
         """End the baselines and give the memory back."""
@@ -247,3 +260,11 @@ class Bench:
         for staging in self._stagings:
             staging.close()
         self._stagings, self._cases = (), None
+
+
+def _ping(baseline: Baseline, keeper: Keeper | None) -> int:
+    """One round trip of the baselines, as a block of theirs is timed."""
+    if keeper is None:
+        return baseline.ping()
+    keeper.take_device()
+    return baseline.ping(keeper.sample)

@@ -51,7 +51,11 @@ class Keeper:
         self._words = np.frombuffer(memory, np.uint32, _SAMPLES, offset=_SAMPLES * 8)
         self._log = folder / "keeper.log"
         self._running = self._start()
-        self.handles = self._read_handles()
+        try:
+            self.handles = self._read_handles()
+        except SandboxError:
+            self.close()
+            raise
 
     def _start(self) -> Life:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -74,6 +78,11 @@ class Keeper:
             raise SandboxError(f"The keeper of device memory did not come up: {handles!r}")
         return handles
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._running.pid
+
     def wipe(self) -> None:
         """Leave nothing in device memory, but the weights that are staged."""
         self._ask("load")
@@ -90,9 +99,9 @@ class Keeper:
         """Note the chosen words of the outputs as they are now."""
         self._ask("sample")
 
-    def ready(self) -> None:
-        """Wake up, so that nobody waits for that when a clock runs."""
-        self._ask("ping")
+    def take_device(self) -> None:
+        """Have the device work for this process, so that whoever comes next pays for the change."""
+        self._ask("sample")
 
     def collect(self, first: int, count: int) -> bool:
         """Take the outputs of `count` calls away; whether what was noted is still there."""

@@ -52,7 +52,7 @@ def runner_round_trip_ns(
         def ping() -> int:
             running.pause()
             if keeper is not None:
-                keeper.ready()
+                keeper.take_device()
             return running.ask(
                 "ping", stage="timing", limit_s=_LIMIT_S, wake=True,
                 then=None if keeper is None else keeper.sample,

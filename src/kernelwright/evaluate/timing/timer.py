@@ -155,7 +155,7 @@ class Timer:
         self.notes: Counter[str] = Counter()
         self.disturbed = 0
         self._theirs = RivalTurns(
-            session.cases, session.rival_staging, session.baseline, self._random
+            session.cases, session.rival_staging, session.baseline, self._random, self._keeper
         )
 
     @property

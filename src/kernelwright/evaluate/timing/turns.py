@@ -237,6 +237,7 @@ class RivalTurns:
     staging: Staging
     baseline: Baseline
     random: random.Random
+    keeper: Keeper | None = None  # where the candidate has one, which it is timed with
 
     def take(self, subject: str, regime: Regime, calls: int, *, lead: bool) -> int:
         """The nanoseconds that `calls` calls take, after an untimed one when `lead` asks for it.
@@ -253,4 +254,7 @@ class RivalTurns:
         for slot, index in enumerate(self.random.sample(range(len(self.cases)), calls), first):
             self.staging.put(slot, self.cases.cases[index])
         self.baseline.stage(subject, first, calls)
-        return self.baseline.time(regime, calls)
+        if self.keeper is None:
+            return self.baseline.time(regime, calls)
+        self.keeper.take_device()
+        return self.baseline.time(regime, calls, self.keeper.sample)
