@@ -8,7 +8,7 @@ import pytest
 from kernelwright.core.protocols import BuildPlan
 from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.profile import disassembly
-from kernelwright.evaluate.profile.disassembly import Facts, look
+from kernelwright.evaluate.profile.disassembly import Facts, cuobjdump, look
 
 PLAN = BuildPlan(files={}, commands=(), artifact="kernel.so", lane="native")
 TEXT = """
@@ -59,3 +59,13 @@ def test_a_module_has_no_code_before_it_is_called(tmp_path):
     facts = look(module, built(tmp_path, b""), "process")
     assert facts == Facts(not_known=facts.not_known)
     assert "Python module" in facts.not_known[0]
+
+
+def test_a_tool_behind_a_link_is_named_by_its_own_place(tmp_path, monkeypatch):
+    real = tmp_path / "cuda-13.0" / "bin"
+    real.mkdir(parents=True)
+    (real / "cuobjdump").write_text("")
+    (tmp_path / "cuda").symlink_to(tmp_path / "cuda-13.0")
+    linked = str(tmp_path / "cuda" / "bin" / "cuobjdump")
+    monkeypatch.setattr(shutil, "which", lambda _: linked)
+    assert cuobjdump() == real / "cuobjdump"

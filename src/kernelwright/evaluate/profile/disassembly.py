@@ -88,7 +88,8 @@ def cuobjdump() -> Path | None:
     places.append(_CUDA_TOOLKIT / "cuobjdump")
     if spec is not None and spec.origin is not None:
         places.append(Path(spec.origin).parent / "backends" / "nvidia" / "bin" / "cuobjdump")
-    return next((place for place in places if place.is_file()), None)
+    # Resolved, since inside the sandbox nothing can be put behind a link like /usr/local/cuda.
+    return next((place.resolve() for place in places if place.is_file()), None)
 
 
 def _cpu_facts(built: Built, level: Isolation) -> Facts:
