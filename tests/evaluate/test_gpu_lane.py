@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kernelwright.core.errors import SandboxError
-from kernelwright.core.evaluation import Crashed, Rejected, WrongResult
+from kernelwright.core.evaluation import Crashed, Measurement, Rejected, WrongResult
 from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.correctness.notes import Verified
@@ -21,6 +21,7 @@ from kernelwright.evaluate.defences import ALL_ON
 from kernelwright.evaluate.running.bodies import body, lent, scalar_mask
 from kernelwright.evaluate.running.life import LifeEnded
 from kernelwright.evaluate.running.runner import life
+from kernelwright.evaluate.timing.bench import launch_bound
 from kernelwright.evaluate.timing.keeper import Keeper
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
 from kernelwright.evaluate.timing.turns import Answers, CandidateTurns
@@ -211,3 +212,14 @@ def test_a_keeper_without_a_driver_says_so(exam, tmp_path):
     with pytest.raises(SandboxError, match=r"libcuda\.so\.1"):
         Keeper(staging, tmp_path)
     staging.close()
+
+
+@pytest.mark.parametrize(("call_ns", "bound"), [(20_000, True), (3_000_000, False)])
+def test_times_of_calls_that_are_mostly_launches_are_not_believed(call_ns, bound):
+    def block(subject, per_call_ns):
+        return Measurement(
+            workload_id="report", subject=subject, regime="returned", calls=(4, 4),
+            elapsed_ns=(4 * per_call_ns + 400_000,) * 2, overhead_ns=400_000,
+        )  # fmt: skip
+
+    assert launch_bound([block("candidate", call_ns), block("eager", 100_000)]) is bound

@@ -7,15 +7,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from kernelwright.apps.cli.judging import Asked, candidate_files, judge_one, judge_several
+from kernelwright.apps.cli.judging import (
+    Asked,
+    candidate_files,
+    device_for,
+    judge_one,
+    judge_several,
+)
 from kernelwright.apps.cli.self_check import run_self_check
 from kernelwright.apps.cli.terminal import JSON_OPTION
 from kernelwright.core.errors import UsageError
 from kernelwright.core.evaluation import Isolation
 from kernelwright.core.problem import Direction
 from kernelwright.corpora.self_check import Corpus
-from kernelwright.languages.machine import cuda_devices
-from kernelwright.problems.reference import Device
 from kernelwright.problems.suite import read_source
 
 _PROBLEM = typer.Argument(help="A KernelBench file, or builtin:<name>.")
@@ -74,7 +78,7 @@ def command(
         language=language,
         direction=direction,
         effort="search" if quick else "promotion",
-        device=device or _device(files),
+        device=device or device_for(files),
         require_isolation=require_isolation,
     )
     if len(candidates) == 1 and files == candidates:
@@ -91,8 +95,3 @@ def _check_flags(self_check: bool, problem: str | None, *, only: str, corpus: Co
         )
     if not self_check and (only or corpus != "both"):
         raise UsageError("--only and --corpus choose among the corpora. Add --self-check.")
-
-
-def _device(files: list[Path]) -> Device:
-    able = all(path.suffix in (".py", ".cu") for path in files)
-    return "cuda" if able and cuda_devices() > 0 else "cpu"

@@ -22,6 +22,7 @@ from kernelwright.core.problem import Direction, Problem
 from kernelwright.core.record import Record
 from kernelwright.evaluate.batch import ProblemJudge, judge_many
 from kernelwright.evaluate.opening import open_judge
+from kernelwright.languages.machine import cuda_devices
 from kernelwright.languages.reading import SUFFIXES, candidate_from_file
 from kernelwright.problems.reference import Device
 from kernelwright.report import text
@@ -30,6 +31,13 @@ from kernelwright.report.plain import visible
 from kernelwright.report.result import Judged, judged
 
 _NAMED = 5
+
+
+def device_for(files: Sequence[Path]) -> Device:
+    """Where candidates in these files are judged, when nobody says: on a GPU if all can run there
+    and there is one."""
+    able = all(path.suffix in (".py", ".cu") for path in files)
+    return "cuda" if able and cuda_devices() > 0 else "cpu"
 
 
 class OpenJudge(Protocol):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Protocol
 import typer
 from rich.text import Text
 
+from kernelwright.apps.cli.judging import device_for
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.diagnosis import Diagnosis
@@ -31,7 +32,9 @@ _PROBLEM = typer.Argument(help="A KernelBench file, or builtin:<name>.")
 _CANDIDATE = typer.Argument(help="A file (.cpp, .cu or .py).")
 _LANGUAGE = typer.Option(help="Its language, when the file's name does not tell.")
 _DIRECTION = typer.Option(help="What to compute, instead of what the file says.")
-_DEVICE = typer.Option(help="Where it runs.")
+_DEVICE = typer.Option(
+    help="Where it runs: a GPU for a .py or .cu file where there is one, else the CPU."
+)
 _ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
 
 
@@ -61,7 +64,7 @@ def command(
     candidate: Annotated[Path, _CANDIDATE],
     language: Annotated[str | None, _LANGUAGE] = None,
     direction: Annotated[Direction | None, _DIRECTION] = None,
-    device: Annotated[Literal["cpu", "cuda"], _DEVICE] = "cpu",
+    device: Annotated[Literal["cpu", "cuda"] | None, _DEVICE] = None,
     require_isolation: Annotated[Isolation, _ISOLATION] = "process",
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> int:
@@ -75,6 +78,7 @@ def command(
     # Read here too, before a process is started: a slip should cost nothing.
     read_source(problem)
     say(Text(f"Loading {visible(problem)} …"))
+    device = device or device_for([candidate])
     opened = _opened(problem, direction, device, require_isolation)
     with opened as judge:
         read = candidate_from_file(judge.problem, candidate, language)
