@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kernelwright.core.candidate import Candidate
-from kernelwright.core.errors import SandboxError, UnknownName, UsageError
+from kernelwright.core.errors import SandboxError, Unavailable, UnknownName, UsageError
 from kernelwright.core.evaluation import (
     BuildFailed,
     Crashed,
@@ -198,6 +198,14 @@ def test_an_unknown_language_is_the_callers_mistake(judge, cpp, silu):
 def test_a_candidate_for_another_lane_is_the_callers_mistake(judge, cpp, silu):
     with pytest.raises(UsageError, match="lane='native'"):
         judge.judge(cpp(silu).model_copy(update={"lane": "module"}), "search")
+
+
+def test_a_language_that_does_not_run_on_the_judges_device_is_named_with_where_it_does(
+    judge, cpp, silu, monkeypatch
+):
+    monkeypatch.setattr("kernelwright.languages.cpp.Cpp.devices", ("cuda",))
+    with pytest.raises(Unavailable, match="cpp candidates run on cuda, and this judge was opened"):
+        judge.judge(cpp(silu), "search")
 
 
 def test_a_runner_that_does_not_come_up_is_our_fault(judge, cpp, silu, monkeypatch):
