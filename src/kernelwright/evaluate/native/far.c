@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "frames.h"
+#include "signals.h"
 
 enum { INPUT = 1, OUTPUT = 2, ROW = 4 };
 /* What a kernel may allocate of its own: a workspace as long as the tensors would fill the machine. */
@@ -51,15 +52,6 @@ static void on_signal(int number, siginfo_t *info, void *context) {
         if (at >= regions[i].begin && at < regions[i].end) region = regions[i].kind;
     answer(0, STATUS_SIGNAL, (uint32_t)number, region);
     _exit(128 + number);
-}
-
-static void catch_signals(void) {
-    static char stack[65536];
-    stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
-    sigaltstack(&alternate, NULL);
-    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    sigaction(SIGSEGV, &action, NULL);
-    sigaction(SIGBUS, &action, NULL);
 }
 
 /* `whole` bytes made of one tile, behind as many that cannot be touched. A page in front of these
@@ -105,7 +97,7 @@ int main(int argc, char **argv) {
     if (argc != 6) return 2;
     control = atoi(argv[2]);
     map_tensors(atoi(argv[3]), atoi(argv[4]), atoi(argv[5]));
-    catch_signals();
+    catch_signals(on_signal);
     setrlimit(RLIMIT_DATA, &workspace);
     struct command command;
     while (recv(control, &command, sizeof command, 0) == sizeof command) {

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "device_memory.h"
+#include "signals.h"
 #include "state.h"
 
 typedef int (*entry_t)(void *const *tensors, const int64_t *axes, CUstream stream);
@@ -39,15 +40,6 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     signal(number, SIG_DFL);
     raise(number);
     _exit(128 + number);
-}
-
-static void catch_signals(void) {
-    static char stack[65536];
-    stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
-    sigaltstack(&alternate, NULL);
-    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaction(numbers[i], &action, NULL);
 }
 
 static CUdeviceptr opened(const char *hex) {
@@ -157,7 +149,7 @@ int main(int argc, char **argv) {
     read_table(atoi(argv[5]));
     open_device();
     take_memory(argv[2]);
-    catch_signals();
+    catch_signals(on_signal);
     read_state(&before);
     struct command command;
     while (recv(control, &command, sizeof command, 0) == sizeof command) {

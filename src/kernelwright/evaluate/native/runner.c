@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "signals.h"
 #include "state.h"
 
 enum { ALIGNMENT = 64 };
@@ -47,15 +48,6 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     signal(number, SIG_DFL);
     raise(number);
     _exit(128 + number);
-}
-
-static void catch_signals(void) {
-    static char stack[65536];
-    stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
-    sigaltstack(&alternate, NULL);
-    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaction(numbers[i], &action, NULL);
 }
 
 /* Guard pages, and where to say which outputs lie elsewhere. */
@@ -161,7 +153,7 @@ int main(int argc, char **argv) {
     output_memory = map(atoi(argv[5]), PROT_READ | PROT_WRITE, &output_bytes);
     read_table(atoi(argv[3]));
     prepare_memory();
-    catch_signals();
+    catch_signals(on_signal);
     read_state(&before);
     struct command command;
     while (recv(control, &command, sizeof command, 0) == sizeof command) {
