@@ -39,8 +39,9 @@ _REGIONS = {1: "an input", 2: "an output"}
 _FIRST_ADDRESS = 1 << 44
 # A page that the kernel mapped beside one that was touched is nearer than this.
 _AROUND = 1 << 20
-# A kernel that has come beyond 2^31 in every tensor may still walk through one of them again.
-_SETTLED_S = 0.5
+# A kernel that has come beyond 2^31 in every tensor may still walk through one of them again: as
+# long as that took, within these bounds.
+_SETTLED_S, _LONGEST_SETTLED_S = 0.5, 1.5
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,14 @@ class _Watch:
     _came_s: float | None = None
 
     def enough(self) -> bool:
-        """Whether it got there, and has had as long again to do so a second time."""
+        """Whether it got there, and has had some time to do so again."""
         self.beyond = [span for span in self.beyond if not any_touched(self.pid, *span)]
         if self.beyond:
             return False
         now = time.monotonic()
         self._came_s = self._came_s or now
-        return now - self._came_s > _SETTLED_S + (self._came_s - self.started_s)
+        took_s = self._came_s - self.started_s
+        return now - self._came_s > min(_SETTLED_S + took_s, _LONGEST_SETTLED_S)
 
 
 def _call(
