@@ -14,6 +14,7 @@ import pytest
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import Crashed, Measurement, Rejected, WrongResult
 from kernelwright.evaluate.building.builder import Built
+from kernelwright.evaluate.correctness.audit import unsanitized
 from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.correctness.notes import Verified
 from kernelwright.evaluate.correctness.verify import run_stage
@@ -25,6 +26,7 @@ from kernelwright.evaluate.timing.bench import launch_bound
 from kernelwright.evaluate.timing.keeper import Keeper
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
 from kernelwright.evaluate.timing.turns import Answers, CandidateTurns
+from kernelwright.languages.cuda import Cuda
 from kernelwright.problems.reference import Reference
 
 HERE = Path(__file__).parent
@@ -223,3 +225,9 @@ def test_times_of_calls_that_are_mostly_launches_are_not_believed(call_ns, bound
         )  # fmt: skip
 
     assert launch_bound([block("candidate", call_ns), block("eager", 100_000)]) is bound
+
+
+def test_what_no_sanitizer_looks_for_on_a_gpu_is_said():
+    assert list(unsanitized(Cuda(), "cuda")) == [
+        "memory errors and data races: compute-sanitizer is not run on a GPU yet"
+    ]

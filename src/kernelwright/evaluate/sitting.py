@@ -148,7 +148,7 @@ class Sitting:
             profile = self._profile(plan, built, ())
             return Passed(agreements=self.findings.agreements, profile=profile)
         measurements = self._time(runner)
-        if self._promotion and self._on_processors:
+        if self._promotion and self._candidate.lane == "native":
             self._look_far(runner)
         profile = self._profile(plan, built, measurements)
         return Passed(
@@ -202,7 +202,7 @@ class Sitting:
         for count in other_thread_counts(defences) if self._room.device == "cpu" else ():
             self._verify("core", cases, self._body(plan, built, thread_count=count))
             self.findings.checks[f"audited with OMP_NUM_THREADS={count}"] += 1
-        self._leave_out(*unsanitized(self._language))
+        self._leave_out(*unsanitized(self._language, self._room.device))
         if self._on_processors:
             problem = self._room.problem
             for check in sanitized(self._language, self._candidate, problem, defences):
@@ -244,6 +244,9 @@ class Sitting:
     def _look_far(self, runner: Body) -> None:
         room = self._room
         if not room.defences.far_sizes:
+            return
+        if not self._on_processors:
+            self._leave_out("indices beyond 2^31 elements: they are looked for on a CPU only")
             return
         found = look_far(room.problem, room.bench.case, runner, room.level, room.log)
         self._finished("far")

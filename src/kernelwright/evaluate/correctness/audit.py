@@ -13,6 +13,7 @@ from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan, FindsRaces, Language
 from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.running.runner import threads
+from kernelwright.problems.reference import Device
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,12 @@ def sanitized(
             )
 
 
-def unsanitized(language: Language) -> Iterator[str]:
-    """What no sanitizer looks for in this language here, for `not_checked`."""
+def unsanitized(language: Language, device: Device) -> Iterator[str]:
+    """What no sanitizer looks for in this language on this device, for `not_checked`."""
     if language.lane != "native":
         yield "sanitizers: they need the native lane"
+    elif device == "cuda":
+        yield "memory errors and data races: compute-sanitizer is not run on a GPU yet"
     elif not isinstance(language, FindsRaces):
         yield f"data races: there is no thread sanitizer for {language.name}"
     elif (missing := language.missing_race_check()) is not None:

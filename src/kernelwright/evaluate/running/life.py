@@ -125,8 +125,7 @@ class Life:
             LifeEnded: it crashed, hung, or answered something else.
         """
         self._refuse_unasked(stage)
-        code = _CODES[operation]
-        frame = _COMMAND.pack(_MAGIC, code, first, count, subject, 0)
+        frame = _COMMAND.pack(_MAGIC, _CODES[operation], first, count, subject, 0)
         if wake:
             self._child.ready()
         start = time.perf_counter_ns()
@@ -149,6 +148,17 @@ class Life:
             self._child.note_halt()
         if reply is None:
             raise LifeEnded(TimedOut(stage=stage, limit_s=limit_s))
+        return self._answer(reply, operation, stage, count, elapsed)
+
+    def _answer(
+        self, reply: bytes, operation: Operation, stage: Stage, count: int, elapsed: int
+    ) -> Answer:
+        """What a reply says, which took `elapsed` nanoseconds.
+
+        Raises:
+            LifeEnded: it is not a good one.
+        """
+        code = _CODES[operation]
         if len(reply) != _REPLY.size:
             raise LifeEnded(self._post_mortem(stage, reply))
         magic, said, status, number, claimed = _REPLY.unpack(reply)

@@ -75,7 +75,10 @@ class Keeper:
         self._ask("ping", limit_s=_START_S)
         handles = self._log.read_text().split("\n", 1)[0]
         if len(handles) != _HANDLES:
-            raise SandboxError(f"The keeper of device memory did not come up: {handles!r}")
+            raise SandboxError(
+                f"The keeper of device memory did not come up: {handles!r}\n"
+                "Run `kernelwright doctor` to see what works here."
+            )
         return handles
 
     @property
