@@ -90,8 +90,8 @@ def tolerance(
     summing = unit * longest_axis if wide else 0.0
     relative = max(CONFIDENCE * max(usual, floor), PEAK_MARGIN * peak, summing)
     # A whole output may lean the same way by as much as a reordered sum does, and where all its
-    # elements are made of the same values, all are off by the same.
-    rms = 2 * rms_error + (floor + summing / 4) * scale
+    # elements are made of the same values, all are off by the same: by up to n / 2 roundings.
+    rms = 2 * rms_error + (floor + summing / 2) * scale
     if moved is not None and dtype != "float64":
         usual, rms_moved = _moves(exact, moved, scale)
         relative = max(relative, passed_on(longest_axis) * usual)
