@@ -1,5 +1,7 @@
-/* Stands in for NVIDIA's driver where there is no GPU: "device" memory is memory of the host, an IPC
- * handle the name of a file that holds it, and everything is done at once. */
+/* Stands in for NVIDIA's driver where there is no GPU: "device" memory is memory of the host, and an
+ * IPC handle the name of a file that holds it. Everything is done at once, but for what is launched
+ * behind a gate: that is done by a process of its own, as a device goes on by itself.
+ */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
@@ -7,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 typedef unsigned long long at_t;
-enum { MOST = 64 };
+enum { MOST = 256, LAUNCHES = 4096 };
 static struct { at_t at; char name[64]; size_t size; } blocks[MOST];
 static int count;
 
@@ -19,10 +22,8 @@ int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return 0; }
 int cuDeviceGetAttribute(int *value, int which, int device) { (void)which, (void)device; *value = 4096; return 0; }
 int cuDevicePrimaryCtxRetain(void **context, int device) { (void)device; *context = blocks; return 0; }
 int cuCtxSetCurrent(void *context) { (void)context; return 0; }
-int cuCtxSynchronize(void) { return 0; }
 int cuGetErrorName(int error, const char **name) { (void)error; *name = "FAKE_ERROR"; return 0; }
 int cuStreamCreate(void **stream, unsigned flags) { (void)flags; *stream = blocks; return 0; }
-int cuStreamSynchronize(void *stream) { (void)stream; return 0; }
 int cuEventCreate(void **event, unsigned flags) { (void)flags; *event = blocks; return 0; }
 int cuEventRecord(void *event, void *stream) { (void)event, (void)stream; return 0; }
 int cuEventElapsedTime(float *ms, void *start, void *end) { (void)start, (void)end; *ms = 1e-3f; return 0; }
@@ -38,6 +39,16 @@ int cuMemAlloc_v2(at_t *at, size_t size) {
     return memory == MAP_FAILED ? 2 : 0;
 }
 
+int cuMemGetAddressRange_v2(at_t *base, size_t *size, at_t at) {
+    for (int i = 0; i < count; i++)
+        if (blocks[i].at <= at && at < blocks[i].at + blocks[i].size) {
+            *base = blocks[i].at;
+            *size = blocks[i].size;
+            return 0;
+        }
+    return 1;
+}
+
 int cuIpcGetMemHandle(char *handle, at_t at) {
     for (int i = 0; i < count; i++)
         if (blocks[i].at == at) { memcpy(handle, blocks[i].name, 64); return 0; }
@@ -49,26 +60,80 @@ int cuIpcOpenMemHandle_v2(at_t *at, handle_t handle, unsigned flags) {
     (void)flags;
     int fd = open(handle.reserved, O_RDWR);
     if (fd < 0) return 1;
-    void *memory = mmap(NULL, (size_t)lseek(fd, 0, SEEK_END), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    size_t size = (size_t)lseek(fd, 0, SEEK_END);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
-    *at = (at_t)(uintptr_t)memory;
+    *at = blocks[count].at = (at_t)(uintptr_t)memory;
+    memcpy(blocks[count].name, handle.reserved, sizeof blocks->name);
+    blocks[count++].size = size;
     return memory == MAP_FAILED;
 }
+int cuIpcCloseMemHandle(at_t at) { (void)at; return 0; }
 
 int cuMemcpyHtoDAsync_v2(at_t to, const void *from, size_t size, void *stream) { (void)stream; memcpy((void *)(uintptr_t)to, from, size); return 0; }
 int cuMemcpyDtoHAsync_v2(void *to, at_t from, size_t size, void *stream) { (void)stream; memcpy(to, (void *)(uintptr_t)from, size); return 0; }
+int cuMemcpyDtoDAsync_v2(at_t to, at_t from, size_t size, void *stream) { return cuMemcpyHtoDAsync_v2(to, (void *)(uintptr_t)from, size, stream); }
 int cuMemsetD8Async(at_t at, unsigned char value, size_t size, void *stream) { (void)stream; memset((void *)(uintptr_t)at, value, size); return 0; }
 int cuMemHostRegister_v2(void *at, size_t size, unsigned flags) { (void)at, (void)size, (void)flags; return 0; }
+int cuMemHostGetDevicePointer_v2(at_t *at, void *host, unsigned flags) { (void)flags; *at = (at_t)(uintptr_t)host; return 0; }
 int cuModuleLoadData(void **module, const void *image) { (void)image; *module = blocks; return 0; }
-int cuModuleGetFunction(void **function, void *module, const char *name) { (void)module, (void)name; *function = blocks; return 0; }
 
-/* The only kernel that is launched by name: the keeper's. */
+static char gather[] = "gather", gate[] = "gate", say[] = "say";
+int cuModuleGetFunction(void **function, void *module, const char *name) {
+    (void)module;
+    *function = strcmp(name, gather) == 0 ? gather : strcmp(name, gate) == 0 ? gate : say;
+    return 0;
+}
+
+/* What waits behind the gate, and the process that does it. */
+static struct { void (*kernel)(void *); void *data; } launches[LAUNCHES];
+static int n_launches, recording;
+static volatile uint32_t *gate_word;
+static uint32_t gate_token;
+static pid_t device;
+
+/* How the kernels of a test, which are functions here, are launched. */
+void fakeLaunch(void (*kernel)(void *), void *data) {
+    if (!recording) { kernel(data); return; }
+    launches[n_launches].kernel = kernel;
+    launches[n_launches++].data = data;
+}
+
+static void begin(volatile uint32_t *word, uint32_t token) {
+    gate_word = word;
+    gate_token = token;
+    recording = 1;
+    n_launches = 0;
+}
+
+static void go_on(volatile uint32_t *done, uint32_t token) {
+    recording = 0;
+    device = fork();
+    if (device != 0) return;
+    for (int turns = 0; *gate_word != gate_token && turns < 200000; turns++) usleep(50);
+    for (int i = 0; i < n_launches; i++) launches[i].kernel(launches[i].data);
+    *done = token;
+    _exit(0);
+}
+
+int cuCtxSynchronize(void) {
+    if (device > 0) waitpid(device, NULL, 0);
+    device = 0;
+    return 0;
+}
+int cuStreamSynchronize(void *stream) { (void)stream; return cuCtxSynchronize(); }
+
 int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared, void *stream, void **arguments, void **extra) {
-    (void)function, (void)gx, (void)gy, (void)gz, (void)bx, (void)by, (void)bz, (void)shared, (void)stream, (void)extra;
-    const char *base = (const char *)(uintptr_t)*(at_t *)arguments[0];
-    const int64_t *offsets = (const int64_t *)(uintptr_t)*(at_t *)arguments[1];
-    uint32_t *words = (uint32_t *)(uintptr_t)*(at_t *)arguments[2];
-    for (uint32_t i = 0; i < *(uint32_t *)arguments[3]; i++) memcpy(&words[i], base + offsets[i], 4);
+    (void)gx, (void)gy, (void)gz, (void)bx, (void)by, (void)bz, (void)shared, (void)stream, (void)extra;
+    if (function == gate) {
+        begin((uint32_t *)(uintptr_t)*(at_t *)arguments[0], *(uint32_t *)arguments[1]);
+    } else if (function == say) {
+        go_on((uint32_t *)(uintptr_t)*(at_t *)arguments[0], *(uint32_t *)arguments[1]);
+    } else {
+        const at_t *at = (const at_t *)(uintptr_t)*(at_t *)arguments[0];
+        uint32_t *words = (uint32_t *)(uintptr_t)*(at_t *)arguments[1];
+        for (uint32_t i = 0; i < *(uint32_t *)arguments[2]; i++) memcpy(&words[i], (void *)(uintptr_t)at[i], 4);
+    }
     return 0;
 }

@@ -6,26 +6,32 @@ is seen by the programs of the corpora that need a GPU.
 
 import random
 import shutil
+import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kernelwright.core.errors import SandboxError
-from kernelwright.core.evaluation import Crashed, Measurement, Rejected, WrongResult
+from kernelwright.core.evaluation import Crashed, Rejected, WrongResult
 from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.correctness.audit import unsanitized
 from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.correctness.notes import Verified
 from kernelwright.evaluate.correctness.verify import run_stage
 from kernelwright.evaluate.defences import ALL_ON
-from kernelwright.evaluate.running.bodies import body, lent, scalar_mask
+from kernelwright.evaluate.running.arena import POISONS, Arena
+from kernelwright.evaluate.running.bodies import body, scalar_mask
 from kernelwright.evaluate.running.life import LifeEnded
-from kernelwright.evaluate.running.runner import life
-from kernelwright.evaluate.timing.bench import launch_bound
-from kernelwright.evaluate.timing.keeper import Keeper
-from kernelwright.evaluate.timing.staging import Staging, TimedCases
-from kernelwright.evaluate.timing.turns import Answers, CandidateTurns
+from kernelwright.evaluate.timing.device_turns import Blocked, DeviceTurns
+from kernelwright.evaluate.timing.gate import Gate
+from kernelwright.evaluate.timing.grounds import DeviceGrounds
+from kernelwright.evaluate.timing.keeper import Keeper, Shown
+from kernelwright.evaluate.timing.staging import TURNED_BY, TimedCases, turnable
+from kernelwright.evaluate.timing.turns import Answers
+from kernelwright.evaluate.timing.witness import agreement
 from kernelwright.languages.cuda import Cuda
 from kernelwright.problems.reference import Reference
 
@@ -34,8 +40,16 @@ PROBLEM = HERE.parent / "honest" / "_problems" / "scalars.py"
 # x, gain, shift, mirrored, then the output.
 KERNEL = """
 #include <cstdint>
+#include <dlfcn.h>
+#include <functional>
 #include <unistd.h>
 static int calls;
+static void launch(std::function<void()> kernel) {{
+    using Launch = void (*)(void (*)(void*), void*);
+    static auto on_device = reinterpret_cast<Launch>(dlsym(RTLD_DEFAULT, "fakeLaunch"));
+    on_device([](void* it) {{ (*static_cast<std::function<void()>*>(it))(); }},
+              new std::function<void()>(kernel));
+}}
 extern "C" int kw_entry_on(void* const* tensors, const int64_t* axes, void*) {{
     float* x = static_cast<float*>(tensors[0]);
     const float gain = *static_cast<const double*>(tensors[1]);
@@ -43,10 +57,11 @@ extern "C" int kw_entry_on(void* const* tensors, const int64_t* axes, void*) {{
     const bool mirrored = *static_cast<const bool*>(tensors[3]);
     float* out = static_cast<float*>(tensors[4]);
     const int64_t n = axes[0] * axes[1];
-    auto work = [=] {{ for (int64_t i = 0; i < n; i++) {{
+    auto compute = [=] {{ for (int64_t i = 0; i < n; i++) {{
         const float v = x[i] * gain + shift;
         out[i] = mirrored ? -v : v;
     }} }};
+    auto work = [=] {{ launch(compute); }};
     calls++;
     {}
     return 0;
@@ -69,7 +84,7 @@ def exam():
     with Reference.open(str(PROBLEM)) as reference:
         problem = reference.load()
         found = Exam(problem, reference, ALL_ON, "cuda")
-        found.cases = TimedCases(problem, reference, ["file"])
+        found.cases = TimedCases(problem, reference, ["file"], gpu=True)
         yield found
         found.close()
 
@@ -135,52 +150,68 @@ def test_an_error_that_is_not_known_keeps_its_number(judged):
     assert judged("return 12345;").signal == "CUDA error 12345"
 
 
-@pytest.fixture
-def staging(exam):
-    found = Staging(exam.cases, 8)
-    found.put_weights(exam.cases.cases[0])
-    yield found
-    found.close()
+class Silent:
+    """A witness that was never there."""
+
+    can_tell = False
 
 
 @pytest.fixture
-def keeper(staging, driver, tmp_path, monkeypatch):
+def keeper(exam, driver, tmp_path, monkeypatch):
     for name, value in driver.items():
         monkeypatch.setenv(name, value)
-    found = Keeper(staging, tmp_path)
+    found = Keeper(exam.cases, tmp_path)
+    found.take_over()
     yield found
     found.close()
 
 
 @pytest.fixture
-def timed(runner, exam, staging, keeper, tmp_path):
-    """From the last lines of the kernel to the mismatches of a block of four calls."""
-    cases = exam.cases
+def timed(runner, exam, keeper, tmp_path):
+    """From the last lines of the kernel to the mismatches of a block of eight calls. Whoever
+    queued them goes on: what stands in for a device is a process that would be stopped too."""
+    grounds = DeviceGrounds(
+        cases=exam.cases, keeper=keeper, baseline=None, level="process", log=tmp_path / "log"
+    )
 
-    def block(lines):
-        answers = Answers(cases)
-        lend = lent(runner(lines), keeper.handles)
-        with life(
-            lend, staging.table_fd, staging.inputs, keeper.nothing, "process", tmp_path / "log"
-        ) as running:
-            turns = CandidateTurns(
-                cases=cases, staging=staging, answers=answers, running=running, regime="returned",
-                lane="native", random=random.Random(1), defences=ALL_ON, copies=False,
-                keeper=keeper,
+    def block(lines, *, queued=True, **switched):
+        answers = Answers(exam.cases)
+        with grounds.life(runner(lines), "native") as running:
+            turns = DeviceTurns(
+                cases=exam.cases, keeper=keeper, witness=Silent(), answers=answers,
+                running=running, regime="returned", lane="native", random=random.Random(1),
+                defences=replace(ALL_ON, frozen_between=False, **switched), queued=queued,
             )  # fmt: skip
             turns.start()
-            assert turns.take(4, lead=True) > 0
+            assert turns.take(8, lead=False) > 0
         return answers.mismatches()
 
     return block
 
 
-def test_outputs_of_a_block_are_taken_from_the_keepers_memory(timed):
-    assert timed("work();") == []
+@pytest.mark.parametrize("queued", [True, False])
+def test_outputs_of_a_block_are_taken_from_the_keepers_memory(timed, queued):
+    assert timed("work();", queued=queued) == []
 
 
-def test_a_wrong_output_in_a_block_is_found(timed):
-    assert timed("work(); if (calls == 4) out[0] += 1;")
+@pytest.mark.parametrize("queued", [True, False])
+def test_a_wrong_output_in_a_block_is_found(timed, queued):
+    assert timed("work(); launch([=] { out[0] += 1; });", queued=queued)
+
+
+def test_the_other_calls_of_a_block_are_not_known_beforehand(timed):
+    # The first call is the one that is not timed; of the eight one is a case as it is.
+    found = [bool(timed(f"work(); if (calls == {n}) launch([=] {{ out[0] += 1; }});"))
+             for n in range(2, 10)]  # fmt: skip
+    assert sum(found) == 1
+
+
+def test_what_is_computed_before_the_gate_opens_finds_no_inputs(timed):
+    assert timed("if (calls == 1) work(); else compute();")
+
+
+def test_without_late_inputs_it_would_find_them(timed):
+    assert timed("if (calls == 1) work(); else compute();", late_inputs=False) == []
 
 
 def said_of(timed, lines):
@@ -192,39 +223,131 @@ def said_of(timed, lines):
 
 def test_what_is_not_finished_when_the_clock_stops_is_not_taken_for_right(timed):
     # A device goes on while its process stands still; here another process is what goes on.
-    later = "if (fork() == 0) { usleep(3000); work(); _exit(0); }"
+    later = "launch([=] { if (fork() == 0) { usleep(30000); compute(); _exit(0); } });"
     assert said_of(timed, f"if (calls < 2) work(); else {later}") in ("late_outputs", "mismatches")
 
 
+def test_calls_that_wait_for_the_device_cannot_be_queued(timed):
+    with pytest.raises(Blocked):
+        timed("work(); if (calls == 3) usleep(2000000);")
+
+
+def device_memory(keeper, driver, number):
+    """The memory that the keeper asked for as its `number`: inputs, then outputs."""
+    (file,) = Path(driver["FAKE_DEVICE"]).glob(f"kw-{keeper.pid}-{number}")
+    return file
+
+
 def test_the_keeper_knows_words_that_changed_after_it_had_noted_them(keeper, driver):
-    keeper.stage(2, 4, random.Random(1))
-    keeper.sample()
-    assert keeper.collect(2, 4)
-    keeper.stage(2, 4, random.Random(1))
-    keeper.sample()
-    # The second block of memory that the keeper asked for is that of the outputs.
-    (outputs,) = Path(driver["FAKE_DEVICE"]).glob(f"kw-{keeper.pid}-1")
+    def noted():
+        keeper.stage(2, [Shown(0, {})] * 4)
+        keeper.choose(2, 4, opened=False)
+        keeper.sample()
+
+    noted()
+    assert keeper.collect(2, 3, opened=False)[1]
+    noted()
+    outputs = device_memory(keeper, driver, 1)
     with outputs.open("r+b") as memory:
         memory.write(b"\x07" * outputs.stat().st_size)
-    assert not keeper.collect(2, 4)
+    assert not keeper.collect(2, 3, opened=False)[1]
+
+
+def test_a_turned_case_is_rolled_by_whole_vectors(keeper, exam, driver):
+    shown = keeper.turn(random.Random(3))
+    assert set(shown.turned) == {"x"}
+    assert shown.turned["x"] % TURNED_BY == 0
+    keeper.stage(1, [shown])
+    place = keeper.layout.calls[1].inputs[0]
+    inputs = np.fromfile(device_memory(keeper, driver, 0), np.uint8)
+    found = inputs[place.offset : place.offset + place.nbytes].view(np.float32)
+    case = exam.cases.cases[shown.case]
+    assert case.distribution == "file"
+    assert (found == np.roll(case.inputs["x"].ravel(), -shown.turned["x"] // 4)).all()
+
+
+def test_only_free_numbers_are_turned(exam):
+    workload = exam.problem.report_workload
+    assert [spec.name for spec in turnable(exam.problem, workload)] == ["x"]
+    kept = workload.model_copy(update={"inputs": {"x": "file"}})
+    assert turnable(exam.problem, kept) == ()
+
+
+def test_outputs_that_are_not_there_are_not_opened(keeper):
+    keeper.layout.names.memory[:] = 0xFF
+    assert not keeper.open([0])
+    keeper.layout.names.memory[:] = 0
+    assert not keeper.open([0])
+    keeper.sample()  # and it goes on
+
+
+def test_outputs_that_are_there_are_opened_and_noted(keeper, driver):
+    place = keeper.layout.calls[0].outputs[0]
+    lent = Path(driver["FAKE_DEVICE"], "lent")
+    lent.write_bytes(bytes(100) + b"\x03" * place.nbytes)
+    named = str(lent).encode().ljust(64, b"\0") + struct.pack("<2q", 100, place.nbytes)
+    keeper.layout.names.data(keeper.layout._named)[: len(named)] = np.frombuffer(named, np.uint8)
+    assert keeper.open([0])
+    keeper.choose(0, 1, opened=True)
+    keeper.sample()
+    (written,), unchanged = keeper.collect(0, 0, opened=True)
+    assert unchanged
+    assert (written.data == 3).all()
+    with lent.open("r+b") as memory:
+        memory.write(b"\x04" * (100 + place.nbytes))
+    assert not keeper.collect(0, 0, opened=True)[1]
+
+
+def test_a_witness_and_a_candidate_are_read_at_the_same_places(keeper, driver):
+    place = keeper.layout.calls[1].outputs[0]
+    keeper.stage(1, [Shown(0, {})])
+    lent = Path(driver["FAKE_DEVICE"], "lent")
+    lent.write_bytes(bytes([POISONS[1]]) * place.nbytes)
+    named = str(lent).encode().ljust(64, b"\0") + struct.pack("<2q", 0, place.nbytes)
+    assert keeper.open_rival(named, 1)
+    ours, theirs = keeper.words(1, 1, 0, opened=False)
+    assert (ours == theirs).all()
+    assert ours.size > 1000
 
 
 def test_a_keeper_without_a_driver_says_so(exam, tmp_path):
-    staging = Staging(exam.cases, 2)
     with pytest.raises(SandboxError, match=r"libcuda\.so\.1"):
-        Keeper(staging, tmp_path)
-    staging.close()
+        Keeper(exam.cases, tmp_path)
 
 
-@pytest.mark.parametrize(("call_ns", "bound"), [(20_000, True), (3_000_000, False)])
-def test_times_of_calls_that_are_mostly_launches_are_not_believed(call_ns, bound):
-    def block(subject, per_call_ns):
-        return Measurement(
-            workload_id="report", subject=subject, regime="returned", calls=(4, 4),
-            elapsed_ns=(4 * per_call_ns + 400_000,) * 2, overhead_ns=400_000,
-        )  # fmt: skip
+def test_a_gate_that_nobody_goes_through_is_not_waited_at_for_ever():
+    arena = Arena()
+    arena.allocate()
+    gate = Gate(arena)
+    token = gate.renew()
+    gate.open()
+    assert not gate.wait(0.05)
+    arena.memory[64:68].view(np.uint32)[0] = token
+    assert gate.wait(0.05)
+    arena.close()
 
-    assert launch_bound([block("candidate", call_ns), block("eager", 100_000)]) is bound
+
+def bits(values, dtype):
+    return np.asarray(values, dtype).view(np.uint32)
+
+
+def test_numbers_that_roundings_set_apart_agree():
+    values = np.random.default_rng(1).standard_normal(1000)
+    assert agreement(bits(values, "f4"), bits(values * 1.001, "f4"), "float32") == 1.0
+    assert agreement(bits(values, "f2"), bits(values * 1.001, "f2"), "float16") == 1.0
+
+
+@pytest.mark.parametrize("skipped", [0.0, np.nan, 1e30])
+def test_work_that_was_not_done_does_not_agree(skipped):
+    values = np.random.default_rng(1).standard_normal(1000)
+    left = np.full(1000, skipped)
+    assert agreement(bits(left, "f4"), bits(values, "f4"), "float32") < 0.1
+
+
+def test_what_is_no_number_agrees_with_what_is_none():
+    values = np.array([1.0, np.nan, np.inf, -np.inf])
+    assert agreement(bits(values, "f4"), bits(values, "f4"), "float32") == 1.0
+    assert agreement(bits(values[::-1], "f4"), bits(values, "f4"), "float32") < 0.5
 
 
 def test_what_no_sanitizer_looks_for_on_a_gpu_is_said():

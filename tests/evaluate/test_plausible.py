@@ -13,8 +13,8 @@ PEAKS = Peaks(read_gb_s={1 << 16: 400.0, 1 << 20: 100.0, 1 << 24: 20.0}, fma_gfl
 def kept(monkeypatch):
     """The peaks that are known, with no measuring: each look finds the same again."""
     looks = []
-    monkeypatch.setattr(plausible, "_kept", lambda: PEAKS)
-    monkeypatch.setattr(plausible, "measured_peaks", lambda: looks.append(1) or PEAKS)
+    monkeypatch.setattr(plausible, "_kept", lambda device: PEAKS)
+    monkeypatch.setattr(plausible, "measured_peaks", lambda device: looks.append(1) or PEAKS)
     return looks
 
 
@@ -60,8 +60,8 @@ def test_what_the_machine_can_do_is_believed_without_measuring(kept):
 
 def test_this_machine_is_measured_and_only_ever_gets_better(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = plausible.measured_peaks()
-    second = plausible.measured_peaks()
+    first = plausible.measured_peaks("cpu")
+    second = plausible.measured_peaks("cpu")
     assert first.fma_gflops > 0.1
     assert second.fma_gflops >= first.fma_gflops
     assert all(second.read_gb_s[size] >= first.read_gb_s[size] for size in first.read_gb_s)
@@ -69,7 +69,7 @@ def test_this_machine_is_measured_and_only_ever_gets_better(tmp_path, monkeypatc
 
 def test_a_broken_file_of_peaks_is_measured_anew(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    plausible.measured_peaks()
+    plausible.measured_peaks("cpu")
     (kept,) = (tmp_path / "kernelwright").glob("peaks-*.json")
     kept.write_text("{")
-    assert plausible.measured_peaks().fma_gflops > 0.1
+    assert plausible.measured_peaks("cpu").fma_gflops > 0.1

@@ -177,6 +177,6 @@ def test_waiting_for_a_frame_ends_in_time():
 
 def test_a_gpu_gets_the_sizes_for_a_gpu():
     small, large = suite.source("softmax"), suite.source("softmax", sizes="gpu")
-    assert "rows = 8192" in large.text
-    assert "rows = 8192" not in small.text
+    assert "rows = 4096" in large.text
+    assert "rows = 4096" not in small.text
     assert len(suite.names()) >= 16

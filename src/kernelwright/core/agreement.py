@@ -14,8 +14,9 @@ import numpy as np
 
 from kernelwright.core.evaluation import MismatchKind
 from kernelwright.core.formats import Array, decode
+from kernelwright.core.parts import CHUNK, in_parts
 from kernelwright.core.problem import DType
-from kernelwright.core.tolerance import CHUNK, Tolerance, sum_of_squares
+from kernelwright.core.tolerance import Tolerance, sum_of_squares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +101,14 @@ class _Tally:
         self.squares += square
         self._take_shares(start, np.abs(error, out=error), want)
 
+    def join(self, other: _Tally) -> None:
+        """Take in what was seen of elements that come behind these."""
+        self.wrong += other.wrong
+        self.nonfinite += other.nonfinite
+        self.squares += other.squares
+        if other.worst > self.worst:
+            self.worst, self.worst_at = other.worst, other.worst_at
+
     def _error(self, start: int, got: Array, want: Array) -> Array:
         """How far `got` is off, beyond what the slack gives."""
         with np.errstate(invalid="ignore"):
@@ -138,10 +147,18 @@ def _compare_close(actual: Array, exact: Array, tally: _Tally) -> Comparison:
     limit = tally.limit
     if actual.size == 0:
         return Comparison(kind=None, matched_ratio=1.0, worst=0.0)
-    for start in range(0, actual.size, CHUNK):
-        with np.errstate(invalid="ignore"):  # a signalling NaN is a value like any other here
-            got = actual[start : start + CHUNK].astype(np.float64)
-        tally.add(start, got, exact[start : start + CHUNK])
+
+    def part(begin: int, end: int) -> _Tally:
+        found = _Tally(tally.limit, tally.slack)
+        for start in range(begin, end, CHUNK):
+            chunk = slice(start, min(start + CHUNK, end))
+            with np.errstate(invalid="ignore"):  # a signalling NaN is a value like any other here
+                got = actual[chunk].astype(np.float64)
+            found.add(start, got, exact[chunk])
+        return found
+
+    for seen_there in in_parts(actual.size, part):
+        tally.join(seen_there)
     matched = 1.0 - (tally.wrong + tally.nonfinite) / actual.size
     found, wanted = float(actual[tally.worst_at]), float(exact[tally.worst_at])
     seen = f"element {tally.worst_at} is {found:.7g}, expected {wanted:.7g}"

@@ -77,7 +77,9 @@ class Measurement(Record):
     a block of no work, measured on a trusted process. Measurements of one session are paired:
     block `i` of each ran next to block `i` of the others. In the regime "returned" each call
     allocates its output, as a user's call does; in "buffer" the output's memory is there already.
-    `repeats` is the baseline that a control is measured against; None for every other subject.
+    The `clock` "broker" runs from asking for a block to its reply; "queued" from when a GPU may
+    begin with what was queued on it, so that launches are not in it. `repeats` is the baseline that
+    a control is measured against; None for every other subject.
     """
 
     workload_id: str
@@ -87,7 +89,7 @@ class Measurement(Record):
     calls: tuple[int, ...]
     elapsed_ns: tuple[int, ...]
     overhead_ns: int
-    clock: Literal["broker", "device_event"] = "broker"
+    clock: Literal["broker", "queued"] = "broker"
     cache: Literal["cold", "warm"] = "cold"
 
     @property

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernelwright.core.formats import SMALLEST_STEP, UNIT_ROUNDOFF, Array
+from kernelwright.core.parts import CHUNK, in_parts
 from kernelwright.core.problem import DType
 
 # An honest kernel may use another summation order, a polynomial `exp`, or fused multiply-adds;
@@ -36,8 +37,6 @@ _OPEN = 1e-2
 # An output that cancelled further than this is judged as if it had not.
 _MOST_CANCELLED = 1024.0
 
-# Elements at a time: a chunk stays in the cache.
-CHUNK = 1 << 15
 _SAMPLE = 1 << 18
 _NEIGHBOURS = 32  # elements that lie together, and so mostly in one row; a chunk has whole groups
 
@@ -140,17 +139,23 @@ def steep(
         return None
     exact, moved, far = exact.ravel(), moved.ravel(), passed_on(longest_axis)
     at_ceiling = limit.relative >= CEILING[dtype]
-    slack: Array | None = None
-    for start in range(0, exact.size, CHUNK):  # most outputs need none, and chunks fit the cache
-        part = slice(start, start + CHUNK)
+    slack = np.zeros(exact.size)  # of which no page is touched where there is none
+
+    def part(begin: int, end: int) -> bool:
+        return sum(chunk(slice(start, start + CHUNK)) for start in range(begin, end, CHUNK)) > 0
+
+    def chunk(part: slice) -> bool:
+        """Fill in one chunk, as most outputs need none; whether some element there has any."""
         reach = far * (_smoothed(moved[part]) if at_ceiling else moved[part])
         with np.errstate(invalid="ignore"):
             size = np.maximum(np.abs(exact[part]), limit.scale)
             beyond = (reach > limit.relative * size / 2) & np.isfinite(reach)
-        if beyond.any():
-            slack = np.zeros(exact.size) if slack is None else slack
-            slack[part] = np.where(beyond, np.where(reach > _OPEN * size, math.inf, reach), 0.0)
-    return slack
+        if not beyond.any():
+            return False
+        slack[part] = np.where(beyond, np.where(reach > _OPEN * size, math.inf, reach), 0.0)
+        return True
+
+    return slack if any(in_parts(exact.size, part)) else None
 
 
 def _smoothed(moved: Array) -> Array:
@@ -169,12 +174,17 @@ def sum_of_squares(values: Array) -> float:
     return float(np.einsum("i,i->", values, values))
 
 
-def _finite_chunks(exact: Array, reference: Array) -> Iterator[tuple[Array, Array]]:
-    """Exact values and the reference's errors, where both are finite; chunks fit the cache."""
-    for start in range(0, exact.size, CHUNK):
-        want = exact[start : start + CHUNK]
+def _finite_chunks(
+    exact: Array, reference: Array, begin: int, end: int, *, added: bool = False
+) -> Iterator[tuple[Array, Array]]:
+    """Exact values and the reference's errors, where both are finite, from `begin` up to `end`;
+    chunks fit the cache. With `added` the `reference` is what was added to the exact values."""
+    for start in range(begin, end, CHUNK):
+        part = slice(start, min(start + CHUNK, end))
+        want = exact[part]
         with np.errstate(invalid="ignore"):
-            error = reference[start : start + CHUNK] - want
+            other = want + reference[part] if added else reference[part]
+            error = other - want
         # A sum is finite only if all its terms are.
         if not math.isfinite(sum_of_squares(error)):
             finite = np.isfinite(error)
@@ -182,33 +192,49 @@ def _finite_chunks(exact: Array, reference: Array) -> Iterator[tuple[Array, Arra
         yield want, error
 
 
-def _sizes(exact: Array, other: Array) -> tuple[float, float] | None:
+def _sizes(exact: Array, other: Array, *, added: bool = False) -> tuple[float, float] | None:
     """The root mean squares of `exact` and of how far `other` is from it, where both are finite;
     None where nothing is."""
-    count, squares, wrong = 0, 0.0, 0.0
-    for want, error in _finite_chunks(exact, other):
-        count += want.size
-        squares += sum_of_squares(want)
-        wrong += sum_of_squares(error)
-    return (math.sqrt(squares / count), math.sqrt(wrong / count)) if count else None
+
+    def part(begin: int, end: int) -> tuple[int, float, float]:
+        count, squares, wrong = 0, 0.0, 0.0
+        for want, error in _finite_chunks(exact, other, begin, end, added=added):
+            count += want.size
+            squares += sum_of_squares(want)
+            wrong += sum_of_squares(error)
+        return count, squares, wrong
+
+    found = in_parts(exact.size, part)
+    count = sum(one[0] for one in found)
+    if not count:
+        return None
+    return math.sqrt(sum(f[1] for f in found) / count), math.sqrt(sum(f[2] for f in found) / count)
 
 
 def _moves(exact: Array, moved: Array, scale: float) -> tuple[float, float]:
     """What elements that move by `moved` usually move by, as a share of their size, and the root
     mean square of it."""
-    other = exact + moved.ravel()
-    _, rms_moved = _sizes(exact, other) or (0.0, 0.0)
-    return _shares(exact, other, scale)[0], rms_moved
+    moved = moved.ravel()
+    _, rms_moved = _sizes(exact, moved, added=True) or (0.0, 0.0)
+    return _shares(exact, moved, scale, added=True)[0], rms_moved
 
 
-def _shares(exact: Array, reference: Array, scale: float) -> tuple[float, float]:
+def _shares(
+    exact: Array, reference: Array, scale: float, *, added: bool = False
+) -> tuple[float, float]:
     """The 99.9% quantile (over a sample) and the peak of the errors as shares of their size."""
     step = max(1, exact.size // _SAMPLE)
-    peak, sample = 0.0, []
-    for want, error in _finite_chunks(exact, reference):
-        size = np.maximum(np.abs(want), scale or 1.0)
-        share = np.abs(error) / size
-        peak = max(peak, float(share.max(initial=0.0)))
-        sample.append(share[::step])
+
+    def part(begin: int, end: int) -> tuple[float, list[Array]]:
+        peak, sample = 0.0, []
+        for want, error in _finite_chunks(exact, reference, begin, end, added=added):
+            share = np.abs(error) / np.maximum(np.abs(want), scale or 1.0)
+            peak = max(peak, float(share.max(initial=0.0)))
+            sample.append(share[::step])
+        return peak, sample
+
+    found = in_parts(exact.size, part)
+    sample = [share for _, shares in found for share in shares]
     shares = np.concatenate(sample) if sample else np.empty(0)
+    peak = max((one for one, _ in found), default=0.0)
     return (float(np.quantile(shares, 0.999)) if shares.size else 0.0), peak

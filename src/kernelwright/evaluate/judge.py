@@ -277,7 +277,7 @@ def _furnished(
         folder=folder,
         setup=setup,
         builder=Builder(folder, level, cache=CompileCache.of_user(level)),
-        zygote=Zygote(folder),
+        zygote=Zygote(folder, gpu=device == "cuda"),
         exam=Exam(problem, reference, defences, device),
         bench=Bench(
             problem, reference, device=device, level=level, folder=folder, defences=defences

@@ -237,7 +237,9 @@ class Sitting:
         """What limits the candidate, from its code and from its times."""
         facts = look(plan, built, self._room.level)
         floor = self._room.bench.floor
-        at = position(floor, known_peaks(), measurements) if floor and measurements else None
+        at = None
+        if floor is not None and measurements:
+            at = position(floor, known_peaks(self._room.device), measurements)
         self._finished("profile")
         return diagnose(facts, at)
 

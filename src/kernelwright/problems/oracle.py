@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kernelwright.core.agreement import Comparison, Expected, compare
 from kernelwright.core.errors import ProblemError
+from kernelwright.core.parts import in_parts
 from kernelwright.core.problem import Direction, Problem, Source, Workload
 from kernelwright.problems.distributions import EXACT
 from kernelwright.problems.drawing import draw_values
@@ -117,8 +118,13 @@ def _share_of_jumps(expected: Expected) -> float:
     limit, slack = expected.tolerance, expected.slack
     if slack is None or limit is None:
         return 0.0
-    allowed = limit.relative * np.maximum(np.abs(expected.values), limit.scale)
-    return float((slack > JUMP * allowed).mean())
+    values = expected.values.ravel()
+
+    def part(begin: int, end: int) -> int:
+        allowed = limit.relative * np.maximum(np.abs(values[begin:end]), limit.scale)
+        return int((slack[begin:end] > JUMP * allowed).sum())
+
+    return sum(in_parts(values.size, part)) / max(values.size, 1)
 
 
 @dataclass

@@ -205,9 +205,7 @@ def _gpu_nodes() -> list[str]:
 def _bubblewrap(command: Command) -> list[str]:
     flags = ["--die-with-parent", "--cap-drop", "ALL", *system_flags()]
     if command.gpu:
-        for node in _gpu_nodes():
-            flags += ["--dev-bind", node, node]
-        flags += ["--ro-bind-try", "/sys", "/sys"]
+        flags += gpu_flags()
     for path in (confine(), *command.reads):
         flags += ["--ro-bind", str(path), str(path)]
     if command.work is not None:
@@ -233,6 +231,14 @@ def system_flags() -> list[str]:
         flags += ["--ro-bind-try", system, system]
     flags += ["--proc", "/proc", "--dev", "/dev"]
     return [*flags, "--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]
+
+
+def gpu_flags() -> list[str]:
+    """bubblewrap's flags for the nodes of NVIDIA's driver, behind `system_flags`."""
+    flags = []
+    for node in _gpu_nodes():
+        flags += ["--dev-bind", node, node]
+    return [*flags, "--ro-bind-try", "/sys", "/sys"]
 
 
 def work_path(command_work: Path, level: Isolation) -> str:

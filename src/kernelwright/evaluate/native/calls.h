@@ -8,10 +8,6 @@
  */
 #pragma once
 
-#include <stdio.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-
 #include "frames.h"
 
 static const int64_t *table, *rows, *input_guards, *output_guards;
@@ -21,16 +17,6 @@ static size_t input_bytes, output_bytes;
 
 /* What one call is made on: offsets and sizes in bytes, then the sizes of the axes. */
 struct call { const int64_t *in_offset, *in_size, *out_offset, *out_size, *axes; };
-
-static char *map(int fd, int protection, size_t *size) {
-    struct stat status;
-    if (fstat(fd, &status) != 0) _exit(3);
-    *size = (size_t)status.st_size;
-    /* Populated now, so that no call pays for page tables. */
-    char *memory = mmap(NULL, *size, protection, MAP_SHARED | MAP_POPULATE, fd, 0);
-    if (memory == MAP_FAILED) { perror("mmap"); _exit(3); }
-    return memory;
-}
 
 static void read_table(int fd) {
     size_t size;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 typedef int CUresult, CUdevice;
 typedef unsigned long long CUdeviceptr;
@@ -16,7 +17,8 @@ typedef void *CUcontext, *CUstream, *CUevent, *CUmodule, *CUfunction;
 typedef struct { char reserved[64]; } CUipcMemHandle;
 
 enum { CU_STREAM_NON_BLOCKING = 1, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS = 1 };
-enum { CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE = 38, CU_MEMHOSTREGISTER_READ_ONLY = 8 };
+enum { CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE = 38 };
+enum { CU_MEMHOSTREGISTER_DEVICEMAP = 2, CU_MEMHOSTREGISTER_READ_ONLY = 8 };
 
 #define DRIVER(X)                                                                            \
     X(cuInit, "cuInit", (unsigned flags))                                                    \
@@ -34,10 +36,14 @@ enum { CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE = 38, CU_MEMHOSTREGISTER_READ_ONLY = 8 
     X(cuMemAlloc, "cuMemAlloc_v2", (CUdeviceptr * at, size_t nbytes))                        \
     X(cuMemcpyHtoD, "cuMemcpyHtoDAsync_v2", (CUdeviceptr to, const void *from, size_t nbytes, CUstream stream)) \
     X(cuMemcpyDtoH, "cuMemcpyDtoHAsync_v2", (void *to, CUdeviceptr from, size_t nbytes, CUstream stream)) \
+    X(cuMemcpyDtoD, "cuMemcpyDtoDAsync_v2", (CUdeviceptr to, CUdeviceptr from, size_t nbytes, CUstream stream)) \
+    X(cuMemGetAddressRange, "cuMemGetAddressRange_v2", (CUdeviceptr * base, size_t *nbytes, CUdeviceptr at)) \
     X(cuMemsetD8, "cuMemsetD8Async", (CUdeviceptr at, unsigned char value, size_t nbytes, CUstream stream)) \
     X(cuMemHostRegister, "cuMemHostRegister_v2", (void *at, size_t nbytes, unsigned flags))  \
+    X(cuMemHostGetDevicePointer, "cuMemHostGetDevicePointer_v2", (CUdeviceptr * at, void *host, unsigned flags)) \
     X(cuIpcGetMemHandle, "cuIpcGetMemHandle", (CUipcMemHandle * handle, CUdeviceptr at))     \
     X(cuIpcOpenMemHandle, "cuIpcOpenMemHandle_v2", (CUdeviceptr * at, CUipcMemHandle handle, unsigned flags)) \
+    X(cuIpcCloseMemHandle, "cuIpcCloseMemHandle", (CUdeviceptr at))                          \
     X(cuModuleLoadData, "cuModuleLoadData", (CUmodule * module, const void *image))          \
     X(cuModuleGetFunction, "cuModuleGetFunction", (CUfunction * function, CUmodule module, const char *name)) \
     X(cuLaunchKernel, "cuLaunchKernel", (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void **arguments, void **extra))
@@ -75,4 +81,17 @@ static CUdevice open_device(void) {
     must(cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
     must(cuCtxSetCurrent(context), "cuCtxSetCurrent");
     return device;
+}
+
+/* The address of memory that another process lends by `hex`, an IPC handle in hexadecimal. */
+static inline CUdeviceptr opened(const char *hex) {
+    CUipcMemHandle handle;
+    CUdeviceptr at;
+    for (size_t i = 0; i < sizeof handle; i++) {
+        unsigned byte;
+        if (sscanf(hex + 2 * i, "%2x", &byte) != 1) _exit(2);
+        handle.reserved[i] = (char)byte;
+    }
+    must(cuIpcOpenMemHandle(&at, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS), "cuIpcOpenMemHandle");
+    return at;
 }

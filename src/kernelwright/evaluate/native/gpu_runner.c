@@ -6,7 +6,9 @@
  * not waited for on that stream is not there yet, as it would not be for a user.
  *
  * With HANDLES it is the memory of keeper.c, a process of ours that brings tensors and takes them
- * away; "returned" then only calls. The time that is claimed is what events on the stream say.
+ * away. "queue" then queues calls behind a gate (gate.h) and answers at once, and "collect" waits
+ * for them; "returned" calls with no gate. Input memory then holds numbers only, and the first page
+ * of output memory the words of the gate.
  *
  * usage: gpu_runner SCALARS HANDLES ARTIFACT CONTROL_FD TABLE_FD INPUT_FD OUTPUT_FD
  *
@@ -23,6 +25,7 @@
 #include <unistd.h>
 
 #include "device_memory.h"
+#include "gate.h"
 #include "signals.h"
 #include "state.h"
 
@@ -31,8 +34,6 @@ typedef int (*entry_t)(void *const *tensors, const int64_t *axes, CUstream strea
 static const char *scalars;
 static int kept_elsewhere;
 static entry_t entry;
-static CUevent started, ended;
-static CUdeviceptr nothing;
 
 static void on_signal(int number, siginfo_t *info, void *context) {
     (void)info, (void)context;
@@ -42,30 +43,16 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     _exit(128 + number);
 }
 
-static CUdeviceptr opened(const char *hex) {
-    CUipcMemHandle handle;
-    CUdeviceptr at;
-    for (size_t i = 0; i < sizeof handle; i++) {
-        unsigned byte;
-        if (sscanf(hex + 2 * i, "%2x", &byte) != 1) _exit(2);
-        handle.reserved[i] = (char)byte;
-    }
-    must(cuIpcOpenMemHandle(&at, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS), "cuIpcOpenMemHandle");
-    return at;
-}
-
 static void take_memory(const char *handles) {
     if (kept_elsewhere) {
         device_inputs = opened(handles);
         device_outputs = opened(handles + 2 * sizeof(CUipcMemHandle));
+        prepare_gate(output_memory);
     } else {
         must(cuMemAlloc(&device_inputs, input_bytes), "cuMemAlloc");
         must(cuMemAlloc(&device_outputs, output_bytes), "cuMemAlloc");
     }
-    must(cuMemAlloc(&nothing, 1), "cuMemAlloc");
     must(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
-    must(cuEventCreate(&started, 0), "cuEventCreate");
-    must(cuEventCreate(&ended, 0), "cuEventCreate");
     must(cuCtxSynchronize(), "cuCtxSynchronize");
 }
 
@@ -109,34 +96,45 @@ static CUresult call_alone(int64_t index) {
     return error == 0 ? cuCtxSynchronize() : error;
 }
 
-static CUresult call_many(uint32_t first, uint32_t count, int64_t *claimed_ns) {
-    float milliseconds = 0;
-    CUresult error = cuEventRecord(started, stream);
+static CUresult calls(uint32_t first, uint32_t count) {
+    CUresult error = 0;
     for (uint32_t i = 0; i < count && error == 0; i++) error = call(first + i);
-    if (error == 0) error = cuEventRecord(ended, stream);
-    if (error == 0) error = cuStreamSynchronize(stream);
-    if (error == 0) error = cuEventElapsedTime(&milliseconds, started, ended);
-    *claimed_ns = (int64_t)(milliseconds * 1e6);
+    return error;
+}
+
+static CUresult queue(const struct command *command) {
+    CUresult error = close_gate(stream, command->token);
+    if (error == 0) error = calls(command->first, command->count);
+    return error == 0 ? say_done(stream, command->token) : error;
+}
+
+static CUresult returned(const struct command *command) {
+    CUresult error = calls(command->first, command->count);
+    return error == 0 ? cuStreamSynchronize(stream) : error;
+}
+
+static CUresult all_alone(const struct command *command) {
+    CUresult error = 0;
+    for (uint32_t i = 0; i < command->count && error == 0; i++) error = call_alone(command->first + i);
     return error;
 }
 
 static void run(const struct command *command) {
-    int64_t claimed_ns = 0;
-    if (entry == NULL || command->first + (uint64_t)command->count > (uint64_t)n_calls) {
+    if ((entry == NULL && command->count > 0) || command->first + (uint64_t)command->count > (uint64_t)n_calls) {
         answer(command->op, STATUS_FAILED, 0, 0);
         return;
     }
-    CUresult error = 0;
-    if (kept_elsewhere) error = call_many(command->first, command->count, &claimed_ns);
-    else for (uint32_t i = 0; i < command->count && error == 0; i++) error = call_alone(command->first + i);
+    CUresult error = command->op == OP_QUEUE ? queue(command)
+        : kept_elsewhere ? returned(command) : all_alone(command);
     if (error != 0) failed(command, error);
-    else answer(command->op, STATUS_OK, command->count, claimed_ns);
+    else answer(command->op, STATUS_OK, command->count, 0);
 }
 
-/* The least that any call makes a device do: change to this process, and answer. */
-static void touch_device(void) {
-    must(cuMemsetD8(nothing, 0, 1, stream), "cuMemsetD8");
-    must(cuStreamSynchronize(stream), "cuStreamSynchronize");
+/* Wait for what was queued; whatever else this process started must have ended too. */
+static void settle(const struct command *command) {
+    CUresult error = cuCtxSynchronize();
+    if (error != 0) failed(command, error);
+    else answer(command->op, STATUS_OK, command->count, claimed_ns());
 }
 
 int main(int argc, char **argv) {
@@ -158,9 +156,10 @@ int main(int argc, char **argv) {
         case OP_LOAD:
             answer(OP_LOAD, load(argv[3]) ? STATUS_OK : STATUS_FAILED, 0, 0);
             break;
-        case OP_BUFFER: case OP_RETURNED: run(&command); break;
+        case OP_BUFFER: case OP_RETURNED: case OP_QUEUE: run(&command); break;
+        case OP_COLLECT: settle(&command); break;
         case OP_STATE: answer(OP_STATE, STATUS_OK, 0, changes()); break;
-        case OP_PING: touch_device(); answer(OP_PING, STATUS_OK, 0, 0); break;
+        case OP_PING: answer(OP_PING, STATUS_OK, 0, 0); break;
         default: return 3;
         }
     }

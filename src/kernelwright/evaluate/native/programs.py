@@ -50,6 +50,11 @@ def keeper() -> Path:
     return _built("keeper", _FLAGS)
 
 
+def gate() -> Path:
+    """The same gate as the native runner's, as a library for processes in Python; see `_built`."""
+    return _built("gate", (*_FLAGS, "-shared", "-fPIC"))
+
+
 def confine() -> Path:
     """The program that sets a process's limits and walls; see `_built`."""
     return _built("confine", _FLAGS)

@@ -66,6 +66,11 @@ class Arena:
         self._next = end + PAGE
         return Slot(offset, nbytes, start, end)
 
+    @property
+    def nbytes(self) -> int:
+        """How much was placed so far, the first page and the last guard included."""
+        return self._next
+
     def allocate(self) -> None:
         """Get the memory for everything that was placed."""
         self.fd = os.memfd_create("kernelwright", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)

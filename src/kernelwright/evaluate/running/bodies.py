@@ -5,21 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from kernelwright.core.candidate import Lane
 from kernelwright.core.problem import Problem
 from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.isolation import sandbox
-from kernelwright.evaluate.native.programs import executable, gpu_runner
+from kernelwright.evaluate.native.programs import executable, gate, gpu_runner
 from kernelwright.evaluate.running.runner import Body, threads
 from kernelwright.evaluate.running.zygote import Request, Zygote
 from kernelwright.problems.reference import Device
 
 _MODULE_RUNNER = "kernelwright.evaluate.running.module_runner"
 _MEMORY_BYTES = 16 << 30
-NO_HANDLES = "-"  # a native runner on a GPU has device memory of its own
+NO_HANDLES = "-"  # a runner on a GPU has device memory of its own
 
 
 def body(
@@ -54,9 +54,12 @@ def body(
         program = [str(executable())]
         reads = [executable(), built.folder]
     else:
-        program = [sys.executable, "-I", "-B", "-m", _MODULE_RUNNER, str(setup)]
+        program = [sys.executable, "-I", "-B", "-m", _MODULE_RUNNER, str(setup), NO_HANDLES]
         reads = [setup, built.folder, *sandbox.python_folders()]
-        request = Request(arguments=(str(setup), str(built.artifact)), environment=settings)
+        reads += [gate()] if gpu else []
+        request = Request(
+            arguments=(str(setup), NO_HANDLES, str(built.artifact)), environment=settings
+        )
         forked = (zygote, request) if zygote is not None else None
     return Body(
         argv=("/usr/bin/env", *assignments, *program, str(built.artifact)),
@@ -75,10 +78,18 @@ def scalar_mask(problem: Problem) -> str:
     return "".join("1" if spec.role == "scalar" else "0" for spec in problem.inputs)
 
 
-def lent(runner: Body, handles: str) -> Body:
-    """`runner`, a native one on a GPU, in device memory that is lent to it by `handles`."""
-    argv = tuple(handles if word == NO_HANDLES else word for word in runner.argv)
-    return dataclasses.replace(runner, argv=argv)
+def lent(runner: Body, lane: Lane, handles: str) -> Body:
+    """`runner`, one on a GPU, in device memory that is lent to it by `handles`."""
+    given = handles if lane == "native" else f"{gate()}:{handles}"
+
+    def told(words: Iterable[str]) -> tuple[str, ...]:
+        return tuple(given if word == NO_HANDLES else word for word in words)
+
+    forked = runner.forked
+    if forked is not None:
+        zygote, request = forked
+        forked = zygote, dataclasses.replace(request, arguments=told(request.arguments))
+    return dataclasses.replace(runner, argv=told(runner.argv), forked=forked)
 
 
 def write_setup(problem: Problem, device: Device, file: Path) -> None:

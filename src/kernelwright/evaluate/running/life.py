@@ -28,14 +28,25 @@ from kernelwright.evaluate.isolation.processes import Unstoppable
 from kernelwright.evaluate.running.pressure import patiently
 
 Operation = Literal[
-    "load", "buffer", "returned", "heap", "collect", "ping", "stage", "state", "sample"
+    "load",
+    "buffer",
+    "returned",
+    "heap",
+    "collect",
+    "ping",
+    "stage",
+    "state",
+    "sample",
+    "queue",
+    "open",
 ]
 
 _CODES: dict[Operation, int] = {
     "load": 1, "buffer": 2, "returned": 3, "heap": 4, "collect": 5, "ping": 6, "stage": 7,
-    "state": 8, "sample": 9,
+    "state": 8, "sample": 9, "queue": 10, "open": 11,
 }  # fmt: skip
-_CALLS = ("buffer", "returned", "heap")
+_CALLS = ("buffer", "returned", "heap", "queue")
+_FAILING = (*_CALLS, "collect")  # in reply to which a device may report an error
 _MAGIC = 0x4B57524E
 _COMMAND = struct.Struct("<6I")
 _REPLY = struct.Struct("<4Iq")
@@ -112,20 +123,22 @@ class Life:
         first: int = 0,
         count: int = 0,
         subject: int = 0,
+        token: int = 0,
         wake: bool = False,
         enough: Callable[[], bool] | None = None,
         then: Callable[[], None] | None = None,
     ) -> Answer:
         """Send one command and wait for its reply. `wake` lets a paused process go on, after the
-        clock was started, and tells it to stop before the clock is read. On a busy machine a limit
-        is given again; not so when something else says that it was waited for long `enough`. What
-        is to be done at once behind the reply, `then`, is done before the clock is read.
+        clock was started, and tells it to stop before the clock is read. `token` is what opens the
+        gate of a queue. On a busy machine a limit is given again; not so when something else says
+        that it was waited for long `enough`. What is to be done at once behind the reply, `then`,
+        is done before the clock is read.
 
         Raises:
             LifeEnded: it crashed, hung, or answered something else.
         """
         self._refuse_unasked(stage)
-        frame = _COMMAND.pack(_MAGIC, _CODES[operation], first, count, subject, 0)
+        frame = _COMMAND.pack(_MAGIC, _CODES[operation], first, count, subject, token)
         if wake:
             self._child.ready()
         start = time.perf_counter_ns()
@@ -164,7 +177,7 @@ class Life:
         magic, said, status, number, claimed = _REPLY.unpack(reply)
         if magic == _MAGIC and status == _SIGNAL:
             raise LifeEnded(self._signalled(stage, number, claimed), region=claimed)
-        if (magic, said, status) == (_MAGIC, code, _DEVICE) and operation in _CALLS:
+        if (magic, said, status) == (_MAGIC, code, _DEVICE) and operation in _FAILING:
             raise LifeEnded(self._device_failed(stage, number))
         if (magic, said, status) != (_MAGIC, code, _OK):
             raise LifeEnded(self._refused(operation, status))
@@ -214,7 +227,7 @@ class Life:
     def _refused(self, operation: Operation, status: int) -> Crashed | Rejected:
         if status in MISSHAPEN:
             return Rejected(rule=MISSHAPEN[status], evidence=self._detail(""))
-        if status == _FAILED and operation in (*_CALLS, "collect"):
+        if status == _FAILED and operation in _FAILING:
             return Crashed(stage="core", signal=None, detail=self._detail("It raised."))
         if operation == "load":
             return Crashed(

@@ -7,8 +7,12 @@ says can only fail a candidate, never pass one.
 `ModelNew` is made once for every call, with that call's weights, before anything is timed: a
 module's weights do not change between calls, so it may keep them in another layout.
 
+On a GPU tensors lie in memory of this process's own, which "stage" and "collect" copy to and from;
+or in memory that LENT names, `library:handles` (see `running/device.py`). Then calls are timed:
+"queue" queues them behind a gate, and outputs are named instead of copied.
+
     python -I -m kernelwright.evaluate.running.module_runner
-        SETUP ARTIFACT CONTROL TABLE INPUTS OUTPUTS
+        SETUP LENT ARTIFACT CONTROL TABLE INPUTS OUTPUTS
 """
 
 from __future__ import annotations
@@ -33,14 +37,18 @@ from torch import Tensor, nn
 
 from kernelwright.core.problem import Problem, TensorSpec
 from kernelwright.evaluate.running.allocation import SETTLING_ROUNDS, Allocator
+from kernelwright.evaluate.running.device import DeviceError, LentDevice
 from kernelwright.problems.loading import load_program
 from kernelwright.problems.program import Program, flatten_outputs, synchronize
 
 _MAGIC = 0x4B57524E
 _COMMAND = struct.Struct("<6I")
 _REPLY = struct.Struct("<4Iq")
-_LOAD, _RETURNED, _COLLECT, _STAGE = 1, 3, 5, 7
+_LOAD, _RETURNED, _COLLECT, _STAGE, _QUEUE = 1, 3, 5, 7, 10
 _OK, _FAILED, _WRONG_SHAPE, _WRONG_DTYPE = 0, 1, 3, 4
+
+
+_NOTHING_LENT = "-"
 
 
 class Misshapen(Exception):
@@ -54,7 +62,7 @@ class Misshapen(Exception):
 class Calls:
     """The table of calls, and the tensors of each."""
 
-    def __init__(self, problem: Problem, table_fd: int, input_fd: int, output_fd: int):
+    def __init__(self, problem: Problem, lent: str, table_fd: int, input_fd: int, output_fd: int):
         self._problem = problem
         table = np.frombuffer(mmap.mmap(table_fd, 0, prot=mmap.PROT_READ), np.int64)
         inputs, outputs, axes, calls, guards_in, guards_out = (int(v) for v in table[:6])
@@ -63,11 +71,15 @@ class Calls:
         self._input_memory, self.shared = _map_inputs(input_fd)
         self._output_memory = mmap.mmap(output_fd, 0)
         self._outputs_at = 2 * inputs
+        self.device: LentDevice | None = None
+        if lent != _NOTHING_LENT:
+            library, handles = lent.rsplit(":", 1)
+            self.device = LentDevice(library, handles, self._output_memory, int(table[-1]))
         self.addresses = self._read_addresses(int(table[-1]), calls, outputs)
 
     def _read_addresses(self, offset: int, calls: int, outputs: int) -> NDArray[np.int64] | None:
         """Where to say at which addresses the outputs of each call are; None when not asked."""
-        if offset == 0:
+        if offset == 0 or self.device is not None:
             return None
         found = np.frombuffer(self._output_memory, np.int64, calls * outputs, offset)
         return found.reshape(calls, outputs)
@@ -82,10 +94,23 @@ class Calls:
 
     def inputs(self, index: int) -> list[Tensor]:
         """Every input of call `index`, weights and scalars included, as views of the memory."""
-        sizes = self._sizes(index)
+        sizes, device = self._sizes(index), self.device
         return [
             _view(self._input_memory, int(offset), spec, sizes)
+            if device is None or spec.role == "scalar"
+            else device.input(int(offset), spec, sizes)
             for spec, offset in zip(self._problem.inputs, self.rows[index], strict=False)
+        ]
+
+    def shapes(self, index: int) -> list[Tensor]:
+        """Tensors of the shapes and dtypes that the outputs of call `index` must have, which may
+        have no memory."""
+        if self.device is None:
+            return self.outputs(index)
+        sizes = self._sizes(index)
+        return [
+            torch.empty(spec.sizes(sizes), dtype=getattr(torch, spec.dtype), device="meta")
+            for spec in self._problem.outputs
         ]
 
     def outputs(self, index: int) -> list[Tensor]:
@@ -138,7 +163,7 @@ class Runner:
     def serve(self, artifact: Path) -> None:
         """Answer commands until the broker closes the socket."""
         while frame := self._control.recv(_COMMAND.size):
-            _, operation, first, count, _, _ = _COMMAND.unpack(frame)
+            _, operation, first, count, _, token = _COMMAND.unpack(frame)
             status, claimed = _OK, 0
             try:
                 if operation == _LOAD:
@@ -148,8 +173,10 @@ class Runner:
                     self._stage(first, count)
                 elif operation == _RETURNED:
                     claimed = self._run(first, count)
+                elif operation == _QUEUE:
+                    self._queue(first, count, token)
                 elif operation == _COLLECT:
-                    self._collect()
+                    claimed = self._collect()
             except Misshapen as error:
                 print(error, flush=True)
                 status = error.status
@@ -170,6 +197,9 @@ class Runner:
         for index in range(len(self._calls.rows)):
             inputs = [tensor.to(self._device) for tensor in self._calls.inputs(index)]
             self._used.append(inputs)
+            if self._calls.device is not None and index > 0:
+                self._models.append(self._models[0])  # the weights are one for all
+                continue
             reference = references[self._calls.axes(index)]
             weights = {
                 spec.name: tensor
@@ -180,6 +210,8 @@ class Runner:
 
     def _touch_heap(self, most: int) -> None:
         """Have the allocator hold what the outputs of `most` calls will need, touched."""
+        if self._calls.device is not None:
+            return
         self._allocator.settle("returned")
         for calls in (1, most) * SETTLING_ROUNDS:
             held = [
@@ -205,12 +237,22 @@ class Runner:
 
     def _run(self, first: int, count: int) -> int:
         start = time.perf_counter_ns()
+        self._call(first, count)
+        synchronize(self._device)
+        return time.perf_counter_ns() - start
+
+    def _call(self, first: int, count: int) -> None:
         with torch.no_grad():
             for index in range(first, first + count):
                 returned = self._models[index](*self._arguments(index))
                 self._kept.append((index, self._held(index, returned)))
-        synchronize(self._device)
-        return time.perf_counter_ns() - start
+
+    def _queue(self, first: int, count: int, token: int) -> None:
+        """Have calls wait on the device until the broker opens the gate."""
+        assert self._calls.device is not None
+        self._calls.device.close_gate(token)
+        self._call(first, count)
+        self._calls.device.say_done(token)
 
     def _held(self, index: int, returned: Any) -> Any:
         """What is kept of the outputs of call `index`. Where calls are timed it is contiguous: a
@@ -219,7 +261,19 @@ class Runner:
             return self._name(index, returned)
         if self._device == "cpu":
             return returned
-        return tuple(tensor.contiguous() for tensor in flatten_outputs(returned))
+        found = tuple(tensor.contiguous() for tensor in flatten_outputs(returned))
+        return found if self._calls.device is None else self._name_on_device(index, found)
+
+    def _name_on_device(self, index: int, found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Say where outputs are. Those in memory that no other process can open are copied."""
+        device, wanted = self._calls.device, len(self._problem.outputs)
+        assert device is not None
+        try:
+            device.name(found[:wanted], index * wanted)
+        except DeviceError:
+            found = tuple(tensor.clone() for tensor in found)
+            device.name(found[:wanted], index * wanted)
+        return found
 
     @property
     def _named(self) -> bool:
@@ -238,21 +292,27 @@ class Runner:
             self._calls.addresses[index, number] = tensor.data_ptr()
         return tuple(found)
 
-    def _collect(self) -> None:
+    def _collect(self) -> int:
+        """Check what is kept, bring it where the broker finds it, and let it go. What the last
+        queue is claimed to have taken, in nanoseconds."""
+        device = self._calls.device
+        if device is not None:
+            synchronize(self._device)
         for index, returned in self._kept:
-            found, wanted = flatten_outputs(returned), self._calls.outputs(index)
+            found, wanted = flatten_outputs(returned), self._calls.shapes(index)
             if len(found) != len(wanted):
                 raise Misshapen(_WRONG_SHAPE, f"{len(found)} outputs, must be {len(wanted)}")
             for spec, ours, theirs in zip(self._problem.outputs, wanted, found, strict=True):
                 _check(spec.name, ours, theirs, self._device)
-                if not self._named:
+                if not self._named and device is None:
                     ours.copy_(theirs)
-            if self._device != "cpu" and self._calls.shared:
+            if self._device != "cpu" and self._calls.shared and device is None:
                 # On a GPU the inputs are copies; bring back what became of them.
                 given = self._calls.inputs(index)
                 for host, used in zip(given, self._used[index], strict=True):
                     host.copy_(used)
         self._kept.clear()
+        return 0 if device is None else device.claimed_ns()
 
 
 def _check(name: str, wanted: Tensor, found: Tensor, device: str) -> None:
@@ -292,11 +352,11 @@ def _import(artifact: Path) -> Any:
 def main(arguments: Sequence[str]) -> None:
     """Set up from `arguments` and serve."""
     setup = json.loads(Path(arguments[0]).read_text())
-    control, table_fd, input_fd, output_fd = (int(value) for value in arguments[2:])
+    control, table_fd, input_fd, output_fd = (int(value) for value in arguments[3:])
     problem = Problem.model_validate(setup["problem"])
-    calls = Calls(problem, table_fd, input_fd, output_fd)
+    calls = Calls(problem, arguments[1], table_fd, input_fd, output_fd)
     runner = Runner(socket.socket(fileno=control), problem, setup, calls)
-    runner.serve(Path(arguments[1]))
+    runner.serve(Path(arguments[2]))
 
 
 if __name__ == "__main__":

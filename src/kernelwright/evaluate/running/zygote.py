@@ -26,12 +26,13 @@ from typing import Any
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import BEST_ISOLATION, Isolation
 from kernelwright.evaluate.isolation import cgroup, processes, sandbox, walls
-from kernelwright.evaluate.native.programs import confine_library
+from kernelwright.evaluate.native.programs import confine_library, gate
 
 MESSAGE_BYTES = 1 << 17
 DESCRIPTORS = 6  # log, filter, control, table, inputs, outputs
 _PROCESS = "kernelwright.evaluate.running.zygote_process"
 _HIDDEN = "/mnt"
+_WITH_TRITON = "triton"  # what else is imported before any life
 _START_S = 120.0
 _FORK_S = 20.0
 _POLL_S = 0.02
@@ -77,9 +78,11 @@ def reachable() -> bool:
 class Zygote:
     """One zygote for one folder of a judge, started when first needed and again when it ended."""
 
-    def __init__(self, folder: Path):
-        """`folder` is a judge's: what lives may read beside Python is in it."""
+    def __init__(self, folder: Path, *, gpu: bool = False):
+        """`folder` is a judge's: what lives may read beside Python is in it. With `gpu` they see
+        the nodes of NVIDIA's driver, of which the zygote itself makes no use."""
         self.forked = 0  # lives so far
+        self._gpu = gpu
         self._folder = folder
         self._failures = 0
         self._lock = threading.Lock()
@@ -98,7 +101,7 @@ class Zygote:
         return (
             level == BEST_ISOLATION
             and reachable()
-            and not command.gpu
+            and command.gpu == self._gpu
             and not cgroup.roots()
             and not any(name.startswith(_READ_AT_START) for name in early)
             and self._failures < _PATIENCE
@@ -158,7 +161,10 @@ class Zygote:
         # It ends with the broker because its socket does. Ending it with its parent would end it
         # with the thread that happened to start it.
         flags = ["--cap-add", "ALL", *walls.system_flags()]
-        for path in (confine_library(), *sandbox.python_folders()):
+        if self._gpu:
+            flags += walls.gpu_flags()
+        ours_too = (confine_library(), *((gate(),) if self._gpu else ()))
+        for path in (*ours_too, *sandbox.python_folders()):
             flags += ["--ro-bind", str(path), str(path)]
         flags += ["--ro-bind", str(self._folder), f"{_HIDDEN}/folder"]
         # The kernel gives a life a /proc of its own only where a whole one can be seen.
@@ -166,6 +172,7 @@ class Zygote:
         flags += ["--dir", str(self._folder), "--remount-ro", "/", "--chdir", "/tmp", "--"]
         program = [sys.executable, "-I", "-B", "-m", _PROCESS, str(theirs.fileno())]
         argv = [walls.bwrap(), *flags, *program, str(confine_library()), _HIDDEN]
+        argv += [_WITH_TRITON] if self._gpu else []
         try:
             output = log.open("wb")
         except OSError as error:

@@ -5,7 +5,7 @@ which are worth nothing outside. A life is forked from it, leaves for namespaces
 process numbers, a new empty /tmp, a new /proc), gives up every right, and only then turns to the
 candidate. No region of OpenMP may run here: after one, a forked child hangs in its first.
 
-    python -I -B -m kernelwright.evaluate.running.zygote_process SOCKET LIBRARY HIDDEN
+    python -I -B -m kernelwright.evaluate.running.zygote_process SOCKET LIBRARY HIDDEN [MODULE …]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import json
 import os
 import select
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str]) -> None:
     """Serve requests until the broker closes its end."""
     broker = socket.socket(fileno=int(arguments[0]))
     library, hidden = ctypes.CDLL(arguments[1]), Path(arguments[2])
+    for module in arguments[3:]:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
     ended, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)

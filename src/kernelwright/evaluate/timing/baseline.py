@@ -8,21 +8,36 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from kernelwright.core.errors import WorkerError
 from kernelwright.core.evaluation import Regime
 from kernelwright.core.problem import Problem
 from kernelwright.evaluate.isolation import sandbox
-from kernelwright.evaluate.native.programs import cache_folder
+from kernelwright.evaluate.native.programs import cache_folder, gate
+from kernelwright.evaluate.running.arena import Arena, Slot
 from kernelwright.evaluate.running.life import Answer, Life, LifeEnded, Operation
 from kernelwright.evaluate.running.runner import threads
-from kernelwright.evaluate.timing.staging import Staging
+from kernelwright.evaluate.timing.device_layout import NAME_BYTES
+from kernelwright.evaluate.timing.gate import Gate
 from kernelwright.problems.reference import Device
 
-SUBJECTS = ("eager", "torch.compile")  # on the wire, a subject is its position here
+# On the wire, a subject is its position here.
+SUBJECTS = ("eager", "torch.compile", "torch.compile max-autotune")
+_EXPECTED: dict[Device, tuple[str, ...]] = {"cpu": SUBJECTS[:2], "cuda": SUBJECTS}
 _LOAD_LIMIT_S = 600.0
 _CALL_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Lent:
+    """The memory that the worker finds its calls in: the table, and the memory of the inputs. With
+    `handles` tensors lie on the device, and the memory of the inputs holds numbers alone."""
+
+    table_fd: int
+    inputs_fd: int
+    handles: str = ""
 
 
 class Baseline:
@@ -32,24 +47,39 @@ class Baseline:
     called when its times are needed.
     """
 
-    def __init__(self, running: Life, mourner: subprocess.Popen[bytes]):
+    def __init__(self, running: Life, mourner: subprocess.Popen[bytes], page: Arena, names: Slot):
         self._running = running
         self._mourner = mourner
+        self._page, self._names = page, names
+        self.gate = Gate(page)
         self.subjects: tuple[str, ...] = ()
 
+    @staticmethod
+    def expected(device: Device) -> tuple[str, ...]:
+        """The baselines that there are on `device`."""
+        return _EXPECTED[device]
+
     @classmethod
-    def start(cls, problem: Problem, staging: Staging, device: Device, log: Path) -> Baseline:
-        """Start the process over `staging`, every slot of which holds inputs that it may run."""
+    def start(cls, problem: Problem, memory: Lent, device: Device, log: Path) -> Baseline:
+        """Start the process over `memory`, every slot of which holds inputs that it may run."""
+        page = Arena()
+        names = page.place(len(problem.outputs) * NAME_BYTES, "start")
+        page.allocate()
         setup = {
             "problem": problem.model_dump(mode="json"),
             "threads": threads(),
             "device": device,
+            "handles": memory.handles,
+            "gate": str(gate()) if memory.handles else "",
+            "names_at": names.offset,
         }
         setup_fd = os.memfd_create("kernelwright-setup", os.MFD_CLOEXEC)
         os.write(setup_fd, json.dumps(setup).encode())
         os.lseek(setup_fd, 0, os.SEEK_SET)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        descriptors = [setup_fd, theirs.fileno(), staging.table_fd, staging.inputs.fd]
+        descriptors = [
+            setup_fd, theirs.fileno(), memory.table_fd, memory.inputs_fd, page.fd,
+        ]  # fmt: skip
         environment = os.environ | {
             "TORCHINDUCTOR_CACHE_DIR": str(cache_folder() / "inductor"),
             "OMP_NUM_THREADS": str(threads()),
@@ -65,7 +95,7 @@ class Baseline:
         theirs.close()
         # What it started to compile with has nothing to do once it is being timed.
         child = sandbox.Child(process, log, alone=True, program=process.pid)
-        return cls(Life(child, ours), _mourner(process.pid))
+        return cls(Life(child, ours), _mourner(process.pid), page, names)
 
     def wait(self) -> None:
         """Wait until the baselines are compiled and warm; `subjects` then names those that work.
@@ -95,15 +125,35 @@ class Baseline:
         are done."""
         answer = self._ask(regime, _CALL_LIMIT_S * count, 0, count, wake=True, then=then)
         self._running.pause()
+        self.collect()
+        return answer.elapsed_ns
+
+    def queue(self, count: int, enough: Callable[[], bool]) -> None:
+        """Queue the `count` calls that were staged behind the gate, and stand still. `enough` is
+        asked every now and then until they are."""
+        self._running.resume()
+        self._ask("queue", _CALL_LIMIT_S, 0, count, token=self.gate.renew(), enough=enough)
+        self._running.pause()
+
+    def called(self, subject: str, slot: int) -> bytes:
+        """Have `subject` make the call in `slot`, on a GPU, and stand still; the names of its
+        outputs, which are there until they are let go (`collect`)."""
+        self.stage(subject, slot, 1)
+        self._running.resume()
+        self._ask("open", _CALL_LIMIT_S, 0, 1)
+        self._running.pause()
+        return bytes(self._page.data(self._names))
+
+    def collect(self) -> None:
+        """Wait for what was asked for, let its outputs go, and stand still."""
         self._running.resume()
         self._ask("collect", _CALL_LIMIT_S)
         self._running.pause()
-        return answer.elapsed_ns
 
-    def ping(self, then: Callable[[], None] | None = None) -> int:
-        """Nanoseconds for a round trip with no work, from standstill to standstill, and `then`."""
+    def ping(self) -> int:
+        """Nanoseconds for a round trip with no work, from standstill to standstill."""
         self._running.pause()
-        return self._ask("ping", _CALL_LIMIT_S, wake=True, then=then).elapsed_ns
+        return self._ask("ping", _CALL_LIMIT_S, wake=True).elapsed_ns
 
     def _ask(
         self,
@@ -113,13 +163,15 @@ class Baseline:
         count: int = 0,
         subject: int = 0,
         *,
+        token: int = 0,
         wake: bool = False,
+        enough: Callable[[], bool] | None = None,
         then: Callable[[], None] | None = None,
     ) -> Answer:
         try:
             return self._running.ask(
                 operation, stage="timing", limit_s=limit_s, first=first, count=count,
-                subject=subject, wake=wake, then=then,
+                subject=subject, token=token, wake=wake, enough=enough, then=then,
             )  # fmt: skip
         except LifeEnded as ended:
             raise WorkerError(
@@ -140,6 +192,7 @@ class Baseline:
         self._mourner.kill()
         self._mourner.communicate()
         self._running.end()
+        self._page.close()
 
 
 def _mourner(group: int) -> subprocess.Popen[bytes]:

@@ -12,38 +12,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kernelwright.core.candidate import Lane
-from kernelwright.core.errors import WorkerError
+from kernelwright.core.errors import SandboxError, WorkerError
 from kernelwright.core.evaluation import Effort, Isolation, Measurement, Regime
 from kernelwright.core.problem import Problem
-from kernelwright.core.statistics import CANDIDATE, baselines, by_subject, median_ns
+from kernelwright.core.statistics import baselines, by_subject, median_ns
 from kernelwright.evaluate.correctness.cases import Draws
 from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.running.runner import Body
-from kernelwright.evaluate.timing.baseline import SUBJECTS, Baseline
+from kernelwright.evaluate.timing.baseline import Baseline, Lent
+from kernelwright.evaluate.timing.grounds import DeviceGrounds, HostGrounds
 from kernelwright.evaluate.timing.keeper import Keeper
-from kernelwright.evaluate.timing.plausible import Floor, floor
-from kernelwright.evaluate.timing.round_trip import least_ping, runner_round_trip_ns
+from kernelwright.evaluate.timing.plausible import Floor, floor, known_peaks
+from kernelwright.evaluate.timing.round_trip import (
+    baseline_queue_ns,
+    least_ping,
+    runner_queue_ns,
+    runner_round_trip_ns,
+)
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
 from kernelwright.evaluate.timing.timer import FULL, QUICK, Failure, Session, Timer
 from kernelwright.problems.case import Case
 from kernelwright.problems.reference import Device, Reference
 
 _PINGS = 300
+_QUEUES = 100
 _REGIMES: dict[Effort, tuple[Regime, ...]] = {
     "search": ("returned",),
     "promotion": ("returned", "buffer"),
 }
-_GPU_CLOCK = (
-    "the clock on a GPU: it counts launches and waiting too, and torch.softmax against itself came "
-    "out at 0.6 to 0.75 times on an H200, so a speedup is understated"
+_NOT_QUEUED = (
+    "timing of the device alone: somebody's call waits for the device, so launches are in the times"
 )
-# Below this a call on a GPU is mostly its launch, which eager and compiled calls make from Python,
-# and two changes between processes on the device, of some 0.15 ms each.
-_LEAST_GPU_CALL_NS = 1_000_000
-_GPU_LAUNCHES = (
-    "timing: a call took less than 1 ms. Of that, launches from Python and changes between "
-    "processes on the device are too large a part to say how fast the kernel is"
-)
+_LAUNCHES = "launches: calls were queued before the clock ran, so times are the device's alone"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Bench:
         self._cases: TimedCases | None = None
         self._stagings: tuple[Staging, ...] = ()
         self._baseline: Baseline | None = None
-        self._sessions: dict[bool, Session] = {}  # with a keeper, and without one
+        self._session: Session | None = None
         self._keeper: Keeper | None = None
         self._floor: Floor | None = None
         self._best: str | None = None
@@ -87,13 +87,22 @@ class Bench:
         if self._cases is None:
             gpu = self._device == "cuda"
             self._cases = TimedCases(self._problem, self._reference, distributions, gpu=gpu)
-            slots = self._cases.largest_block
-            self._stagings = (Staging(self._cases, slots), Staging(self._cases, slots))
+            if gpu:
+                self._keeper = Keeper(self._cases, self._folder)
+            else:
+                slots = self._cases.largest_block
+                self._stagings = (Staging(self._cases, slots), Staging(self._cases, slots))
             self._show_weights()
         if self._baseline is None:
             log = self._folder / "baseline.log"
-            rivals = self._stagings[1]
-            self._baseline = Baseline.start(self._problem, rivals, self._device, log)
+            self._baseline = Baseline.start(self._problem, self._lent(), self._device, log)
+
+    def _lent(self) -> Lent:
+        """The memory that the baselines find their calls in."""
+        if self._keeper is not None:
+            layout = self._keeper.layout
+            return Lent(layout.table_fd, layout.numbers.fd, self._keeper.handles)
+        return Lent(self._stagings[1].table_fd, self._stagings[1].inputs.fd)
 
     def redraw(self) -> None:
         """Other inputs and weights from now on."""
@@ -109,13 +118,17 @@ class Bench:
                 return
             timed.cases = drawn
             self._show_weights()
-            if self._sessions and self._baseline is not None:
+            if self._session is not None and self._baseline is not None:
                 self._baseline.reload_weights()
 
         return put
 
     def _show_weights(self) -> None:
         assert self._cases is not None
+        if self._keeper is not None:
+            self._keeper.take_over()
+            self._keeper.stage_all()
+            return
         first = self._cases.cases[0]
         for staging in self._stagings:
             staging.put_weights(first)
@@ -131,7 +144,7 @@ class Bench:
 
     @property
     def floor(self) -> Floor | None:
-        """What one call must do at least; None before something was timed, and on a GPU."""
+        """What one call must do at least; None before something was timed."""
         return self._floor
 
     def time(self, runner: Body, lane: Lane, effort: Effort) -> Timed | Failure:
@@ -141,9 +154,17 @@ class Bench:
         regimes against all, with a control, and looks for work that calls share.
 
         Raises:
-            FaultError: the sandbox or the baselines broke.
+            FaultError: the sandbox or the baselines broke; the next `start` makes all anew.
         """
-        session = self._ready(lane)
+        try:
+            return self._time(runner, lane, effort)
+        except (SandboxError, WorkerError):
+            if self._keeper is not None:
+                self.close()
+            raise
+
+    def _time(self, runner: Body, lane: Lane, effort: Effort) -> Timed | Failure:
+        session = self._ready()
         promotion = effort == "promotion"
         subjects = session.baseline.subjects
         control = (self._best or subjects[-1]) if promotion else None
@@ -166,13 +187,13 @@ class Bench:
         self._remember_best(measurements)
         checks = Counter({"timed outputs compared": timer.checked_calls, **timer.notes})
         left_out = self._left_out(session, regimes, effort, lane)
+        if self._device == "cuda":
+            left_out += (_LAUNCHES if timer.queued else _NOT_QUEUED,)
         if timer.disturbed:
             left_out += (
                 f"a quiet machine: something waited for a processor in {timer.disturbed} of "
                 f"{timer.notes['timed rounds']} timed rounds, so believe no small difference",
             )
-        if session.keeper is not None and launch_bound(measurements):
-            return Timed((), checks, (*left_out, _GPU_LAUNCHES))
         return Timed(tuple(measurements), checks, left_out)
 
     def _cross_check(
@@ -189,10 +210,8 @@ class Bench:
     def _left_out(
         self, session: Session, regimes: list[Regime], effort: Effort, lane: Lane
     ) -> tuple[str, ...]:
-        missing = sorted(set(SUBJECTS) - set(session.baseline.subjects))
+        missing = sorted(set(Baseline.expected(self._device)) - set(session.baseline.subjects))
         said = [f"baseline {name}: it does not run here" for name in missing]
-        if self._device == "cuda" and lane == "module":
-            said.append(_GPU_CLOCK)
         if len(regimes) < len(_REGIMES[effort]) and lane == "native":
             said.append(
                 "into a buffer: on a GPU torch keeps the memory of outputs, as a buffer does"
@@ -206,73 +225,64 @@ class Bench:
         if len(rivals) > 1 or self._best is None:
             self._best = min(rivals, key=lambda name: median_ns(rivals[name]))
 
-    def _ready(self, lane: Lane) -> Session:
-        """The session, complete when first needed by a candidate in `lane`.
+    def _ready(self) -> Session:
+        """The session, complete when first needed.
 
         Raises:
             WorkerError: the baselines' process did not come up.
         """
-        kept = self._device == "cuda" and lane == "native"
-        if kept not in self._sessions:
-            self._sessions[kept] = self._session(kept)
-        return self._sessions[kept]
+        if self._session is None:
+            assert self._baseline is not None
+            try:
+                self._baseline.wait()
+                self._session = self._made(self._baseline)
+            except WorkerError:
+                self._end_baseline()
+                raise
+        return self._session
 
-    def _session(self, kept: bool) -> Session:
-        """A session for candidates whose device memory is `kept` by a process of ours, or not."""
+    def _made(self, baseline: Baseline) -> Session:
         assert self._cases is not None
-        assert self._baseline is not None
-        baseline, (ours, theirs) = self._baseline, self._stagings
-        if kept and self._keeper is None:
-            self._keeper = Keeper(ours, self._folder)
-        keeper = self._keeper if kept else None
-        try:
-            baseline.wait()
-            overhead = least_ping(lambda: _ping(baseline, keeper), _PINGS)
-            baseline.pause()
-        except WorkerError:
-            self._end_baseline()
-            raise
-        if self._device == "cpu":
-            self._floor = floor(self._problem, self._reference.demand())
+        log, level, folder = self._folder / "runner.log", self._level, self._folder
+        baseline.pause()
+        self._floor = floor(self._problem, self._reference.demand(), self._device)
+        known_peaks(self._device)  # so that nothing else runs when they are first measured
+        if self._keeper is not None:
+            return Session(
+                cases=self._cases,
+                baseline=baseline,
+                grounds=DeviceGrounds(
+                    cases=self._cases, keeper=self._keeper, baseline=baseline, level=level, log=log
+                ),
+                runner_overhead_ns=runner_queue_ns(self._keeper, level, folder, _QUEUES),
+                baseline_overhead_ns=baseline_queue_ns(baseline, self._keeper, _QUEUES),
+                queued=True,
+            )
+        ours, theirs = self._stagings
+        overhead = least_ping(baseline.ping, _PINGS)
+        baseline.pause()
         return Session(
             cases=self._cases,
-            staging=ours,
-            rival_staging=theirs,
             baseline=baseline,
-            runner_overhead_ns=runner_round_trip_ns(
-                ours, self._level, self._folder, _PINGS, keeper
+            grounds=HostGrounds(
+                cases=self._cases, staging=ours, rival_staging=theirs, baseline=baseline,
+                level=level, log=log,
             ),
+            runner_overhead_ns=runner_round_trip_ns(ours, level, folder, _PINGS),
             baseline_overhead_ns=overhead,
-            keeper=keeper,
-            level=self._level,
-            log=self._folder / "runner.log",
-        )
+        )  # fmt: skip
 
     def _end_baseline(self) -> None:
         if self._baseline is not None:
             self._baseline.close()
-        self._baseline = None
-        self._sessions.clear()
+        self._baseline, self._session = None, None
 
     def close(self) -> None:
         """End the baselines and give the memory back."""
         self._end_baseline()
         if self._keeper is not None:
             self._keeper.close()
+            self._keeper = None
         for staging in self._stagings:
             staging.close()
         self._stagings, self._cases = (), None
-
-
-def launch_bound(measurements: Sequence[Measurement]) -> bool:
-    """Whether the candidate's calls on a GPU are too short for these times to be believed."""
-    own = [m for m in measurements if m.subject == CANDIDATE]
-    return any(median_ns(m) < _LEAST_GPU_CALL_NS for m in own)
-
-
-def _ping(baseline: Baseline, keeper: Keeper | None) -> int:
-    """One round trip of the baselines, as a block of theirs is timed."""
-    if keeper is None:
-        return baseline.ping()
-    keeper.take_device()
-    return baseline.ping(keeper.sample)

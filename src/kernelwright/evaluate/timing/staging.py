@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kernelwright.core.candidate import Lane
-from kernelwright.core.problem import ITEM_BYTES, Problem, Workload
+from kernelwright.core.problem import ITEM_BYTES, Problem, TensorSpec, Workload
 from kernelwright.evaluate.correctness.cases import SEED_BITS, Checked, Draws, Written, check_call
 from kernelwright.evaluate.running.allocation import THRESHOLD
 from kernelwright.evaluate.running.arena import POISONS, Arena, Call, Slot, write_table
@@ -25,8 +25,11 @@ from kernelwright.problems.case import Case
 
 _BYTES = 2 << 30
 _FEWEST, _MOST = 6, 48
-# A call on a GPU takes microseconds, and coming to it takes hundreds: its blocks need more.
-_MOST_ON_GPU = 192
+# A call on a GPU takes microseconds, and coming to it hundreds. Where cases can be turned
+# (`keeper`) one call of a block has a case as it is; else each has.
+_MOST_TURNED, _MOST_ON_GPU = 24, 192
+_FREE = frozenset({"free", "positive"})
+TURNED_BY = 256  # bytes; what a tensor is turned by is a multiple of it
 _ADDRESS_BYTES = 8
 _HIDDEN = 0  # what an input holds before it is shown
 
@@ -43,7 +46,7 @@ class TimedCases:
         others = [name for name in distributions if name != "file"] or ["file"]
         self._names = [
             others[index // 2 % len(others)] if index % 2 else "file"
-            for index in range(_how_many(problem, _MOST_ON_GPU if gpu else _MOST))
+            for index in range(_how_many(problem, _most(problem) if gpu else _MOST))
         ]
         self.cases = self.drawn(reference)
 
@@ -66,6 +69,22 @@ class TimedCases:
     def check(self, index: int, written: Sequence[Written]) -> Checked:
         """Compare what a call on case `index` left with what it must be."""
         return check_call(self.problem, self.workload, self.cases[index], written)
+
+
+def _most(problem: Problem) -> int:
+    return _MOST_TURNED if turnable(problem, problem.report_workload) else _MOST_ON_GPU
+
+
+def turnable(problem: Problem, workload: Workload) -> tuple[TensorSpec, ...]:
+    """The inputs of which one case makes many: large enough, and with values drawn freely."""
+    return tuple(
+        spec
+        for spec in problem.inputs
+        if spec.role == "input"
+        and spec.dtype.startswith(("float", "bfloat"))
+        and workload.inputs.get(spec.name) in _FREE
+        and spec.nbytes(workload.axes) >= 2 * TURNED_BY
+    )
 
 
 def _how_many(problem: Problem, most: int) -> int:

@@ -11,7 +11,8 @@ calls; `cross_check` looks for that by giving calls one by one.
 
 Within one life a candidate never sees the same inputs twice, so there is nothing that it could
 remember an answer from. When a life has met all inputs, it ends, and another begins. What happens
-around one block is in `turns`.
+around one block is in `turns`, and on a GPU in `device_turns`: there calls are queued before the
+clock runs. When somebody's calls cannot be queued, nobody's are.
 
 A round in which something had to wait for a processor (`pressure`) is left out, unless the machine
 is never quiet.
@@ -25,12 +26,10 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from kernelwright.core.candidate import Lane
 from kernelwright.core.evaluation import (
     Crashed,
-    Isolation,
     Measurement,
     Regime,
     Rejected,
@@ -39,21 +38,22 @@ from kernelwright.core.evaluation import (
 )
 from kernelwright.core.statistics import CANDIDATE, CONTROL, Estimate, baselines, median_ns, speedup
 from kernelwright.evaluate.defences import Defences
-from kernelwright.evaluate.running.bodies import lent
 from kernelwright.evaluate.running.life import LifeEnded
 from kernelwright.evaluate.running.pressure import disturbed, waited_us
-from kernelwright.evaluate.running.runner import Body, life
+from kernelwright.evaluate.running.runner import Body
 from kernelwright.evaluate.timing.baseline import Baseline
-from kernelwright.evaluate.timing.keeper import Keeper
-from kernelwright.evaluate.timing.staging import Staging, TimedCases
-from kernelwright.evaluate.timing.turns import Answers, CandidateTurns, RivalTurns
+from kernelwright.evaluate.timing.device_turns import Blocked
+from kernelwright.evaluate.timing.grounds import Asked, Grounds, Turns
+from kernelwright.evaluate.timing.staging import TimedCases
+from kernelwright.evaluate.timing.turns import Answers
 
-_BLOCK_NS = 2_000_000
 _SLOW_CALL_NS = 5_000_000  # a call this long needs no call before it to wake the threads
 # Below this a single call is mostly its own round trip, and says nothing.
 _SINGLE_CALL_NS = 50_000
 # How much of the speedup in blocks may be missing when calls come one by one.
 _KEPT_ALONE = 0.75
+
+_BLOCKED = 3  # so often a single call cannot be queued until none is
 
 Failure = WrongResult | Crashed | TimedOut | Rejected
 
@@ -77,18 +77,15 @@ SINGLE = Precision(least=16, most=16, half_width=0.01, limit_s=2.0, largest=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What timing needs besides the candidate: the inputs, the memory that each side finds them
-    in, the baselines, and the round trips."""
+    """What timing needs besides the candidate: the inputs, the baselines, where both are timed,
+    and the round trips."""
 
     cases: TimedCases
-    staging: Staging
-    rival_staging: Staging
     baseline: Baseline
+    grounds: Grounds
     runner_overhead_ns: int
     baseline_overhead_ns: int
-    keeper: Keeper | None  # of device memory, for native candidates on a GPU
-    level: Isolation
-    log: Path
+    queued: bool = False  # whether calls are queued before the clock runs
 
 
 @dataclass
@@ -143,9 +140,9 @@ class Timer:
         self._session = session
         self._body = body
         self._lane = lane
-        self._keeper = session.keeper if lane == "native" else None
-        if self._keeper is not None:
-            self._body = lent(body, self._keeper.handles)
+        self._queued = session.queued
+        self._largest: dict[str, int] = {}  # where blocks of more calls could not be queued
+        self._blocked = 0
         self._defences = defences
         self._rivals = {name: name for name in subjects}
         if control is not None:
@@ -154,9 +151,6 @@ class Timer:
         self._answers = Answers(session.cases)
         self.notes: Counter[str] = Counter()
         self.disturbed = 0
-        self._theirs = RivalTurns(
-            session.cases, session.rival_staging, session.baseline, self._random, self._keeper
-        )
 
     @property
     def checked_calls(self) -> int:
@@ -175,6 +169,12 @@ class Timer:
                 self._one_life(regime, rounds)
             except LifeEnded as ended:
                 return ended.outcome
+            except Blocked:
+                # A kernel that was never launched is loaded first, and a device waits for that.
+                self._blocked += 1
+                self._queued = self._blocked < _BLOCKED
+                rounds = _Rounds((CANDIDATE, *self._rivals), precision)
+                continue
             mismatches = self._answers.mismatches()
             if mismatches:
                 return WrongResult(mismatches=tuple(mismatches))
@@ -210,54 +210,79 @@ class Timer:
         self.notes["calls timed one by one"] += len(alone[CANDIDATE].calls)
         return _compared(speedup(ours, rivals[name]), speedup(alone[CANDIDATE], alone[name]))
 
+    @property
+    def queued(self) -> bool:
+        """Whether calls were queued before the clock ran."""
+        return self._queued
+
     def _one_life(self, regime: Regime, rounds: _Rounds) -> None:
         """Blocks until the inputs are used up."""
-        session = self._session
-        staging, keeper = session.staging, self._keeper
-        # Memory of the host that a device writes to could change while its process stands still.
-        outputs = staging.outputs if keeper is None else keeper.nothing
-        with life(
-            self._body, staging.table_fd, staging.inputs, outputs, session.level, session.log
-        ) as running:
-            ours = CandidateTurns(
-                cases=session.cases, staging=staging, answers=self._answers, running=running,
-                regime=regime, lane=self._lane, random=self._random, defences=self._defences,
-                copies=self._body.gpu and keeper is None, keeper=keeper,
-            )  # fmt: skip
+        grounds = self._session.grounds
+        asked = Asked(
+            regime=regime, lane=self._lane, random=self._random, defences=self._defences,
+            queued=self._queued,
+        )  # fmt: skip
+        self._theirs = grounds.rivals(self._random, queued=self._queued)
+        with grounds.life(self._body, self._lane) as running:
+            ours = grounds.turns(running, self._answers, asked)
             ours.start()
             self._warm_up(ours, regime, rounds.estimate_ns)
             while ours.left > 1 and not rounds.over:
                 self._round(ours, regime, rounds)
 
-    def _round(self, ours: CandidateTurns, regime: Regime, rounds: _Rounds) -> None:
-        """One block of everybody, in random order."""
+    def _round(self, ours: Turns, regime: Regime, rounds: _Rounds) -> None:
+        """One block of everybody, in random order; none where somebody's could not be queued."""
         waited, started = waited_us(), time.monotonic()
-        estimate_ns = rounds.estimate_ns
+        taken: dict[str, tuple[int, int]] = {}
         for name in self._random.sample(list(rounds.blocks), len(rounds.blocks)):
-            lead = estimate_ns[name] <= _SLOW_CALL_NS
-            calls = self._count(estimate_ns[name], rounds.precision)
-            if name == CANDIDATE:
-                calls = min(calls, ours.left - lead)
-                elapsed = ours.take(calls, lead=lead)
-            else:
-                elapsed = self._theirs.take(self._rivals[name], regime, calls, lead=lead)
+            calls = self._count(name, rounds)
+            try:
+                taken[name] = self._block(name, calls, ours, regime, rounds.estimate_ns)
+            except Blocked:
+                if calls == 1:
+                    raise
+                self._largest[name] = calls // 2
+                return
+        for name, (calls, elapsed) in taken.items():
             rounds.blocks[name].add(calls, elapsed)
-            estimate_ns[name] = min(estimate_ns[name], elapsed / calls)
         rounds.quiet.append(not disturbed(waited, waited_us(), time.monotonic() - started))
 
-    def _warm_up(self, ours: CandidateTurns, regime: Regime, estimate_ns: dict[str, float]) -> None:
+    def _block(
+        self, name: str, calls: int, ours: Turns, regime: Regime, estimate_ns: dict[str, float]
+    ) -> tuple[int, int]:
+        """The calls that a block of `name` had, and its nanoseconds; its estimate follows."""
+        known_ns = estimate_ns.get(name, float("inf"))
+        lead = known_ns <= _SLOW_CALL_NS or name not in estimate_ns
+        if name == CANDIDATE:
+            calls = min(calls, ours.left - lead)
+            elapsed = ours.take(calls, lead=lead)
+        else:
+            elapsed = self._theirs.take(self._rivals[name], regime, calls, lead=lead)
+        spent = elapsed - (self._overhead_ns(name) if self._queued else 0)
+        estimate_ns[name] = min(known_ns, max(spent, 1) / calls)
+        return calls, elapsed
+
+    def _warm_up(self, ours: Turns, regime: Regime, estimate_ns: dict[str, float]) -> None:
         """Two calls of the candidate, and in the first life of each rival; sets the first
         estimates."""
-        estimate_ns.setdefault(CANDIDATE, ours.take(1, lead=True))
-        for name, subject in self._rivals.items():
+        self._block(CANDIDATE, 1, ours, regime, estimate_ns)
+        for name in self._rivals:
             if name not in estimate_ns:
-                estimate_ns[name] = self._theirs.take(subject, regime, 1, lead=True)
+                self._block(name, 1, ours, regime, estimate_ns)
 
-    def _count(self, estimate_ns: float, precision: Precision) -> int:
+    def _count(self, name: str, rounds: _Rounds) -> int:
         """A secret number of calls that fills a block."""
-        largest = precision.largest or self._session.cases.largest_block
-        least = max(1, min(round(_BLOCK_NS / max(estimate_ns, 1)), largest // 2))
+        grounds, estimate_ns = self._session.grounds, rounds.estimate_ns[name]
+        largest = rounds.precision.largest or grounds.most
+        largest = min(largest, self._largest.get(name, largest))
+        least = max(1, min(round(grounds.block_ns / max(estimate_ns, 1)), largest // 2))
         return min(self._random.randint(least, 2 * least), largest)
+
+    def _overhead_ns(self, name: str) -> int:
+        session = self._session
+        if name == CANDIDATE and self._lane == "native":
+            return session.runner_overhead_ns
+        return session.baseline_overhead_ns
 
     def _measurements(self, regime: Regime, rounds: _Rounds) -> tuple[Measurement, ...]:
         session, kept = self._session, rounds.kept
@@ -269,9 +294,8 @@ class Timer:
                 regime=regime,
                 calls=tuple(taken.calls[number] for number in kept),
                 elapsed_ns=tuple(taken.elapsed_ns[number] for number in kept),
-                overhead_ns=session.runner_overhead_ns
-                if name == CANDIDATE and self._lane == "native"
-                else session.baseline_overhead_ns,
+                overhead_ns=self._overhead_ns(name),
+                clock="queued" if self._queued else "broker",
             )
             for name, taken in rounds.blocks.items()
         )

@@ -9,7 +9,7 @@ caches in the same state.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +24,6 @@ from kernelwright.evaluate.running.arena import Bytes
 from kernelwright.evaluate.running.life import Answer, Life, LifeEnded, Operation
 from kernelwright.evaluate.running.remote import Unreadable, anonymous_bytes
 from kernelwright.evaluate.timing.baseline import Baseline
-from kernelwright.evaluate.timing.keeper import Keeper
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
 
 _LOAD_LIMIT_S = 60.0
@@ -39,6 +38,7 @@ class Answers:
         self._cases = cases
         self._right: dict[int, list[Bytes]] = {}
         self._pending: list[tuple[int, list[Written]]] = []
+        self._witnessed: list[Mismatch] = []
         self.count = 0
 
     def take(self, index: int, written: Sequence[Written]) -> None:
@@ -49,9 +49,14 @@ class Answers:
             return
         self._pending.append((index, [replace(w, data=w.data.copy()) for w in written]))
 
+    def witnessed(self, mismatch: Mismatch | None) -> None:
+        """Note what a witness says of a call of which it is not known what it must give."""
+        self.count += 1
+        self._witnessed += [mismatch] if mismatch else []
+
     def mismatches(self) -> list[Mismatch]:
         """Compare what is pending with the oracle; the mismatches that were found."""
-        found: list[Mismatch] = []
+        found, self._witnessed = self._witnessed, []
         for index, written in self._pending:
             checked = self._cases.check(index, written)
             found += checked.mismatches
@@ -79,8 +84,6 @@ class CandidateTurns:
     lane: Lane
     random: random.Random
     defences: Defences
-    copies: bool  # whether it has memory of its own, which it brings inputs to
-    keeper: Keeper | None = None  # who does so instead, for a native candidate on a GPU
 
     def start(self) -> None:
         """Load the candidate, with nothing to see but the weights."""
@@ -91,8 +94,6 @@ class CandidateTurns:
         self._limit_s = call_limit_s(max(case.eager_s for case in self.cases.cases))
         # A module may compile what it needs in its first call.
         self._patience = 10 if self.lane == "module" else 1
-        if self.keeper is not None:
-            self.keeper.wipe()
         self.running.ask("load", stage="load", limit_s=_LOAD_LIMIT_S, count=self.staging.slots)
         self._stand_still()
 
@@ -119,46 +120,17 @@ class CandidateTurns:
             del self._unused[-calls:]
         first = self.random.randint(0, self.staging.slots - calls)
         self._show(indices, first)
-        if self.keeper is not None:
-            return self._kept_calls(self.keeper, indices, first)
-        if self.copies:
-            self._untimed("stage", first, calls)
         held = self._own_bytes()
         self.running.refuse_moved()
         frozen = self.defences.frozen_between
         answer = self._ask(self.regime, first, calls, wake=frozen)
         self._stand_still()
         elapsed_ns = answer.elapsed_ns + (self.running.late_ns if frozen else 0)
-        if self.copies:
-            # A device's memory cannot be read from here: the runner copies, after the clock. That
-            # is a gap, written down in docs/judge.md.
-            self._untimed("collect", first, calls)
-            self._take_outputs(indices, first)
-            return elapsed_ns
         self._take_outputs(indices, first)
         if self.regime == "returned":
             self._check_pages(self._own_bytes() - held, calls)
             self._untimed("collect", first, calls)
         return elapsed_ns if self.defences.own_clock else answer.claimed_ns
-
-    def _kept_calls(self, keeper: Keeper, indices: Sequence[int], first: int) -> int:
-        """As `_calls`, in device memory that is the keeper's. The clock is read when it has noted
-        words of every output: until then whoever had not finished would have been waited for."""
-        calls = len(indices)
-        keeper.stage(first, calls, self.random)
-        self.running.refuse_moved()
-        frozen, timely = self.defences.frozen_between, self.defences.timed_outputs
-        answer = self._ask(
-            self.regime, first, calls, wake=frozen, then=keeper.sample if timely else None
-        )
-        self._stand_still()
-        late_ns = self.running.late_ns if frozen else 0
-        unchanged = keeper.collect(first, calls)
-        if timely and not unchanged:
-            evidence = "Its outputs changed after it had said that they were there."
-            raise LifeEnded(Rejected(rule="late_outputs", evidence=evidence))
-        self._take_outputs(indices, first)
-        return answer.elapsed_ns + late_ns if self.defences.own_clock else answer.claimed_ns
 
     def _untimed(self, operation: Operation, first: int, calls: int) -> None:
         self.running.refuse_moved()
@@ -173,13 +145,11 @@ class CandidateTurns:
         calls: int,
         *,
         wake: bool = False,
-        then: Callable[[], None] | None = None,
     ) -> Answer:
         limit_s = calls * self._limit_s * self._patience
         answer = self.running.ask(
-            operation, stage="timing", limit_s=limit_s, first=first, count=calls, wake=wake,
-            then=then,
-        )  # fmt: skip
+            operation, stage="timing", limit_s=limit_s, first=first, count=calls, wake=wake
+        )
         if operation == self.regime:
             self._patience = 1
         return answer
@@ -189,7 +159,7 @@ class CandidateTurns:
         if not self.defences.timed_outputs:
             return
         for slot, index in enumerate(indices, first):
-            if self.regime == "buffer" or self.copies or self.keeper is not None:
+            if self.regime == "buffer":
                 written = self.staging.written(slot)
             else:
                 written = self._returned(slot)
@@ -204,7 +174,7 @@ class CandidateTurns:
 
     def _own_bytes(self) -> int:
         """The memory of its own that it has, where that matters: counting takes a millisecond."""
-        matters = self.regime == "returned" and self.staging.fresh_bytes() and not self.copies
+        matters = self.regime == "returned" and self.staging.fresh_bytes()
         return anonymous_bytes(self.running.pid) if matters else 0
 
     def _check_pages(self, grown: int, calls: int) -> None:
@@ -237,7 +207,6 @@ class RivalTurns:
     staging: Staging
     baseline: Baseline
     random: random.Random
-    keeper: Keeper | None = None  # where the candidate has one, which it is timed with
 
     def take(self, subject: str, regime: Regime, calls: int, *, lead: bool) -> int:
         """The nanoseconds that `calls` calls take, after an untimed one when `lead` asks for it.
@@ -254,7 +223,4 @@ class RivalTurns:
         for slot, index in enumerate(self.random.sample(range(len(self.cases)), calls), first):
             self.staging.put(slot, self.cases.cases[index])
         self.baseline.stage(subject, first, calls)
-        if self.keeper is None:
-            return self.baseline.time(regime, calls)
-        self.keeper.take_device()
-        return self.baseline.time(regime, calls, self.keeper.sample)
+        return self.baseline.time(regime, calls)

@@ -5,7 +5,7 @@ import torch.nn as nn
 
 rows = 1024
 dim = 1024
-GPU_SIZES = {"rows": 8192, "dim": 4096}
+GPU_SIZES = {"rows": 4096, "dim": 4096}
 
 
 class Model(nn.Module):

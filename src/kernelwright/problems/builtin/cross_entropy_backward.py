@@ -7,7 +7,7 @@ import torch.nn.functional as F
 DIRECTION = "backward"
 rows = 512
 classes = 2048
-GPU_SIZES = {"rows": 8192, "classes": 8192}
+GPU_SIZES = {"rows": 4096, "classes": 4096}
 
 
 class Model(nn.Module):

@@ -6,7 +6,7 @@ import torch.nn as nn
 DIRECTION = "backward"
 rows = 1024
 dim = 512
-GPU_SIZES = {"rows": 8192, "dim": 4096}
+GPU_SIZES = {"rows": 4096, "dim": 4096}
 
 
 class Model(nn.Module):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 DIRECTION = "backward"
 rows = 1024
 dim = 512
-GPU_SIZES = {"rows": 8192, "dim": 8192}
+GPU_SIZES = {"rows": 4096, "dim": 4096}
 
 
 class Model(nn.Module):

@@ -6,7 +6,7 @@ import torch.nn as nn
 rows = 512
 dim = 1024
 count = 4
-GPU_SIZES = {"rows": 8192, "dim": 8192}
+GPU_SIZES = {"rows": 4096, "dim": 4096}
 
 
 class Model(nn.Module):

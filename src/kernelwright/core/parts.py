@@ -1,0 +1,35 @@
+"""Long arrays in parts that are worked on side by side.
+
+What is done with each must be NumPy's work for the most part, which does not hold the interpreter.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Elements at a time: a chunk stays in the cache.
+CHUNK = 1 << 15
+PART = 16 * CHUNK
+_MOST_THREADS = 8
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor | None:
+    threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+    return ThreadPoolExecutor(threads, "kernelwright-parts") if threads > 1 else None
+
+
+def in_parts(size: int, work: Callable[[int, int], T]) -> list[T]:
+    """What `work` gives for each part of `size` elements, from one index up to another, in order.
+    Parts begin at whole chunks."""
+    ranges = [(start, min(start + PART, size)) for start in range(0, size, PART)]
+    pool = _pool() if len(ranges) > 1 else None
+    if pool is None:
+        return [work(*one) for one in ranges]
+    return list(pool.map(lambda one: work(*one), ranges))
