@@ -118,13 +118,17 @@ def test_who_runs_on_is_told_from_who_gets_no_processor(started, monkeypatch, te
     # A signal that never comes stands for work in the kernel that does not look at signals.
     monkeypatch.setattr(processes, "send", lambda pids, number: None)
     monkeypatch.setattr(processes, "_LIMIT_S", 0.5)
+    monkeypatch.setattr(processes, "_STARVED_S", 2.0)
     monkeypatch.setattr(processes, "_OWN_DOING_NS", 20_000_000)
     pid = started(text).process.pid
     until(lambda: processes.cpu_ns([pid]) > 5_000_000)
     time.sleep(0.3)  # the interpreter has started by then
+    begun = time.monotonic()
     with pytest.raises(processes.Unstoppable) as raised:
         processes.stop([pid])
     assert raised.value.own_doing is own_doing
+    # One that could not have stopped is waited for longer.
+    assert (time.monotonic() - begun > 2.0) is not own_doing
 
 
 @dataclass
