@@ -39,6 +39,7 @@ from kernelwright.report.formats import (
 from kernelwright.report.plain import LOG_LIMIT, SOURCE_LIMIT, shortened, visible
 from kernelwright.report.result import Result
 from kernelwright.report.story import Story, calls_of, cost_of
+from kernelwright.report.table import FAST, Table, cells, summary
 from kernelwright.store.fold import Step
 
 Blobs = Callable[[str], bytes]
@@ -105,8 +106,19 @@ def render(story: Story, result: Result, blobs: Blobs) -> str:
     )
 
 
+def render_table(table: Table) -> str:
+    """The page of a whole suite."""
+    return _template("table.html.j2").render(
+        table=table,
+        said=summary(table),
+        fast=[f"{least:g}" for least in FAST],
+        shares={rival: [table.fast(rival, least) for least in FAST] for rival in table.rivals},
+        rows=[cells(table, one) for one in table.problems],
+    )
+
+
 @cache
-def _template() -> Template:
+def _template(name: str = "report.html.j2") -> Template:
     environment = Environment(
         loader=PackageLoader("kernelwright.report"),
         autoescape=True,
@@ -118,7 +130,7 @@ def _template() -> Template:
         counted=counted, duration=duration, estimated=estimated, interval=interval, money=money,
         seconds=seconds, times=times, visible=visible,
     )  # fmt: skip
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _point(step: Step) -> Point:

@@ -20,6 +20,7 @@ from kernelwright.core.errors import KernelwrightError, UnknownName
 COMMANDS: dict[str, str] = {
     "optimize": "Search for a faster kernel for a PyTorch program, and prove it.",
     "judge": "Say whether candidates are right and how fast they are.",
+    "bench": "Optimize every problem of a suite, and write a table of what came out.",
     "profile": "Say what limits a candidate, and how far from the roofline it is.",
     "serve": "Judge what trainers and agents submit, over HTTP.",
     "resume": "Go on with a run that was stopped, from its log.",
