@@ -26,6 +26,8 @@ StrategyFor = Callable[[frozenset[str]], Strategy]
 WRITER_GIVES_UP_AFTER = 2
 JUDGE_GIVES_UP_AFTER = 3
 
+INTERRUPTED = "it was interrupted"  # why a search ended that somebody stopped
+
 
 class Search:
     """One search over one problem.
@@ -85,7 +87,7 @@ class Search:
             running = {task for task in running if not task.done()}
             while self._voided and not stop.is_set():
                 running.add(group.create_task(self._attempt(self._voided.pop())))
-            why = "it was interrupted" if stop.is_set() else self._why_end()
+            why = INTERRUPTED if stop.is_set() else self._why_end()
             for plan in [] if why else self._plans(self._width - len(running)):
                 running.add(group.create_task(self._attempt(self._begin(plan))))
             if not running:

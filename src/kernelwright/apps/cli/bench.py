@@ -1,7 +1,8 @@
 """`kernelwright bench`: a whole suite, one run for each problem, and the table of what came out.
 
 Each run lies in a folder of its own and is an ordinary one. What is there and finished is not made
-again, so a bench that was stopped goes on; the table is written anew after every problem.
+again, so a bench that was stopped goes on; the table is written anew after every problem. Ctrl-C
+ends the run that is made with what it has, and the bench with it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from kernelwright.report.plain import visible
 from kernelwright.report.story import Story
 from kernelwright.report.table import Entry, Table, cells, entry, markdown, summary
 from kernelwright.run.folder import RunFolder
+from kernelwright.run.loop import INTERRUPTED
 from kernelwright.run.optimize import optimize, resume
 from kernelwright.run.spec import device_of, load_spec
 
@@ -135,12 +137,15 @@ class _Bench:
         """The run of one problem: made, gone on with, or as it was."""
         if not folder.exists():
             optimize(self._spec.model_copy(update={"problem": origin}), folder=folder)
-        elif not _read(folder).finished:
+        elif _stopped(_read(folder)):
             resume(folder)
         made = RunFolder.existing(folder)
         with opened(made) as store:
             write_reports(made, store)
-        return _read(folder)
+        story = _read(folder)
+        if _stopped(story):
+            raise typer.Abort
+        return story
 
     @property
     def table(self) -> Table:
@@ -175,6 +180,12 @@ class _Bench:
 def _read(folder: Path) -> Story:
     with opened(RunFolder.existing(folder)) as store:
         return Story.of(store.records())
+
+
+def _stopped(story: Story) -> bool:
+    """Whether somebody stopped the run before its end."""
+    finish = story.state.finish
+    return finish is None or finish.reason == INTERRUPTED
 
 
 def _short(device: str) -> str:
