@@ -158,7 +158,7 @@ def cells(table: Table, one: Entry) -> list[str]:
         one.id,
         best.verdict,
         duration(one.candidate_ns or 0.0),
-        f"{ratio(best.median)} {interval(best.estimate)} {best.baseline}",
+        f"{ratio(best.median)} ({interval(best.estimate)}) {best.baseline}",
         *(ratio(one.speedup[r].median) if r in one.speedup else "" for r in table.rivals),
         f"{one.roofline_share:.0%}" if one.roofline_share else "",
         seconds(one.wall_s),
