@@ -25,6 +25,7 @@ from kernelwright.evaluate.defences import ALL_ON
 from kernelwright.evaluate.running.arena import POISONS, Arena
 from kernelwright.evaluate.running.bodies import body, scalar_mask
 from kernelwright.evaluate.running.life import LifeEnded
+from kernelwright.evaluate.timing.bench import Bench
 from kernelwright.evaluate.timing.device_turns import Blocked, DeviceTurns
 from kernelwright.evaluate.timing.gate import Gate
 from kernelwright.evaluate.timing.grounds import DeviceGrounds
@@ -313,6 +314,18 @@ def test_a_witness_and_a_candidate_are_read_at_the_same_places(keeper, driver):
 def test_a_keeper_without_a_driver_says_so(exam, tmp_path):
     with pytest.raises(SandboxError, match=r"libcuda\.so\.1"):
         Keeper(exam.cases, tmp_path)
+
+
+def test_what_is_made_for_timing_is_made_anew_after_it_could_not_be(tmp_path):
+    with Reference.open(str(PROBLEM)) as reference:
+        bench = Bench(
+            reference.load(), reference, device="cuda", level="process", folder=tmp_path,
+            defences=ALL_ON,
+        )  # fmt: skip
+        for _ in range(2):
+            with pytest.raises(SandboxError, match=r"libcuda\.so\.1"):
+                bench.start(["file"])
+        bench.close()
 
 
 def test_a_gate_that_nobody_goes_through_is_not_waited_at_for_ever():

@@ -7,9 +7,10 @@ ends the run that is made with what it has, and the bench with it.
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ from kernelwright.run.spec import device_of, load_spec
 
 BUILTIN, KERNELBENCH = "builtin", "kernelbench"
 
-_SUITE = typer.Argument(help="builtin or kernelbench.")
+_SUITE = typer.Argument(metavar="SUITE", help="builtin or kernelbench.")
 _NAMES = typer.Argument(help="Some of its problems, by name or by the start of it; else all.")
 _ROOT = typer.Option(help="Where a checkout of KernelBench is.")
 _LEVEL = typer.Option(help="The level of KernelBench.")
@@ -44,7 +45,7 @@ _OUT = typer.Option(help="Where the table and the runs go.")
 
 
 def command(
-    suite_name: Annotated[str, typer.Argument(metavar="SUITE", help=_SUITE.help)],
+    suite_name: Annotated[str, _SUITE],
     names: Annotated[list[str] | None, _NAMES] = None,
     root: Annotated[Path | None, _ROOT] = None,
     level: Annotated[int, _LEVEL] = 1,
@@ -109,7 +110,10 @@ def _chosen(problems: Mapping[str, str], names: Sequence[str]) -> dict[str, str]
         exactly = {name: problems[name]} if name in problems else {}
         some = exactly or {n: o for n, o in problems.items() if n.startswith(name)}
         if not some:
-            raise UsageError(f"No problem of the suite is called {name!r}, or begins like that.")
+            raise UsageError(
+                f"No problem of the suite is called {name!r}, or begins like that. "
+                "Give no name for all of them."
+            )
         found |= some
     return found
 
@@ -167,14 +171,9 @@ class _Bench:
     def _write(self) -> None:
         self._out.mkdir(parents=True, exist_ok=True)
         table = self.table
-        for suffix, text in self._pages(table):
-            self.file(suffix).write_text(text)
-
-    @staticmethod
-    def _pages(table: Table) -> Iterator[tuple[str, str]]:
-        yield ".json", table.model_dump_json(indent=1) + "\n"
-        yield ".md", markdown(table)
-        yield ".html", html.render_table(table)
+        self.file(".json").write_text(table.model_dump_json(indent=1) + "\n")
+        self.file(".md").write_text(markdown(table))
+        self.file(".html").write_text(html.render_table(table))
 
 
 def _read(folder: Path) -> Story:
@@ -198,6 +197,7 @@ def _short(device: str) -> str:
     return (found.group() if found else device.split(",")[0]).lower().replace(" ", "-")
 
 
+@functools.cache
 def _commit() -> str | None:
     """The commit of the checkout that this is run from, if it is one."""
     asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]

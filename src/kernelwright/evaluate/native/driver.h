@@ -18,7 +18,7 @@ typedef struct { char reserved[64]; } CUipcMemHandle;
 
 enum { CU_STREAM_NON_BLOCKING = 1, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS = 1 };
 enum { CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE = 38 };
-enum { CU_MEMHOSTREGISTER_DEVICEMAP = 2, CU_MEMHOSTREGISTER_READ_ONLY = 8 };
+enum { CU_MEMHOSTREGISTER_DEVICEMAP = 2 };
 
 #define DRIVER(X)                                                                            \
     X(cuInit, "cuInit", (unsigned flags))                                                    \

@@ -115,7 +115,7 @@ static CUresult perform(const struct step *step) {
     return cuMemcpyDtoD(to, from, step->nbytes, stream);
 }
 
-/* The words to be sampled from now on; none of anybody's when `chosen` is NULL. */
+/* The words to be sampled from now on; nobody's when `places` is NULL. */
 static void choose(const struct place *places) {
     static CUdeviceptr chosen[SAMPLES];
     for (int i = 0; i < SAMPLES; i++)

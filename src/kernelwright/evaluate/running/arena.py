@@ -26,6 +26,9 @@ Placement = Literal["aligned", "start", "flush", "odd"]
 PAGE = 4096
 GUARD = 0xA5
 POISONS = (0xFF, 0x5A)  # as floats a NaN and a large number, as integers -1 and a large number
+# How a process says where on a device an output of its own is: the handle of what holds it, an
+# offset and a size; see `native/gate.c`.
+NAME_BYTES = 64 + 8 + 8
 _ALIGNED_AT = 64  # where torch's allocator puts a large tensor within its first page
 _FIXED_SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 _SEAL_FUTURE_WRITE = 0x0010  # linux/fcntl.h; Python has no name for it before 3.13

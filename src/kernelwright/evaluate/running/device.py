@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from kernelwright.core.problem import TensorSpec
-
-NAME_BYTES = 80  # see `native/gate.c`
+from kernelwright.evaluate.running.arena import NAME_BYTES
 
 
 class DeviceError(RuntimeError):

@@ -16,10 +16,9 @@ from kernelwright.core.evaluation import Regime
 from kernelwright.core.problem import Problem
 from kernelwright.evaluate.isolation import sandbox
 from kernelwright.evaluate.native.programs import cache_folder, gate
-from kernelwright.evaluate.running.arena import Arena, Slot
+from kernelwright.evaluate.running.arena import NAME_BYTES, Arena, Slot
 from kernelwright.evaluate.running.life import Answer, Life, LifeEnded, Operation
 from kernelwright.evaluate.running.runner import threads
-from kernelwright.evaluate.timing.device_layout import NAME_BYTES
 from kernelwright.evaluate.timing.gate import Gate
 from kernelwright.problems.reference import Device
 

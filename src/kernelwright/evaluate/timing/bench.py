@@ -86,12 +86,13 @@ class Bench:
         """Draw the timed inputs and start the baselines, which compile while others work."""
         if self._cases is None:
             gpu = self._device == "cuda"
-            self._cases = TimedCases(self._problem, self._reference, distributions, gpu=gpu)
+            cases = TimedCases(self._problem, self._reference, distributions, gpu=gpu)
             if gpu:
-                self._keeper = Keeper(self._cases, self._folder)
+                self._keeper = Keeper(cases, self._folder)
             else:
-                slots = self._cases.largest_block
-                self._stagings = (Staging(self._cases, slots), Staging(self._cases, slots))
+                slots = cases.largest_block
+                self._stagings = (Staging(cases, slots), Staging(cases, slots))
+            self._cases = cases
             self._show_weights()
         if self._baseline is None:
             log = self._folder / "baseline.log"

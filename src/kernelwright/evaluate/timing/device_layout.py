@@ -12,12 +12,10 @@ import os
 from collections.abc import Sequence
 
 from kernelwright.core.problem import ITEM_BYTES, Problem, TensorSpec, Workload
-from kernelwright.evaluate.running.arena import PAGE, Arena, Call, Slot, write_table
+from kernelwright.evaluate.running.arena import NAME_BYTES, PAGE, Arena, Call, Slot, write_table
 
 _SLOTS = 256
 _BYTES = 12 << 30  # of device memory, for the slots
-# A handle, an offset and a size; see `native/gate.c`.
-NAME_BYTES = 64 + 8 + 8
 _NAMES = 3072  # as many as `native/keeper.c` takes in of a candidate's
 GATE_AT, DONE_AT = 0, 64  # in the first page of memory that says what was returned
 

@@ -32,9 +32,9 @@ from kernelwright.core.evaluation import Rejected
 from kernelwright.evaluate.correctness.cases import Written
 from kernelwright.evaluate.isolation import sandbox
 from kernelwright.evaluate.native.programs import keeper
-from kernelwright.evaluate.running.arena import GUARD, PAGE, POISONS, Slot
+from kernelwright.evaluate.running.arena import GUARD, NAME_BYTES, PAGE, POISONS, Slot
 from kernelwright.evaluate.running.life import Life, LifeEnded, Operation
-from kernelwright.evaluate.timing.device_layout import NAME_BYTES, Layout, Window
+from kernelwright.evaluate.timing.device_layout import Layout, Window
 from kernelwright.evaluate.timing.staging import TURNED_BY, TimedCases, turnable
 
 Words = NDArray[np.uint32]
