@@ -96,11 +96,13 @@ class Runner:
             self._control.send(_REPLY.pack(_MAGIC, operation, status, count, claimed))
 
     def _load(self, artifact: Path) -> None:
+        used = {self._calls.axes(index) for index in range(len(self._calls.rows))}
         references = {
             axes: load_program(
                 self._problem.reference, constants, device=self._device, direction="forward"
             )
             for axes, constants in self._constants.items()
+            if axes in used
         }
         candidate = _import(artifact)
         for index in range(len(self._calls.rows)):

@@ -32,7 +32,6 @@ MESSAGE_BYTES = 1 << 17
 DESCRIPTORS = 6  # log, filter, control, table, inputs, outputs
 _PROCESS = "kernelwright.evaluate.running.zygote_process"
 _HIDDEN = "/mnt"
-_WITH_TRITON = "triton"  # what else is imported before any life
 _START_S = 120.0
 _FORK_S = 20.0
 _POLL_S = 0.02
@@ -172,7 +171,7 @@ class Zygote:
         flags += ["--dir", str(self._folder), "--remount-ro", "/", "--chdir", "/tmp", "--"]
         program = [sys.executable, "-I", "-B", "-m", _PROCESS, str(theirs.fileno())]
         argv = [walls.bwrap(), *flags, *program, str(confine_library()), _HIDDEN]
-        argv += [_WITH_TRITON] if self._gpu else []
+        argv += ["triton"] if self._gpu else []
         try:
             output = log.open("wb")
         except OSError as error:

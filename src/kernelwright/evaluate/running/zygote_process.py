@@ -5,7 +5,7 @@ which are worth nothing outside. A life is forked from it, leaves for namespaces
 process numbers, a new empty /tmp, a new /proc), gives up every right, and only then turns to the
 candidate. No region of OpenMP may run here: after one, a forked child hangs in its first.
 
-    python -I -B -m kernelwright.evaluate.running.zygote_process SOCKET LIBRARY HIDDEN [MODULE …]
+    python -I -B -m kernelwright.evaluate.running.zygote_process SOCKET LIBRARY HIDDEN [triton]
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import importlib
 import json
 import os
 import select
@@ -26,13 +25,14 @@ from typing import Any
 
 import torch
 
-from kernelwright.evaluate.running import module_runner
+from kernelwright.evaluate.running import module_runner, triton_start
 from kernelwright.evaluate.running.zygote import DESCRIPTORS, MESSAGE_BYTES
 
 _NEW = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000  # mount uts ipc pid net
 _NOSUID, _NODEV, _READ_ONLY, _REMOUNT, _BIND = 0x2, 0x4, 0x1, 0x20, 0x1000
 _RECURSIVE, _PRIVATE = 0x4000, 0x40000
 _SET_DEATH_SIGNAL = 1
+_HOME = Path("/tmp")  # a life's own, empty at first
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -40,9 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     """Serve requests until the broker closes its end."""
     broker = socket.socket(fileno=int(arguments[0]))
     library, hidden = ctypes.CDLL(arguments[1]), Path(arguments[2])
-    for module in arguments[3:]:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(module)
+    built = triton_start.get_ready(_HOME) if "triton" in arguments[3:] else {}
     ended, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -56,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
         if ended in ready:
             os.read(ended, 512)
             _report_ended(broker)
-        if broker.fileno() in ready and not _serve(broker, library, hidden):
+        if broker.fileno() in ready and not _serve(broker, library, hidden, built):
             return
 
 
@@ -72,14 +70,16 @@ def _report_ended(broker: socket.socket) -> None:
         broker.send(json.dumps({"ended": pid, "code": code}).encode())
 
 
-def _serve(broker: socket.socket, library: ctypes.CDLL, hidden: Path) -> bool:
+def _serve(
+    broker: socket.socket, library: ctypes.CDLL, hidden: Path, built: dict[Path, bytes]
+) -> bool:
     message, descriptors, _, _ = socket.recv_fds(broker, MESSAGE_BYTES, DESCRIPTORS)
     if not message:
         return False
     pid = os.fork()
     if pid == 0:
         broker.close()
-        _become_life(json.loads(message), descriptors, library, hidden)
+        _become_life(json.loads(message), descriptors, library, hidden, built)
     for descriptor in descriptors:
         os.close(descriptor)
     broker.send(json.dumps({"forked": pid}).encode())
@@ -87,7 +87,11 @@ def _serve(broker: socket.socket, library: ctypes.CDLL, hidden: Path) -> bool:
 
 
 def _become_life(
-    request: Mapping[str, Any], descriptors: list[int], library: ctypes.CDLL, hidden: Path
+    request: Mapping[str, Any],
+    descriptors: list[int],
+    library: ctypes.CDLL,
+    hidden: Path,
+    built: dict[Path, bytes],
 ) -> None:
     """Never returns: the process ends in here, whatever happens."""
     status = 1
@@ -99,6 +103,7 @@ def _become_life(
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _leave(request["reads"], Path(request["folder"]), hidden)
+        triton_start.put(built, _HOME)
         flags = ["--supervise", "--filter", str(filter_fd), *request["options"]]
         for descriptor in kept:
             flags += ["--keep", str(descriptor)]

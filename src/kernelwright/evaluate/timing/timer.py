@@ -52,6 +52,7 @@ _SLOW_CALL_NS = 5_000_000  # a call this long needs no call before it to wake th
 _SINGLE_CALL_NS = 50_000
 # How much of the speedup in blocks may be missing when calls come one by one.
 _KEPT_ALONE = 0.75
+_TRIES_ALONE = 3
 
 _BLOCKED = 3  # so often a single call cannot be queued until none is
 
@@ -202,13 +203,25 @@ class Timer:
             return None
         name = min(rivals, key=lambda rival: median_ns(rivals[rival]))
         kept, self._rivals = self._rivals, {name: name}
-        single = self.measure("returned", SINGLE)
-        self._rivals = kept
-        if not isinstance(single, tuple):
-            return single
-        alone = {m.subject: m for m in single}
-        self.notes["calls timed one by one"] += len(alone[CANDIDATE].calls)
-        return _compared(speedup(ours, rivals[name]), speedup(alone[CANDIDATE], alone[name]))
+        try:
+            return self._alone(speedup(ours, rivals[name]), name)
+        finally:
+            self._rivals = kept
+
+    def _alone(self, blocks: Estimate, rival: str) -> Failure | None:
+        """Whether calls one by one keep up with `blocks`, in one of a few tries: on a busy machine
+        a single call that waits for a processor looks like one that shares work."""
+        found = None
+        for _ in range(_TRIES_ALONE):
+            single = self.measure("returned", SINGLE)
+            if not isinstance(single, tuple):
+                return single
+            alone = {m.subject: m for m in single}
+            self.notes["calls timed one by one"] += len(alone[CANDIDATE].calls)
+            found = _compared(blocks, speedup(alone[CANDIDATE], alone[rival]))
+            if found is None:
+                break
+        return found
 
     @property
     def queued(self) -> bool:
