@@ -1,6 +1,6 @@
 """How long the judge takes to say what it says, and what a second core brings.
 
-    python benchmarks/judge_throughput.py [--json] [--repeat N] [--kernelbench PATH]
+    python benchmarks/judge_throughput.py [--json] [--repeat N]
 
 It judges fixed candidates for one problem, an RMSNorm with SiLU of 2048 by 4096 floats, whose
 kernel takes more than a millisecond: one of ours, and mistakes made in it. Every text is new to the
@@ -17,12 +17,9 @@ What the lines mean:
 - *batch*: candidates that do not build, judged with `judge_many` by a process that may use one
   processor and by one that may use two. The rate is verdicts per second after the first few, and
   the gain is their ratio.
-- *Triton*: the same kernel as a Triton module, right and with mistakes, through our judge (warm, at
-  the search's precision) and through KernelBench's own `eval_kernel_against_ref` (5 correctness and
-  100 timing trials) in a fresh process each, as its scripts do. It needs a checkout and a GPU.
 
-Run it on a quiet machine; a load average near the number of processors is said, since it makes the
-figures worthless.
+Run this on a quiet machine; a load average near the number of processors is said, since it makes
+the figures worthless. What a GPU takes, and KernelBench's harness, is in `gpu_throughput.py`.
 """
 
 from __future__ import annotations
@@ -37,8 +34,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import kernelbench_lane
 
 from kernelwright.core.errors import FaultError
 from kernelwright.core.evaluation import Effort, Evaluation
@@ -172,15 +167,6 @@ def batch() -> dict[str, Any]:
     }
 
 
-def kernelbench(checkout: Path | None) -> Iterator[dict[str, Any]]:
-    """A line for each kind of candidate, or one that says why there are none."""
-    why = kernelbench_lane.why_not(checkout)
-    if checkout is None or why is not None:
-        yield {"line": "kernelbench", "skipped": why}
-        return
-    yield from kernelbench_lane.lines(checkout, EXAMPLE)
-
-
 def machine() -> dict[str, Any]:
     """Where this ran, and how busy it was at the start."""
     found = environment("cpu")
@@ -203,8 +189,8 @@ def told(line: dict[str, Any]) -> str:
         case {"line": "machine"}:
             warning = "" if line["quiet"] else "; NOT QUIET, do not use the figures"
             return f"{line['cpu']}, {line['processors']} processors, load {line['load']}{warning}"
-        case {"line": ("cold" | "cold on the GPU") as name}:
-            return f"{name}: {line['s']:.1f} s to the first verdict with timing"
+        case {"line": "cold"}:
+            return f"cold: {line['s']:.1f} s to the first verdict with timing"
         case {"line": "verdict"}:
             target = "" if line["target_s"] is None else f"  target {line['target_s']:g} s"
             width = line["half_width_percent"]
@@ -220,11 +206,6 @@ def told(line: dict[str, Any]) -> str:
                 f"batch that does not build: {one_core:.0f}/min on one processor, {two:.0f}/min "
                 f"on two: {line['gain']:.2f} times  target {line['target']:g}"
             )
-        case {"line": "kernelbench"}:
-            return (
-                f"Triton, {line['verdict']}: here {line['ours_s']:.1f} s ({line['ours']}), "
-                f"KernelBench {line['theirs_s']:.1f} s ({line['theirs']})"
-            )
     return f"{line['verdict']}: {line['got']}"
 
 
@@ -233,7 +214,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--repeat", type=int, default=9)
-    parser.add_argument("--kernelbench", type=Path)
     parser.add_argument("--only-batch", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only_batch:
@@ -253,8 +233,6 @@ def main() -> int:
     for line in verdicts(arguments.repeat):
         tell(line)
     tell(batch())
-    for line in kernelbench(arguments.kernelbench):
-        tell(line)
     if arguments.json:
         print(json.dumps(lines, indent=1))
     return 1 if surprises else 0
