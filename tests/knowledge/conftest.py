@@ -3,9 +3,12 @@
 import ctypes
 import functools
 import math
+import os
 import subprocess
+import sys
 import textwrap
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
 from kernelwright.core.tolerance import tolerance
 from kernelwright.knowledge.sketches import Covered, drafts
 from kernelwright.languages.cpp import Cpp
+from kernelwright.languages.triton import Triton
 from kernelwright.problems.loading import load_program
 from kernelwright.problems.program import Program
 from kernelwright.problems.sizes import explain
@@ -329,3 +333,52 @@ def make_case():
 def agree():
     """Fails when raw output does not agree with what it must be."""
     return check
+
+
+class TritonRuns:
+    """Folders for the drafts of several programs, with their cases, and what came out of them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.cases, self.places, self.texts = {}, {}, {}
+
+    def add(self, name, studied, sizes, *, values=None, change=lambda text: text, **settings):
+        """One folder for each draft of `studied`, to be run at each of `sizes`."""
+        self.cases[name] = [Case(studied, s, values=values(s) if values else None) for s in sizes]
+        self.places[name], self.texts[name] = [], []
+        for number, candidate in enumerate(studied.candidates("triton")):
+            known = {t.name for t in candidate.tunables}
+            tuned = candidate.tuned({n: v for n, v in settings.items() if n in known})
+            text = change(Triton().build(tuned, studied.problem).files["kernel.py"])
+            place = self.folder / f"{len(self.places)}-{number}"
+            place.mkdir()
+            place.joinpath("kernel.py").write_text(text)
+            self.places[name].append(place)
+            self.texts[name].append(text)
+            for index, (case, at) in enumerate(zip(self.cases[name], sizes, strict=True)):
+                weights = case.tensors[len(case.given) :]
+                kept = {"inputs": case.given, "weights": weights, "sizes": [*at.values()]}
+                torch.save(kept, place / f"case{index}.pt")
+
+    def run(self, what="run", **environment):
+        """The child process, over every folder."""
+        script = Path(__file__).with_name("run_triton.py")
+        command = [sys.executable, str(script), what, str(self.folder)]
+        subprocess.run(command, env=os.environ | environment, check=True, timeout=900)
+
+    def check(self, name):
+        """What every draft of `name` returned is what the program returns."""
+        for place in self.places[name]:
+            error = place / "error.txt"
+            assert not error.exists(), error.read_text()[-3000:]
+            for number, case in enumerate(self.cases[name]):
+                found = torch.load(place / f"out_case{number}.pt")
+                assert [tuple(t.shape) for t in found] == case.shapes
+                for expected, tensor in zip(case.expected, found, strict=True):
+                    check(expected, tensor.numpy())
+
+
+@pytest.fixture(scope="session")
+def triton_runs(tmp_path_factory):
+    """From nothing to `TritonRuns` in a folder of their own."""
+    return lambda: TritonRuns(tmp_path_factory.mktemp("triton"))

@@ -6,11 +6,16 @@ python run_triton.py compile FOLDER   compiles each kernel for a GPU that need n
 
 import importlib.util
 import json
+import math
 import sys
 import traceback
 from pathlib import Path
 
 import torch
+
+# Elements around each tensor that a module makes, none of which it may write.
+MARGIN, UNTOUCHED = 4096, 0x55
+TILE = {"ROWS": 4, "DEPTHS": 8, "LANES": 256, "PARTS": 16}
 
 
 def load(path: Path):
@@ -21,6 +26,28 @@ def load(path: Path):
     return module
 
 
+class Guarded:
+    """`torch.empty` with a margin around what it returns, for the time of one call."""
+
+    def __enter__(self):
+        self.real, self.made = torch.empty, []
+        torch.empty = self.empty
+        return self
+
+    def empty(self, size, **options):
+        count = math.prod(size) if isinstance(size, tuple) else size
+        whole = self.real(count + 2 * MARGIN, **options)
+        whole.view(torch.uint8).fill_(UNTOUCHED)
+        self.made.append((whole, count))
+        return whole[MARGIN : MARGIN + count].view(size)
+
+    def __exit__(self, *_):
+        torch.empty = self.real
+        for whole, count in self.made:
+            for margin in (whole[:MARGIN], whole[MARGIN + count :]):
+                assert (margin.view(torch.uint8) == UNTOUCHED).all(), "written beside a tensor"
+
+
 def run(folder: Path):
     module = load(folder / "kernel.py")
     for path in sorted(folder.glob("case*.pt")):
@@ -28,7 +55,7 @@ def run(folder: Path):
         model = module.ModelNew(*case["sizes"])
         for ours, theirs in zip(model.state_dict().values(), case["weights"], strict=True):
             ours.copy_(theirs)
-        with torch.no_grad():
+        with torch.no_grad(), Guarded():
             returned = model(*case["inputs"])
         found = returned if isinstance(returned, tuple) else (returned,)
         torch.save(list(found), folder / f"out_{path.name}")
@@ -43,8 +70,12 @@ def compile_kernels(folder: Path):
     found = {}
     for name, kernel in vars(module).items():
         if name.startswith("kw_stage"):
-            signature = {a: types.get(a, "constexpr") for a in kernel.arg_names}
-            source = ASTSource(fn=kernel, signature=signature, constexprs={"BLOCK": 1024})
+            tile = {a: TILE[a] for a in kernel.arg_names if a in TILE}
+            tile |= {"INDEX": triton.language.int32} if "INDEX" in kernel.arg_names else {}
+            # What is no tensor is a size.
+            signature = {a: "constexpr" if a in tile else types.get(a, "i32")
+                         for a in kernel.arg_names}  # fmt: skip
+            source = ASTSource(fn=kernel, signature=signature, constexprs=tile)
             built = triton.compile(source, target=GPUTarget("cuda", 90, 32))
             found[name] = len(built.asm["ptx"])
     (folder / "compiled.json").write_text(json.dumps(found))

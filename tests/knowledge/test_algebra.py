@@ -116,3 +116,11 @@ def test_a_row_of_groups_is_divided_without_touching_the_lane():
     high, low = divided(index(row) * inner + index(lane), inner * groups)
     assert high == Index(((Quotient(index(row), groups), ONE),))
     assert low == Index(((Remainder(index(row), groups), inner), (lane, ONE)))
+
+
+def test_a_remainder_of_a_remainder_is_one_and_the_parts_still_come_together():
+    x = Var("x", A * B * C)
+    rest = divided(index(x), A * B)[1]
+    high, low = divided(rest, B)
+    assert low == Index(((Remainder(index(x), B), ONE),))
+    assert high * B + low == rest

@@ -53,3 +53,13 @@ def test_a_weight_for_each_channel_keeps_the_channels_a_loop_of_their_own(study)
 def test_a_reduction_that_leaves_the_last_dimension_goes_down_the_columns(study):
     stages = planned(study("over_the_first")).stages
     assert [s.in_rows for s in stages] == [False]
+
+
+def test_outputs_over_one_space_are_written_in_one_loop(study):
+    stages = planned(study("activations")).stages
+    assert [len(s.stores) for s in stages] == [13]
+
+
+def test_outputs_over_spaces_of_their_own_are_not(tracing, make_file):
+    stages = planned(tracing(make_file("return x * 2, x[:, 1:] + 1, x.sum(-1), x - 3"))).stages
+    assert [(len(s.passes), len(s.stores)) for s in stages] == [(1, 3), (0, 1)]

@@ -12,7 +12,7 @@ from kernelwright.knowledge.sketches.cpp.kernel import recomputed, stored, unspl
 from kernelwright.knowledge.sketches.planner import plan
 from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan
-from kernelwright.knowledge.sketches.triton.kernel import looped, resident
+from kernelwright.knowledge.sketches.triton.kernel import looped, resident, spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,7 @@ SKETCHES: tuple[Sketch, ...] = (
     Sketch(name="unsplit", language="cpp", render=unsplit),
     Sketch(name="resident", language="triton", render=resident),
     Sketch(name="looped", language="triton", render=looped),
+    Sketch(name="spread", language="triton", render=spread),
 )
 
 

@@ -7,8 +7,9 @@ float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from kernelwright.core.graph import Extent
 from kernelwright.core.problem import DType
@@ -219,7 +220,17 @@ def replaced(maker: Maker, root: Expr, swap: Callable[[Expr], Expr | None]) -> E
     return done[root.number]
 
 
-def _rebuilt(maker: Maker, expr: Expr, done: dict[int, Expr]) -> Expr:
+def renamed(maker: Maker, root: Expr, names: Mapping[Var, Var]) -> Expr:
+    """`root` with other loop variables in the place of its own."""
+    done: dict[int, Expr] = {}
+    for expr in walk(maker, [root]):
+        done[expr.number] = _rebuilt(maker, expr, done, names)
+    return done[root.number]
+
+
+def _rebuilt(
+    maker: Maker, expr: Expr, done: dict[int, Expr], names: Mapping[Var, Var] = MappingProxyType({})
+) -> Expr:
     """`expr` over the new versions of its parts."""
     form = expr.form
     guard = getattr(form, "guard", None)
@@ -230,27 +241,30 @@ def _rebuilt(maker: Maker, expr: Expr, done: dict[int, Expr]) -> Expr:
         case Cast(arg=arg, through=through):
             form = Cast(done[arg.number], through)
         case Load(tensor=tensor, at=at):
-            form = Load(tensor, _rebuilt_index(maker, at, done), new_guard)
+            form = Load(tensor, _rebuilt_index(maker, at, done, names), new_guard)
         case Position(at=at):
-            form = Position(_rebuilt_index(maker, at, done))
+            form = Position(_rebuilt_index(maker, at, done, names))
         case Reduced(key=key, at=many):
-            form = Reduced(key, tuple(_rebuilt_index(maker, a, done) for a in many), new_guard)
+            at_new = tuple(_rebuilt_index(maker, a, done, names) for a in many)
+            form = Reduced(key, at_new, new_guard)
         case Scalar() | Constant():
             pass
     return maker.make(form, expr.dtype)
 
 
-def _rebuilt_index(maker: Maker, of: Index, done: dict[int, Expr]) -> Index:
+def _rebuilt_index(
+    maker: Maker, of: Index, done: dict[int, Expr], names: Mapping[Var, Var]
+) -> Index:
     total = index(of.constant)
     for atom, coefficient in of.terms:
         match atom:
             case Data(number=number):
                 atom = maker.data(done[number])
             case Quotient(of=inner, by=by):
-                atom = Quotient(_rebuilt_index(maker, inner, done), by)
+                atom = Quotient(_rebuilt_index(maker, inner, done, names), by)
             case Remainder(of=inner, by=by):
-                atom = Remainder(_rebuilt_index(maker, inner, done), by)
+                atom = Remainder(_rebuilt_index(maker, inner, done, names), by)
             case Var():
-                pass
+                atom = names.get(atom, atom)
         total = total + Index(((atom, coefficient),))
     return total

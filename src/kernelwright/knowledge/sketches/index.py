@@ -105,7 +105,20 @@ def divided(of: Index, by: Poly) -> tuple[Index, Index]:
         if ratio is not None and ratio.whole and step != ONE and _below(fine, step):
             quotient, rest = divided(coarse, ratio)
             return high + quotient, rest * step + fine
-    return high + Index(((Quotient(low, by), ONE),)), Index(((Remainder(low, by), ONE),))
+    return high + Index(((Quotient(low, by), ONE),)), _remainder(low, by)
+
+
+def _remainder(of: Index, by: Poly) -> Index:
+    """What is left of `of`; of a remainder by a multiple of `by`, what is left of the whole."""
+    while len(of.terms) == 1 and of.constant == ZERO:
+        (atom, coefficient), *_ = of.terms
+        if not isinstance(atom, Remainder) or coefficient != ONE:
+            break
+        ratio = atom.by / by
+        if ratio is None or not ratio.whole:
+            break
+        of = atom.of
+    return Index(((Remainder(of, by), ONE),))
 
 
 def _split(of: Index, by: Poly) -> tuple[Index, Index]:
@@ -158,13 +171,17 @@ def _bound(atom: Atom) -> Poly | None:
 
 def _joined(of: Index) -> Index:
     """`of` with each ``by * (x / by) + x % by`` turned back into x."""
-    for atom, coefficient in of.terms:
-        if not isinstance(atom, Remainder):
+    for rest, coefficient in of.terms:
+        if not isinstance(rest, Remainder):
             continue
-        other = Quotient(atom.of, atom.by)
-        if (other, coefficient * atom.by) in of.terms:
-            left = tuple(t for t in of.terms if t[0] not in (atom, other))
-            return Index(left, of.constant) + atom.of * coefficient
+        for whole, times in of.terms:
+            if (
+                isinstance(whole, Quotient)
+                and (whole.by, times) == (rest.by, coefficient * rest.by)
+                and _remainder(whole.of, rest.by) == Index(((rest, ONE),))
+            ):
+                left = tuple(t for t in of.terms if t[0] not in (rest, whole))
+                return Index(left, of.constant) + whole.of * coefficient
     return of
 
 

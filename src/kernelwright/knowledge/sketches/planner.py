@@ -1,7 +1,8 @@
 """The classification: which loop nests a graph becomes.
 
 Reductions over the same space share a stage when each needs others of its own row only. A result
-that another stage needs is kept in a temporary. Outputs are written where what they need is.
+that another stage needs is kept in a temporary. Outputs are written where what they need is, and
+otherwise together with all others over their space.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class _Planner:
         at = [i for d, i in zip(what.kept, leaf.form.at, strict=True) if what.shape[d] != ONE]
         return tuple(at) == space.kept_at
 
-    # Outputs: each goes into the last stage that computes something of it, or one of its own.
+    # Outputs: each goes into the last stage that computes something of it, or one for its space.
 
     def _place_output(self, number: int) -> None:
         for stage in reversed(range(len(self.drafts))):
@@ -152,7 +153,11 @@ class _Planner:
         _, shape = output_shape(self.lowering, number)
         whole = tuple(s for s in shape if s != ONE)
         space = Space(shape=whole, reduced=(False,) * len(whole), joined=min(1, len(whole)))
-        self.drafts.append(_Draft(space, outputs=[(number, "elements")]))
+        same = [d for d in self.drafts if d.space == space and not d.keys]
+        if not same:
+            same = [_Draft(space)]
+            self.drafts += same
+        same[0].outputs.append((number, "elements"))
 
     def _worth(self, store: Store, stage: int) -> bool:
         """An output is stored where one of its reductions is computed, or over the same space."""

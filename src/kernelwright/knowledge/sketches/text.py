@@ -33,12 +33,25 @@ from kernelwright.knowledge.sketches.index import (
 from kernelwright.knowledge.sketches.poly import ONE, Poly
 from kernelwright.languages.signature import Signature, signature
 
-_SIMPLE = re.compile(r"[\w.:]+(\([\w.:, ]*\)|\[[\w .:*+]*\])?")
+_SIMPLE = re.compile(r"\d[\d.]*(e[-+]?\d+)?|[\w.:]+(\([\w.:, ]*\)|\[[\w .:*+]*\])?")
+_CALLED = re.compile(r"[\w.:]*\(")
 
 
 def grouped(text: str) -> str:
     """`text` as an operand: in parentheses unless it is one word, call or element."""
-    return text if _SIMPLE.fullmatch(text) else f"({text})"
+    return text if _SIMPLE.fullmatch(text) or _is_call(text) else f"({text})"
+
+
+def _is_call(text: str) -> bool:
+    """Whether `text` ends where the first parenthesis in it is closed."""
+    if _CALLED.match(text) is None:
+        return False
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if letter == ")" and depth == 0:
+            return place == len(text) - 1
+    return False
 
 
 class Text(ABC):
@@ -65,6 +78,11 @@ class Text(ABC):
     @abstractmethod
     def definition(self, expr: Expr, name: str, text: str) -> str:
         """The line that calls the value `text` of `expr` by `name`."""
+
+    def base(self, expr: Expr) -> str:
+        """What a name of `expr` begins with; anything but "v" asks for a name in any case."""
+        del expr
+        return "v"
 
     def unique(self, wanted: str) -> str:
         """`wanted`, or it with an underscore where a parameter has that name."""
@@ -130,9 +148,10 @@ class Text(ABC):
         lines = []
         for expr in order:
             again = uses[expr.number] > 1 or expr.number in later
-            if not again or self._plain(expr):
+            base = self.base(expr)
+            if (base == "v" and not again) or self._plain(expr):
                 continue
-            text, name = self.value(expr, known), self.numbered("v")
+            text, name = self.value(expr, known), self.numbered(base)
             lines.append(self.definition(expr, name, text))
             known[expr.number] = name
         return lines

@@ -115,11 +115,14 @@ def _cat(site: Site) -> Expr:
     for source, start, end in reversed(list(zip(sources, starts, starts[1:], strict=False))):
         at = list(site.at)
         at[dim] = at[dim] + start * -1
+        # Nothing lies before the first source or behind the last one.
+        after = None if start == ZERO else _condition(site, "ge", site.at[dim], start)
+        if found is None:
+            found = site.pull(source.ref, at, after)
+            continue
         inside = _condition(site, "lt", site.at[dim], end)
-        after = _condition(site, "ge", site.at[dim], start)
-        guard = site.maker.call("logical_and", after, inside)
-        piece = site.pull(source.ref, at, guard)
-        found = piece if found is None else site.maker.call("where", inside, piece, found)
+        guard = inside if after is None else site.maker.call("logical_and", after, inside)
+        found = site.maker.call("where", inside, site.pull(source.ref, at, guard), found)
     if found is None:
         raise uncovered(site.node)
     return found

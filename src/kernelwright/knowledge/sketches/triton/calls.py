@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 
 from kernelwright.core.problem import DType
+from kernelwright.knowledge.sketches.text import grouped
 
 TYPES: dict[DType, str] = {
     "float64": "tl.float64", "float32": "tl.float32", "float16": "tl.float16",
@@ -13,7 +15,8 @@ TYPES: dict[DType, str] = {
     "uint8": "tl.uint8", "bool": "tl.int1",
 }  # fmt: skip
 
-# `{0}`, `{1}`, ... are the operands, in parentheses where they need them. A function that is not
+# `{0}`, `{1}`, ... are the operands, in parentheses where they need them: not where a template is
+# only a call. A function that is not
 # here has no row because Triton has no accurate one that its interpreter knows as well.
 CALLS: dict[str, str] = {
     "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "div": "{0} / {1}",
@@ -38,6 +41,7 @@ CALLS: dict[str, str] = {
     "where": "tl.where({0}, {1}, {2})",
 }  # fmt: skip
 
+_CALL = re.compile(r"[\w.]+\(\{\d\}(, \{\d\})*\)")
 _WHOLE = {
     "remainder": "kw_remainder({0}, {1})", "floor_div": "kw_floor_div({0}, {1})",
     "trunc_div": "{0} // {1}", "fmod": "{0} % {1}",
@@ -51,12 +55,14 @@ _BOOLEAN = {
 
 def call_text(name: str, args: list[str], dtype: DType) -> str | None:
     """A call of primitive `name` with a result of `dtype`; None if Triton has no row for it."""
-    template = CALLS.get(name)
+    template: str | None = CALLS.get(name)
     if dtype == "bool":
         template = _BOOLEAN.get(name, template)
     elif dtype not in ("float32", "float64"):
         template = _WHOLE.get(name, template)
-    return None if template is None else template.format(*args)
+    if template is None:
+        return None
+    return template.format(*(args if _CALL.fullmatch(template) else map(grouped, args)))
 
 
 def number_text(value: bool | int | float, dtype: DType) -> str:

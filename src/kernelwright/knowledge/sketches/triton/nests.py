@@ -1,16 +1,23 @@
-"""Loop nests in Triton: one kernel for each stage, one program for a row or a block of it."""
+"""Loop nests in Triton: one kernel for each stage, over tiles of two loops.
+
+A tile is [ROWS, LANES], or [DEPTHS, LANES] where a row has a loop between itself and its lanes or
+is brought together down its columns; with a single row it is [LANES]. Its sizes are chosen at
+launch: short rows share a program, long ones are walked tile by tile. Where the loops of a stage
+are is an index of 32 bits, or 64 (`INDEX`) where a tensor needs them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import count
 
-from kernelwright.knowledge.sketches.expr import Expr, Reduced, walk
+from kernelwright.knowledge.sketches.expr import Expr, Load, Reduced, walk
+from kernelwright.knowledge.sketches.index import Data, atoms
 from kernelwright.knowledge.sketches.poly import ONE, Poly
-from kernelwright.knowledge.sketches.stages import Fold, Stage, Store
+from kernelwright.knowledge.sketches.stages import Stage, Store
 from kernelwright.knowledge.sketches.text import grouped, invariant
-from kernelwright.knowledge.sketches.triton.calls import TYPES, number_text
+from kernelwright.knowledge.sketches.triton.folds import FoldText
 from kernelwright.knowledge.sketches.triton.text import TritonText
 
 INDENT = "    "
@@ -18,225 +25,402 @@ INDENT = "    "
 
 def indented(lines: list[str]) -> list[str]:
     """`lines`, moved to the right."""
-    return [f"{INDENT}{line}" for line in lines]
+    return [f"{INDENT}{line}" if line else line for line in lines]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """One kernel: its body, and what is said in Python where it is launched.
+
+    `before` names what the launch needs, `grid` are the programs, `tile` its constants.
+    """
+
+    body: list[str]
+    before: list[str]
+    grid: str
+    tile: dict[str, str]
 
 
 @dataclass
 class Nest:
-    """One stage as the body of a kernel. `known` maps each expression that has a name to it."""
+    """One stage as a kernel. `known` maps each expression that has a name to it."""
 
     text: TritonText
     stage: Stage
     known: dict[int, str] = field(default_factory=dict)
+    # The number of the first fold, for names.
+    begin_folds: int = 0
 
     def __post_init__(self) -> None:
-        text = self.text
+        text, stage = self.text, self.stage
         self.row, self.depth, self.lane = map(text.unique, ("row", "k", "j"))
-        self.begin, self.mask, self.program = map(text.unique, ("begin", "mask", "program"))
+        self.program, self.begin = map(text.unique, ("program", "begin"))
+        self.row_in, self.depth_in, self.lane_in = map(text.unique, ("row_in", "k_in", "j_in"))
         text.vars.update(row=self.row, depth=self.depth, lane=self.lane, own=self.lane)
+        numbers = count(self.begin_folds)
+        self.folds = [
+            [FoldText(fold=f, number=next(numbers), text=text) for f in each]
+            for each in stage.passes
+        ]
+        # What runs along the first axis of a tile, if it has two.
+        self.first = "depth" if stage.depth.extent != ONE else "row"
+        self.flat = self.first == "row" and stage.row.extent == ONE
+        text.masks = {"lane": self.lane_in, "own": self.lane_in}
+        if not self.flat:
+            mask = self.depth_in if self.first == "depth" else self.row_in
+            text.masks = {self.first: mask, **text.masks}
+        text.inside = text.unique("mask")
+        text.shape = f"[{', '.join(self.sizes)}]"
+        text.policy = lambda _: ""
 
-    # What a renderer needs: the body, and how many programs run it.
+    @property
+    def sizes(self) -> list[str]:
+        """The constants that are the tile's sizes."""
+        first = "DEPTHS" if self.first == "depth" else "ROWS"
+        return ["LANES"] if self.flat else [first, "LANES"]
 
-    def body(self) -> list[str]:
-        """The lines of the kernel."""
-        if not self.stage.passes:
-            return self._pointwise()
-        return self._by_row() if self.stage.in_rows else self._by_tile()
+    @property
+    def rows(self) -> str:
+        """How many rows there are, as text; so `depths` and `lanes`."""
+        return self.text.poly(self.stage.row.extent)
 
-    def programs(self) -> str:
-        """The size of the grid, as Python over the axes."""
-        rows, lanes = grouped(self._size("row")), self._size("lane")
-        if self.stage.passes and self.stage.in_rows:
-            return rows
-        return f"{rows} * triton.cdiv({lanes}, BLOCK)"
+    @property
+    def depths(self) -> str:
+        """How far the loop between the rows and the lanes goes."""
+        return self.text.poly(self.stage.depth.extent)
 
-    def _size(self, role: str) -> str:
-        extents: dict[str, Poly] = {
-            "row": self.stage.row.extent,
-            "depth": self.stage.depth.extent,
-            "lane": self.stage.lane.extent,
-        }
-        return self.text.poly(extents[role])
+    @property
+    def lanes(self) -> str:
+        """How many neighbours a row has."""
+        return self.text.poly(self.stage.lane.extent)
 
-    def _tile(self) -> list[str]:
-        """The row and the block of it that this program is for."""
-        lanes = self._size("lane")
-        block = f"({self.program} % tl.cdiv({lanes}, BLOCK)) * BLOCK"
+    # Where a program is.
+
+    def _arange(self, size: str, axis: int) -> str:
+        expand = "" if self.flat else ("[:, None]", "[None, :]")[axis]
+        return f"tl.arange(0, {size}){expand}"
+
+    def _lanes_at(self, start: str, extent: str, *, joint: bool = True) -> list[str]:
+        """The lanes of the tile that begins at `start`, and with `joint` where all of it exists."""
+        begin = f"{start} + " if start else ""
+        lines = [
+            f"{self.lane} = {begin}{self._arange('LANES', 1)}.to(INDEX)",
+            f"{self.lane_in} = {self.lane} < {extent}",
+        ]
+        if joint and not self.flat:
+            lines.append(f"{self.text.inside} = {self.text.masks[self.first]} & {self.lane_in}")
+        return lines
+
+    def _rows_at(self, start: str, count: str) -> list[str]:
         return [
-            f"{self.program} = tl.program_id(0).to(tl.int64)",
-            f"{self.row} = {self.program} // tl.cdiv({lanes}, BLOCK)",
-            f"{self.lane} = {block} + tl.arange(0, BLOCK)",
-            f"{self.mask} = {self.lane} < {lanes}",
+            f"{self.row} = {start} * ROWS + {self._arange('ROWS', 0)}",
+            f"{self.row_in} = {self.row} < {count}",
         ]
 
-    def _pointwise(self) -> list[str]:
-        self.text.mask = self.mask
-        return [*self._tile(), *self._written(list(self.stage.stores))]
+    def _depths_at(self, start: str) -> list[str]:
+        begin = f"{start} + " if start else ""
+        return [
+            f"{self.depth} = {begin}{self._arange('DEPTHS', 0)}.to(INDEX)",
+            f"{self.depth_in} = {self.depth} < {self.depths}",
+        ]
 
-    def _by_tile(self) -> list[str]:
-        """Neighbouring columns, each walked from its first row to its last."""
-        self.text.mask = self.mask
-        lines = self._tile()
-        for folds in self.stage.passes:
-            lines += self._hoisted([f.value for f in folds], "depth")
-            lines += [line for f in folds for line in self._start(f)]
-            lines += self._in_depth([line for f in folds for line in self._take(f)])
-            for fold in folds:
-                self._learn(fold, self._name(fold, "_at" if fold.kind.startswith("arg") else ""))
-        lines += self._written([s for s in self.stage.stores if s.span == "row"])
-        by_element = [s for s in self.stage.stores if s.span == "elements"]
-        if by_element:
-            lines += self._hoisted([s.value for s in by_element], "depth")
-            lines += self._in_depth(self._written(by_element))
-        return lines
-
-    def _by_row(self) -> list[str]:
-        """A row, block by block."""
-        lines = [f"{self.row} = tl.program_id(0).to(tl.int64)"]
-        for folds in self.stage.passes:
-            lines += self._scalars([f.value for f in folds])
-            lines += [line for f in folds for line in self._start(f)]
-            takes = partial(self._takes, folds)
-            lines += self._in_depth(self._in_blocks("lane", takes))
-            lines += [line for f in folds for line in self._finish(f)]
-        return lines + self._element_stores() + self._row_stores()
-
-    def _element_stores(self) -> list[str]:
-        by_element = [s for s in self.stage.stores if s.span == "elements"]
-        if not by_element:
+    def _row(self) -> list[str]:
+        """The row or rows that a program is for."""
+        if self.flat:
             return []
-        lines = self._scalars([s.value for s in by_element])
-        blocks = self._in_blocks("lane", partial(self._written, by_element))
-        return lines + self._in_depth(blocks)
+        if self.first == "row":
+            return self._rows_at("tl.program_id(0).to(INDEX)", self.rows)
+        return [f"{self.row} = tl.program_id(0).to(INDEX)"]
 
-    def _row_stores(self) -> list[str]:
-        """What is written once for a row, or over a loop of its own."""
-        self.text.mask = ""
-        lines = self._written([s for s in self.stage.stores if s.span == "row"])
-        for store in self.stage.stores:
-            if store.span == "own" and store.lane is not None:
-                lines += self._scalars([store.value])
-                extent = self.text.poly(store.lane.extent)
-                lines += self._in_blocks(extent, partial(self._written, [store]))
-        return lines
+    def _column_tile(self) -> list[str]:
+        """The row, and the columns of it, that a program is for."""
+        tiles, program = self.text.unique("tiles"), self.program
+        lines = [f"{program} = tl.program_id(0).to(INDEX)"]
+        if self.stage.row.extent != ONE:
+            lines += [
+                f"{tiles} = tl.cdiv({self.lanes}, LANES)",
+                f"{self.row} = {program} // {tiles}",
+                f"{program} = {program} % {tiles}",
+            ]
+        return [
+            *lines,
+            f"{self.lane} = {program} * LANES + {self._arange('LANES', 1)}",
+            f"{self.lane_in} = {self.lane} < {self.lanes}",
+        ]
 
-    def _scalars(self, roots: list[Expr]) -> list[str]:
-        """Definitions of what is the same in the whole row."""
-        self.text.mask = ""
-        return self._hoisted(roots, "depth", "lane", "own")
+    # What it does there.
 
-    def _hoisted(self, roots: list[Expr], *inner: str) -> list[str]:
+    def hoisted(self, roots: Sequence[Expr], *inner: str) -> list[str]:
+        """Definitions of what the loops `inner` do not change."""
         found = invariant(self.text.maker, roots, set(inner), self.known)
         return self.text.define(found, self.known, name_roots=True)
 
-    def _in_depth(self, body: list[str]) -> list[str]:
-        if self.stage.depth.extent == ONE:
-            return body
-        return [f"for {self.depth} in range(0, {self._size('depth')}):", *indented(body)]
-
-    def _in_blocks(self, extent: str, body: Callable[[], list[str]]) -> list[str]:
-        """`body` for each block of a row; `extent` is the row's length, or "lane"."""
-        length = self._size("lane") if extent == "lane" else extent
-        self.text.mask = self.mask
-        head = [
-            f"{self.lane} = {self.begin} + tl.arange(0, BLOCK)",
-            f"{self.mask} = {self.lane} < {length}",
-        ]
-        lines = [*head, *body()]
-        self.text.mask = ""
-        return [f"for {self.begin} in range(0, {length}, BLOCK):", *indented(lines)]
-
-    def _written(self, stores: list[Store]) -> list[str]:
-        inside, roots = dict(self.known), [s.value for s in stores]
-        lines = self.text.define(roots, inside)
-        for store in stores:
-            at = self.text.index(store.at, inside)
-            value = self.text.value(store.value, inside)
-            mask = f", mask={self.mask}" if self.text.mask else ""
-            lines.append(f"tl.store({self.text.tensors[store.target]} + {at}, {value}{mask})")
-        return lines
-
-    # Folds: a block of partial results, brought together at the end of a row.
-
-    def _name(self, fold: Fold, suffix: str = "") -> str:
-        number = [f.key for each in self.stage.passes for f in each].index(fold.key)
-        return self.text.unique(f"part{number}{suffix}")
-
-    def _identity(self, fold: Fold) -> str:
-        whole = fold.dtype not in ("float32", "float64")
-        match fold.kind:
-            case "sum" | "any":
-                return "0"
-            case "prod" | "all":
-                return "1"
-            case "max" | "argmax":
-                return _LEAST.get(fold.dtype, "0") if whole else "float('-inf')"
-            case _:
-                return _MOST.get(fold.dtype, "1") if whole else "float('inf')"
-
-    def _start(self, fold: Fold) -> list[str]:
-        kind = "tl.int32" if fold.dtype == "bool" else TYPES[fold.dtype]
-        lines = [f"{self._name(fold)} = tl.full([BLOCK], {self._identity(fold)}, {kind})"]
-        if fold.kind.startswith("arg"):
-            last = number_text(2**62, "int64")
-            lines.append(f"{self._name(fold, '_at')} = tl.full([BLOCK], {last}, tl.int64)")
-        return lines
-
-    def _take(self, fold: Fold) -> list[str]:
+    def written(self, stores: Sequence[Store]) -> list[str]:
+        """The values of `stores`, each where it belongs."""
         inside = dict(self.known)
-        lines = self.text.define([fold.value], inside)
-        value, mine = self.text.value(fold.value, inside), self._name(fold)
-        if fold.dtype == "bool":
-            value = f"{grouped(value)}.to(tl.int32)"
-        if fold.kind.startswith("arg"):
-            return [*lines, *self._take_position(fold, value, inside)]
-        joined = _JOIN[fold.kind].format(mine, grouped(value))
-        return [*lines, f"{mine} = tl.where({self.mask}, {joined}, {mine})"]
+        lines = self.text.define([s.value for s in stores], inside)
+        for store in stores:
+            at, value = self.text.index(store.at, inside), self.text.value(store.value, inside)
+            lines.append(self.stored(self.text.tensors[store.target], at, value, store))
+        return lines
 
-    def _takes(self, folds: Sequence[Fold]) -> list[str]:
-        return [line for fold in folds for line in self._take(fold)]
+    def stored(self, target: str, at: str, value: str, store: Store) -> str:
+        """One store, where there is something to store."""
+        mask = self.text.mask(self.text.variables_of(store.at))
+        return f"tl.store({target} + {at}, {value}{f', mask={mask}' if mask else ''})"
 
-    def _take_position(self, fold: Fold, value: str, inside: dict[int, str]) -> list[str]:
-        mine, at = self._name(fold), self._name(fold, "_at")
-        new, place = self.text.numbered("value"), self.text.numbered("place")
-        better = f"kw_better({new}, {place}, {mine}, {at}, {fold.kind == 'argmax'})"
+    def spanning(self, span: str) -> list[Store]:
+        """The stores of one kind."""
+        return [s for s in self.stage.stores if s.span == span]
+
+    def learn(self, fold: FoldText) -> None:
+        """From here on, the results of `fold` have names."""
+        needed = [s.value for s in self.stage.stores]
+        self.learn_in(fold, needed + [f.value for each in self.stage.passes for f in each])
+
+    def learn_in(self, fold: FoldText, roots: Sequence[Expr]) -> None:
+        """The results of `fold` have names in `roots`."""
+        for expr in walk(self.text.maker, roots):
+            if isinstance(expr.form, Reduced) and expr.form.key in fold.results:
+                self.known[expr.number] = fold.results[expr.form.key]
+
+    def brought_together(self, fold: FoldText) -> list[str]:
+        """The results of `fold`, from tiles to one for each row, or for each column."""
+        self.learn(fold)
+        if not self.stage.in_rows:
+            return fold.brought_together([0], keep=True)
+        if self.flat:
+            return fold.brought_together([0], keep=False)
+        if self.first == "row":
+            return fold.brought_together([1], keep=True)
+        return fold.brought_together([1, 0], keep=False)
+
+    @property
+    def folded(self) -> str:
+        """Where in a tile there is something to bring together."""
+        if not self.stage.in_rows:
+            return self.depth_in
+        return self.lane_in if self.first == "row" else self.text.inside
+
+    def after_rows(self) -> list[str]:
+        """What is written once for a row, or over a loop of its own."""
+        lines = self.written(self.spanning("row"))
+        for store in self.spanning("own"):
+            assert store.lane is not None
+            lines += self.hoisted([store.value], "depth", "lane", "own")
+            extent = self.text.poly(store.lane.extent)
+            body = [*self._lanes_at(self.begin, extent, joint=self.first == "row")]
+            body += self.written([store])
+            lines += [f"for {self.begin} in range(0, {extent}, LANES):", *indented(body)]
+        return lines
+
+    # What a load asks of the caches.
+
+    def reads_once(self, again: Sequence[Expr] = ()) -> Callable[[Expr], str]:
+        """A policy: what nobody reads again leaves first, what every row reads stays.
+
+        `again` is what is worked out later, from memory.
+        """
+        later = {e.number for e in walk(self.text.maker, again) if isinstance(e.form, Load)}
+        streams = {"row", "lane"} if self.first == "row" else {"depth", "lane"}
+
+        def policy(expr: Expr) -> str:
+            assert isinstance(expr.form, Load)
+            varying = self.text.variables_of(expr.form.at)
+            if any(isinstance(a, Data) for a in atoms(expr.form.at)) or "lane" not in varying:
+                return ""
+            if expr.number in later:
+                return "evict_last"
+            if self.flat or streams <= varying:
+                return "evict_first"
+            return "" if self.first == "depth" else "evict_last"
+
+        return policy
+
+
+class Pointwise(Nest):
+    """A stage without reductions: a tile of elements for each program."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        stage, text = self.stage, self.text
+        # Rows and depths are one loop here, which is divided into the two once for each line.
+        self.first = "row"
+        self.lines: Poly = stage.row.extent * stage.depth.extent
+        self.flat = self.lines == ONE
+        text.masks = {"lane": self.lane_in, "own": self.lane_in}
+        if not self.flat:
+            text.masks = {"row": self.row_in, "depth": self.row_in, **text.masks}
+        text.shape = f"[{', '.join(self.sizes)}]"
+
+    def kernel(self) -> Kernel:
+        """The kernel and its launch."""
+        text, lanes = self.text, self.lanes
+        body = self._flat() if self.flat else self._lines()
+        body += self.written(self.stage.stores)
+        if self.flat:
+            return Kernel(
+                body=body, before=[], grid=f"triton.cdiv({lanes}, BLOCK)", tile={"LANES": "BLOCK"}
+            )
+        tile_lanes, tile_rows = text.unique("tile_lanes"), text.unique("tile_rows")
+        lines = grouped(text.poly(self.lines))
+        return Kernel(
+            body=body,
+            before=[
+                f"{tile_lanes} = kw_lanes({lanes}, BLOCK)",
+                f"{tile_rows} = BLOCK // {tile_lanes}",
+            ],
+            grid=f"triton.cdiv({lines}, {tile_rows}) * triton.cdiv({lanes}, {tile_lanes})",
+            tile={"ROWS": tile_rows, "LANES": tile_lanes},
+        )
+
+    def _flat(self) -> list[str]:
         return [
-            f"{new} = {value}",
-            f"{place} = tl.zeros([BLOCK], tl.int64) + {self.text.index(fold.position, inside)}",
-            f"first = {self.mask} & {better}",
-            f"{mine} = tl.where(first, {new}, {mine})",
-            f"{at} = tl.where(first, {place}, {at})",
+            f"{self.lane} = tl.program_id(0).to(INDEX) * LANES + {self._arange('LANES', 1)}",
+            f"{self.lane_in} = {self.lane} < {self.lanes}",
         ]
 
-    def _finish(self, fold: Fold) -> list[str]:
-        name, mine = self.text.numbered(_RESULT[fold.kind]), self._name(fold)
-        if fold.kind.startswith("arg"):
-            found = f"kw_{fold.kind}_of({mine}, {self._name(fold, '_at')})"
-        else:
-            found = _REDUCE[fold.kind].format(mine)
-        self._learn(fold, name)
-        return [f"{name} = {found}"]
-
-    def _learn(self, fold: Fold, name: str) -> None:
-        needed = [s.value for s in self.stage.stores]
-        needed += [f.value for each in self.stage.passes for f in each]
-        for expr in walk(self.text.maker, needed):
-            if isinstance(expr.form, Reduced) and expr.form.key == fold.key:
-                boolean = expr.dtype == "bool"
-                self.known[expr.number] = f"({name} != 0)" if boolean else name
+    def _lines(self) -> list[str]:
+        tiles, program = self.text.unique("tiles"), self.program
+        lines = [
+            f"{tiles} = tl.cdiv({self.lanes}, LANES)",
+            f"{program} = tl.program_id(0).to(INDEX)",
+            *self._rows_at(f"{program} // {tiles}", self.text.poly(self.lines)),
+            *self._lanes_at(f"{program} % {tiles} * LANES", self.lanes),
+        ]
+        if self.stage.depth.extent != ONE:
+            lines += [
+                f"{self.depth} = {self.row} % {self.depths}",
+                f"{self.row} = {self.row} // {self.depths}",
+            ]
+        return lines
 
 
-_JOIN = {
-    "sum": "{0} + {1}", "prod": "{0} * {1}", "max": "kw_max({0}, {1})", "min": "kw_min({0}, {1})",
-    "any": "{0} | {1}", "all": "{0} & {1}",
-}  # fmt: skip
-_REDUCE = {
-    "sum": "tl.sum({0}, axis=0)", "prod": "kw_prod_of({0})", "max": "kw_max_of({0})",
-    "min": "kw_min_of({0})", "any": "tl.max({0}, axis=0)", "all": "tl.min({0}, axis=0)",
-}  # fmt: skip
-_RESULT = {k: k for k in _JOIN} | {"argmax": "at", "argmin": "at"}
-_LEAST = {"int64": str(-(2**63)), "int32": str(-(2**31)), "int16": "-32768", "int8": "-128"}
-_MOST = {
-    "int64": str(2**63 - 1), "int32": str(2**31 - 1), "int16": "32767", "int8": "127",
-    "uint8": "255",
-}  # fmt: skip
+class Looped(Nest):
+    """A stage with reductions whose rows are walked tile by tile, once for each pass.
+
+    Every other walk goes backwards: it begins with what was read last, and a cache still has.
+    """
+
+    backwards = False
+
+    def body(self) -> list[str]:
+        """The lines of the kernel."""
+        lines = self.head()
+        for number in range(len(self.folds)):
+            self.backwards = number % 2 == 1
+            lines += self.walked(number)
+            for fold in self.folds[number]:
+                lines += self.brought_together(fold)
+        self.backwards = len(self.folds) % 2 == 1
+        return [*lines, *self._elements(), *self.after_rows()]
+
+    def head(self) -> list[str]:
+        """Where the program is."""
+        return self._row() if self.stage.in_rows else self._column_tile()
+
+    def walked(self, number: int, part: str = "") -> list[str]:
+        """Pass `number`: the tiles of partial results; `part` says which tiles of many parts."""
+        folds = self.folds[number]
+        values = [f.fold.value for f in folds]
+        self.text.policy = self.reads_once(self._after(number))
+        lines = self.hoisted(values, *self._walks)
+        lines += [line for fold in folds for line in fold.start()]
+
+        def take() -> list[str]:
+            inside = dict(self.known)
+            taken = self.text.define(values, inside)
+            return taken + [line for f in folds for line in f.take(inside, self.folded)]
+
+        return lines + self._walk(values, take, part)
+
+    def _after(self, number: int) -> list[Expr]:
+        """What is worked out from memory after pass `number`."""
+        later = [f.value for each in self.stage.passes[number + 1 :] for f in each]
+        return later + [s.value for s in self.spanning("elements")]
+
+    @property
+    def _walks(self) -> tuple[str, ...]:
+        """The loops that a program walks through."""
+        return ("depth", "lane", "own") if self.stage.in_rows else ("depth",)
+
+    def _walk(
+        self, values: Sequence[Expr], body: Callable[[], list[str]], part: str = ""
+    ) -> list[str]:
+        """`body` for each tile."""
+        if self.first == "row":
+            return self._stepped(self.lanes, "LANES", part, lambda: self._along(body))
+        return self._stepped(self.depths, "DEPTHS", part, lambda: self._down(values, body))
+
+    def _stepped(
+        self, extent: str, step: str, part: str, body: Callable[[], list[str]]
+    ) -> list[str]:
+        """`body` for each tile of a loop, one `step` long; of every so many, in `part` of more."""
+        begin = self.begin
+        if part:
+            head = f"for {begin} in range({part} * {step}, {extent}, {part}s * {step}):"
+            return [head, *indented(body())]
+        if not self.backwards:
+            return [f"for {begin} in range(0, {extent}, {step}):", *indented(body())]
+        back = self.text.unique(begin.replace("begin", "back"))
+        last = f"(tl.cdiv({extent}, {step}) - 1) * {step}"
+        return [
+            f"for {back} in range(0, {extent}, {step}):",
+            *indented([f"{begin} = {last} - {back}", *body()]),
+        ]
+
+    def _along(self, body: Callable[[], list[str]]) -> list[str]:
+        return [*self._lanes_at(self.begin, self.lanes), *body()]
+
+    def _down(self, values: Sequence[Expr], body: Callable[[], list[str]]) -> list[str]:
+        lines = self._depths_at(self.begin)
+        if not self.stage.in_rows:
+            mask = f"{self.text.inside} = {self.depth_in} & {self.lane_in}"
+            return [*lines, mask, *body()]
+        # What is the same along the lanes is worked out before them, for this block of depths.
+        outer = dict(self.known)
+        lines += self.hoisted(values, "lane")
+        begin, self.begin = self.begin, self.text.unique("begin_lane")
+        lines += self._stepped(self.lanes, "LANES", "", lambda: self._along(body))
+        self.begin, self.known = begin, outer
+        return lines
+
+    def _elements(self) -> list[str]:
+        stores = self.spanning("elements")
+        if not stores:
+            return []
+        values = [s.value for s in stores]
+        self.text.policy = self.reads_once()
+        lines = self.hoisted(values, *self._walks)
+        return lines + self._walk(values, lambda: self.written(stores))
+
+    def kernel(self) -> Kernel:
+        """The kernel and its launch."""
+        body = self.body()
+        before, tile = self.tile()
+        return Kernel(body=body, before=before, grid=self.programs(), tile=tile)
+
+    def tile(self) -> tuple[list[str], dict[str, str]]:
+        """The sizes of the tiles, in Python."""
+        if self.flat:
+            return [], {"LANES": "BLOCK"}
+        first, lanes = self.sizes[0], self.text.unique("tile_lanes")
+        name = self.text.unique(f"tile_{first.lower()}")
+        most = "BLOCK" if self.stage.in_rows else "COLUMNS"
+        extent = self.depths if self.first == "depth" else self.rows
+        before = [
+            f"{lanes} = kw_lanes({self.lanes}, {most})",
+            f"{name} = min(BLOCK // {lanes}, kw_power({extent}))",
+        ]
+        return before, {first: name, "LANES": lanes}
+
+    def programs(self) -> str:
+        """The size of the grid, as Python over the axes and the tile."""
+        if self.flat:
+            return "1"
+        if self.first == "row":
+            return f"triton.cdiv({self.rows}, {self.text.unique('tile_rows')})"
+        if self.stage.in_rows:
+            return self.rows
+        tiles = f"triton.cdiv({self.lanes}, {self.text.unique('tile_lanes')})"
+        return tiles if self.rows == "1" else f"{grouped(self.rows)} * {tiles}"
