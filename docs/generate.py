@@ -41,6 +41,7 @@ _PAGES = {
             "evaluate/profile/disassembly.py:Facts",
             "evaluate/profile/x86.py:Loop",
             "evaluate/profile/sass.py:GpuKernel",
+            "evaluate/profile/counters.py:Counters,KernelCounters",
             "apps/cli/doctor.py:Findings,LanguageReport",
             "core/evaluation.py:Performed,Environment",
         ],

@@ -9,6 +9,8 @@ from kernelwright.apps.cli.profile import Profiled, profile_one
 from kernelwright.core.diagnosis import Diagnosis, Figure
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import Passed
+from kernelwright.evaluate.profile.counters import Counters, KernelCounters
+from kernelwright.evaluate.profile.nsight import NotCounted
 from kernelwright.languages.reading import candidate_from_text
 from kernelwright.testing.evaluators import row_problem
 from kernelwright.testing.judges import FakeJudge, worded
@@ -53,6 +55,62 @@ def test_what_the_compiler_made_of_it_is_shown_beside(capsys):
     _, words, said = profiled(2, capsys, Diagnosing())
     assert "loop in kernel at 0x1000: one element at a time; 4 instructions: 2 scalar" in words
     assert said.facts.loops[0].scalar == 2
+
+
+class Counting(Diagnosing):
+    """It has a device that counts, or says why not."""
+
+    found = Counters(
+        kernels=(
+            KernelCounters(
+                name="rows\x1b[2J",
+                ns=60_000,
+                read_bytes=5e6,
+                written_bytes=1e6,
+                memory_percent=81.2,
+            ),
+            *(KernelCounters(name="short", ns=ns) for ns in range(6)),
+        )
+    )
+
+    def counters(self, candidate):
+        return self.found
+
+
+def test_what_the_device_counted_is_shown_and_printed(capsys):
+    _, words, said = profiled(2, capsys, Counting())
+    shown = "launch of rows␛[2J: 60.0 µs, reads 5 MB, writes 1 MB, memory 81% busy"
+    for part in (shown, "and 2 shorter ones"):
+        assert part in words
+    assert said.counters == Counting.found
+    assert said.diagnosis.figures[0].name == "moves"
+
+
+def test_figures_of_the_whole_call_stand_with_the_diagnosis(capsys):
+    judge = Counting()
+    judge.found = Counters(kernels=Counting.found.kernels[:1])
+    _, words, said = profiled(2, capsys, judge)
+    assert "  counted: read from memory: 5 MB" in words
+    assert "  counted: memory is busy: 81.2 %" in words
+    assert said.diagnosis.counters[0].value == 5
+
+
+def test_why_nothing_was_counted_is_said_and_changes_nothing_else(capsys):
+    judge = Counting()
+    judge.found = NotCounted("hardware counters: not here")
+    code, words, said = profiled(2, capsys, judge)
+    assert code == 0
+    assert "not known: hardware counters: not here" in words
+    assert said.counters is None
+    assert said.diagnosis.headroom == 1.25
+
+
+def test_what_did_not_pass_is_not_counted(capsys):
+    judge = Counting()
+    judge.judge = lambda candidate, effort: judge.refuse(candidate, effort, "no")
+    _, words, said = profiled(2, capsys, judge)
+    assert "launch of" not in words
+    assert said.counters is None
 
 
 def test_what_does_not_build_has_its_verdict_and_no_facts(capsys):

@@ -50,13 +50,66 @@ class Figure(Record):
         return f"{self.name}: {number} {self.unit}".rstrip()
 
 
+class Position(Record):
+    """Where a kernel is under the roofline, for one call at the report size.
+
+    `nbytes` must be moved and `flops` computed at least. `peak_gb_s` is how fast so many bytes can
+    be read here at best, by a program that finds them in its caches where they fit;
+    `inputs_gb_s` how fast from where the inputs of this call were, main memory when they were
+    cold. `peak_gflops` is the best arithmetic in float32; all are on all threads.
+    `tensor_gflops` is that of a GPU's units that round what they multiply; None where there are
+    none. `flops` is 0 where none are counted, and says nothing of the arithmetic then.
+    """
+
+    nbytes: int = Field(gt=0)
+    flops: int = Field(ge=0)
+    call_ns: float = Field(gt=0)
+    peak_gb_s: float = Field(gt=0)
+    inputs_gb_s: float = Field(gt=0)
+    peak_gflops: float = Field(gt=0)
+    tensor_gflops: float | None = None
+
+    @property
+    def moving_ns(self) -> float:
+        """The shortest time in which the bytes can be moved."""
+        return self.nbytes / self.peak_gb_s
+
+    @property
+    def computing_ns(self) -> float:
+        """The shortest time in which the arithmetic can be done."""
+        return self.flops / self.peak_gflops
+
+    @property
+    def side(self) -> Literal["memory", "compute"]:
+        """What the floor is made of."""
+        return "memory" if self.moving_ns >= self.computing_ns else "compute"
+
+    @property
+    def headroom(self) -> float:
+        """How many times faster the floor is."""
+        return self.call_ns / max(self.moving_ns, self.computing_ns)
+
+    @property
+    def slowdown(self) -> float:
+        """How many times longer it took than the roof above this call, with its inputs where they
+        were; below 1 when they were nearer than we know. At most `headroom`."""
+        return self.call_ns / max(self.nbytes / self.inputs_gb_s, self.computing_ns)
+
+    @property
+    def intensity(self) -> float:
+        """Operations for each byte that must be moved."""
+        return self.flops / self.nbytes
+
+
 class Diagnosis(Record):
     """What limits a candidate.
 
     `figures` are those that show the bottleneck; what is not known is left out. `headroom` is how
     many times faster the floor is, below which no kernel for the problem can go on this machine;
     None when it was not measured. `hints` are sentences for a writer, `not_known` says what could
-    not be looked at, and why.
+    not be looked at, and why. `position` is where it is under the roofline; None when it was not
+    timed, and in logs of before it was kept. `counters` are what the GPU itself counted during one
+    call, for which only `kernelwright profile` asks.
     """
 
     bottleneck: Bottleneck
@@ -64,6 +117,8 @@ class Diagnosis(Record):
     headroom: float | None = Field(default=None, gt=0)
     hints: tuple[str, ...] = ()
     not_known: tuple[str, ...] = ()
+    position: Position | None = None
+    counters: tuple[Figure, ...] = Field(default=(), max_length=8)
 
     @property
     def meaning(self) -> str:

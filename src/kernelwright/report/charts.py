@@ -220,6 +220,38 @@ def timing_scale(high: float) -> Markup:
     )  # fmt: skip
 
 
+def limited_bar(name: str, value: float, limit: float, high: float) -> Markup:
+    """A bar from 0 to `value` on an axis to `high`, with a line where `limit` is. One that is
+    longer than the axis ends with it."""
+    bar = tag(
+        "rect", class_="bar", x=0, y=8, height=_STRIP_HEIGHT - 16, rx=2,
+        width=_share(min(value, high), high),
+    )  # fmt: skip
+    x = _share(limit, high)
+    line = tag("line", class_="limit", x1=x, x2=x, y1=0, y2=_STRIP_HEIGHT)
+    title = tag("title", f"{name}: {value / limit:.0%} of the limit")
+    return tag(
+        "svg", title + bar + line, class_="strip", width="100%", height=_STRIP_HEIGHT, role="img"
+    )
+
+
+def limit_label(name: str, limit: float, high: float) -> Markup:
+    """The name of the line of `limited_bar`, above the bars."""
+    side = "end" if limit > high / 2 else "start"
+    text = tag("text", name, class_=f"roofname {side}", x=_share(limit, high), y=14)
+    return tag("svg", text, width="100%", height=20)
+
+
+def rate_scale(high: float, unit: str) -> Markup:
+    """The axis under bars of rates."""
+    labels = [
+        tag("text", f"{v:g}", class_=f"tick {'mid' if v else 'start'}", x=_share(v, high), y=14)
+        for v in ticks(high)
+    ]
+    name = tag("text", unit, class_="tick end", x="100%", y=30)
+    return tag("svg", Markup("").join(labels) + name, class_="scale", width="100%", height=34)
+
+
 def _framed(left: Sequence[Markup], plot: Sequence[Markup], height: float, label: str) -> Markup:
     """A column of axis labels beside a plot that stretches."""
     axis = tag("svg", Markup("").join(left), class_="axis", width=44, height=height)

@@ -17,7 +17,7 @@ from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import StoreError
 from kernelwright.core.evaluation import Evaluation, Measurement, Passed, Regime
 from kernelwright.core.statistics import CANDIDATE, CONTROL, by_subject, versus_best
-from kernelwright.report import outcomes, sentence
+from kernelwright.report import outcomes, roofline, sentence
 from kernelwright.report.charts import (
     Point,
     Strip,
@@ -101,6 +101,7 @@ def render(story: Story, result: Result, blobs: Blobs) -> str:
         baselines=sentence.baseline_rows(result),
         chart=attempts_chart(points) if any(p.estimate for p in points) else None,
         timings=_timings(story.headline),
+        roofline=roofline.view(story),
         sizes=", ".join(f"{name} {size:,}" for name, size in axes.items()),
         steps=[_step_view(story, step, blobs) for step in story.steps],
     )

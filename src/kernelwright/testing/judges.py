@@ -17,7 +17,9 @@ from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import SandboxError, Unavailable
 from kernelwright.core.evaluation import Effort, Evaluation, Rejected
 from kernelwright.core.problem import Problem, Source
+from kernelwright.evaluate.profile.counters import Counters
 from kernelwright.evaluate.profile.disassembly import Facts
+from kernelwright.evaluate.profile.nsight import NotCounted
 from kernelwright.evaluate.profile.x86 import Loop
 from kernelwright.testing.evaluators import evaluation_of, number_candidate, row_problem, verdict
 
@@ -37,6 +39,7 @@ class FakeJudge:
     judged: list[str] = field(default_factory=list)
     closed: bool = False
     problem: Problem = field(default_factory=row_problem)
+    places: int = 1
 
     def ahead(self, candidate: Candidate) -> Future[Any] | None:  # noqa: ARG002
         """There is nothing to build."""
@@ -62,6 +65,10 @@ class FakeJudge:
             return None
         loop = Loop(function="kernel", address=0x1000, instructions=4, scalar=2, kinds=("add",))
         return Facts(loops=(loop,))
+
+    def counters(self, candidate: Candidate) -> Counters | NotCounted | None:  # noqa: ARG002
+        """Paper counts nothing."""
+        return None
 
     def refuse(self, candidate: Candidate, effort: Effort, evidence: str) -> Evaluation:
         """A rejection."""

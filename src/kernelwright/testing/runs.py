@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 
 from kernelwright.core.candidate import Candidate, ModelCall, Plan, Proposal, Tunable, Usage
+from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.evaluation import (
     Agreement,
     BuildFailed,
@@ -105,7 +106,7 @@ def measurements(
     )
 
 
-def passed(candidate_ns: float, *, seed: int = 0) -> Passed:
+def passed(candidate_ns: float, *, seed: int = 0, profile: Diagnosis | None = None) -> Passed:
     """A pass, timed in both regimes against eager (12 ms) and torch.compile (5 ms)."""
     rivals = {"eager": 12e6, "torch.compile": 5e6, "control": 5e6}
     into_buffer = {name: median * 0.8 for name, median in rivals.items()}
@@ -120,6 +121,7 @@ def passed(candidate_ns: float, *, seed: int = 0) -> Passed:
                 {"candidate": candidate_ns * 0.6, **into_buffer}, "buffer", seed=seed + 1
             ),
         ),
+        profile=profile,
     )
 
 
@@ -208,10 +210,11 @@ void rmsnorm_silu(const float* x, const float* weight, float* out, int64_t n0, i
 _PARALLEL = "    #pragma omp parallel for\n"
 
 
-def write_run(store: Store, *, finished: bool = True) -> None:
+def write_run(store: Store, *, finished: bool = True, profile: Diagnosis | None = None) -> None:
     """A whole search: a first draft, a refinement, failures of several kinds, tuning, a fault.
 
     With `finished=False` it stops in the middle of an attempt, as a killed process leaves it.
+    `profile` is what the winner's evaluation says of it.
     """
     log = Log(store)
     log.start()
@@ -240,7 +243,7 @@ def write_run(store: Store, *, finished: bool = True) -> None:
         return
     tuned = faster.tuned({"ROWS": 4})
     log.attempt(6, tune, tuned, passed(2.1e6, seed=3))
-    log.verdict("promotion", 6, evaluation(tuned, passed(2.15e6, seed=4)))
+    log.verdict("promotion", 6, evaluation(tuned, passed(2.15e6, seed=4, profile=profile)))
     log.add("finished", {"reason": "the budget of 8 attempts is used up", "step": 6})
 
 

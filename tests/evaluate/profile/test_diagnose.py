@@ -1,12 +1,14 @@
 """The rules, on facts made up: each alone, and which goes before which."""
 
+import dataclasses
+
 import pytest
 
-from kernelwright.core.diagnosis import MEANINGS, Diagnosis, Figure
+from kernelwright.core.diagnosis import MEANINGS, Diagnosis, Figure, Position
 from kernelwright.core.evaluation import Measurement
 from kernelwright.evaluate.profile.diagnose import diagnose
 from kernelwright.evaluate.profile.disassembly import Facts
-from kernelwright.evaluate.profile.roofline import Position, position
+from kernelwright.evaluate.profile.roofline import position
 from kernelwright.evaluate.profile.sass import GpuKernel
 from kernelwright.evaluate.profile.x86 import Loop
 from kernelwright.evaluate.timing.plausible import Floor, Peaks
@@ -174,6 +176,15 @@ def test_cold_inputs_come_from_memory_and_the_floor_allows_for_caches_all_the_sa
         Floor(nbytes=nbytes, flops=0), PEAKS, [cold.model_copy(update={"cache": "warm"})]
     )
     assert warm.inputs_gb_s == 400.0
+
+
+def test_the_position_is_kept_with_the_faster_units_where_there_are_some():
+    floor, ours = Floor(nbytes=1 << 26, flops=5), [measured(9_000_000, "returned")]
+    at = position(floor, PEAKS, ours)
+    assert diagnose(NOTHING, at).position == at
+    assert (at.flops, at.tensor_gflops) == (5, None)
+    gpu = dataclasses.replace(PEAKS, tensor_gflops=900.0)
+    assert position(floor, gpu, ours).tensor_gflops == 900.0
 
 
 def test_without_a_time_or_anything_to_count_there_is_no_position():

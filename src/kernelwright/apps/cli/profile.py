@@ -19,8 +19,11 @@ from kernelwright.core.problem import Direction
 from kernelwright.core.record import Record
 from kernelwright.evaluate.batch import ProblemJudge
 from kernelwright.evaluate.opening import open_judge
+from kernelwright.evaluate.profile.counted import counted
+from kernelwright.evaluate.profile.counters import Counters
 from kernelwright.evaluate.profile.diagnose import diagnose
 from kernelwright.evaluate.profile.disassembly import Facts
+from kernelwright.evaluate.profile.nsight import NotCounted
 from kernelwright.languages.reading import candidate_from_file
 from kernelwright.problems.reference import Device
 from kernelwright.problems.suite import read_source
@@ -42,13 +45,15 @@ class Profiled(Record):
     """What `profile --json` prints.
 
     `diagnosis` and `facts` are None when the candidate was not built. `verdict` is None when this
-    machine can build it and not run it; then `not_judged` says why.
+    machine can build it and not run it; then `not_judged` says why. `counters` are those of the
+    GPU, None where they were not read.
     """
 
     verdict: Judged | None = None
     not_judged: str | None = None
     diagnosis: Diagnosis | None = None
     facts: Facts | None = None
+    counters: Counters | None = None
 
 
 class Profiler(ProblemJudge, Protocol):
@@ -56,6 +61,10 @@ class Profiler(ProblemJudge, Protocol):
 
     def facts(self, candidate: Candidate) -> Facts | None:
         """What the compiler made of `candidate`; None when it cannot be built."""
+        ...
+
+    def counters(self, candidate: Candidate) -> Counters | NotCounted | None:
+        """What the device counts during one call of `candidate`; None where it is a CPU."""
         ...
 
 
@@ -70,8 +79,9 @@ def command(
 ) -> int:
     """Say what limits a candidate, and how far from the roofline it is.
 
-    It is judged as a search does. Exits with 1 when it does not pass, and shows what the compiler
-    made of it all the same, if it was built.
+    It is judged as a search does. On a GPU one call of it is made under Nsight Compute as well,
+    where that is permitted. Exits with 1 when it does not pass, and shows what the compiler made of
+    it all the same, if it was built.
     """
     if not candidate.is_file():
         raise UsageError(f"There is no file {candidate}; give a candidate's source.")
@@ -101,6 +111,11 @@ def profile_one(judge: Profiler, candidate: Candidate, *, as_json: bool) -> int:
     evaluation, why = _judged(judge, candidate)
     facts = judge.facts(candidate)
     diagnosis = _diagnosis(evaluation, facts)
+    counters = None
+    if diagnosis is not None and evaluation and isinstance(evaluation.outcome, Passed):
+        if evaluation.environment.device != "cpu":
+            say(Text("Reading the GPU's counters …"))
+        diagnosis, counters = _counted(judge, candidate, diagnosis)
     if as_json:
         emit(
             Profiled(
@@ -108,10 +123,13 @@ def profile_one(judge: Profiler, candidate: Candidate, *, as_json: bool) -> int:
                 not_judged=why,
                 diagnosis=diagnosis,
                 facts=facts,
+                counters=counters,
             )
         )
     else:
         _show(evaluation, why, diagnosis, facts)
+        if counters is not None:
+            show(profile.launches(counters))
     return 0 if evaluation and isinstance(evaluation.outcome, Passed) else 1
 
 
@@ -128,6 +146,17 @@ def _diagnosis(evaluation: Evaluation | None, facts: Facts | None) -> Diagnosis 
     if evaluation and isinstance(evaluation.outcome, Passed) and evaluation.outcome.profile:
         return evaluation.outcome.profile
     return diagnose(facts, None) if facts else None
+
+
+def _counted(
+    judge: Profiler, candidate: Candidate, diagnosis: Diagnosis
+) -> tuple[Diagnosis, Counters | None]:
+    """`diagnosis` with what the device counts, or with why it was not asked."""
+    found = judge.counters(candidate)
+    if isinstance(found, NotCounted):
+        not_known = (*diagnosis.not_known, found.why)
+        return diagnosis.model_copy(update={"not_known": not_known}), None
+    return (diagnosis, None) if found is None else (counted(diagnosis, found, judge.problem), found)
 
 
 def _show(

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kernelwright.core.diagnosis import Bottleneck, Diagnosis, Figure
+from kernelwright.core.diagnosis import Bottleneck, Diagnosis, Figure, Position
 from kernelwright.evaluate.profile.disassembly import Facts
 from kernelwright.evaluate.profile.occupancy import best_occupancy
-from kernelwright.evaluate.profile.roofline import Position
 from kernelwright.evaluate.profile.x86 import Loop, hot
 
 # A peak is never quite reached by code that does anything else beside, and a median is not a best
@@ -31,7 +30,7 @@ _NOT_TIMED = "how far from the roofline it is: no time of it was taken, or no pe
 _Found = tuple[Bottleneck, tuple[Figure, ...]]
 _Rule = Callable[[Facts, Position | None], _Found | None]
 
-_HINTS: dict[Bottleneck, tuple[str, ...]] = {
+HINTS: dict[Bottleneck, tuple[str, ...]] = {
     "memory_bound": (
         "Only moving fewer bytes helps: read each input once, write each output once, and keep "
         "what lies between in registers or cache.",
@@ -75,8 +74,9 @@ def diagnose(facts: Facts, position: Position | None) -> Diagnosis:
         bottleneck=bottleneck,
         figures=figures,
         headroom=position.headroom if position else None,
-        hints=(*_HINTS[bottleneck], *_beside(bottleneck, facts)),
+        hints=(*HINTS[bottleneck], *_beside(bottleneck, facts)),
         not_known=(*facts.not_known, *([] if position else [_NOT_TIMED])),
+        position=position,
     )
 
 
