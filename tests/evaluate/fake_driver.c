@@ -15,7 +15,7 @@
 typedef unsigned long long at_t;
 enum { MOST = 256, LAUNCHES = 4096 };
 static struct { at_t at; char name[64]; size_t size; } blocks[MOST];
-static int count;
+static int count, made;
 
 int cuInit(unsigned flags) { (void)flags; return 0; }
 int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return 0; }
@@ -29,7 +29,7 @@ int cuEventRecord(void *event, void *stream) { (void)event, (void)stream; return
 int cuEventElapsedTime(float *ms, void *start, void *end) { (void)start, (void)end; *ms = 1e-3f; return 0; }
 
 int cuMemAlloc_v2(at_t *at, size_t size) {
-    snprintf(blocks[count].name, sizeof blocks->name, "%s/kw-%d-%d", getenv("FAKE_DEVICE"), getpid(), count);
+    snprintf(blocks[count].name, sizeof blocks->name, "%s/kw-%d-%d", getenv("FAKE_DEVICE"), getpid(), made++);
     int fd = open(blocks[count].name, O_RDWR | O_CREAT, 0600);
     if (fd < 0 || ftruncate(fd, (off_t)size) != 0) return 2;
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -37,6 +37,17 @@ int cuMemAlloc_v2(at_t *at, size_t size) {
     *at = blocks[count].at = (at_t)(uintptr_t)memory;
     blocks[count++].size = size;
     return memory == MAP_FAILED ? 2 : 0;
+}
+
+int cuMemFree_v2(at_t at) {
+    for (int i = 0; i < count; i++)
+        if (blocks[i].at == at) {
+            munmap((void *)(uintptr_t)at, blocks[i].size);
+            unlink(blocks[i].name);
+            blocks[i] = blocks[--count];
+            return 0;
+        }
+    return 1;
 }
 
 int cuMemGetAddressRange_v2(at_t *base, size_t *size, at_t at) {
@@ -76,6 +87,8 @@ int cuMemcpyDtoDAsync_v2(at_t to, at_t from, size_t size, void *stream) { return
 int cuMemsetD8Async(at_t at, unsigned char value, size_t size, void *stream) { (void)stream; memset((void *)(uintptr_t)at, value, size); return 0; }
 int cuMemHostRegister_v2(void *at, size_t size, unsigned flags) { (void)at, (void)size, (void)flags; return 0; }
 int cuMemHostGetDevicePointer_v2(at_t *at, void *host, unsigned flags) { (void)flags; *at = (at_t)(uintptr_t)host; return 0; }
+int cuProfilerStart(void) { puts("cuProfilerStart"); return fflush(stdout); }
+int cuProfilerStop(void) { puts("cuProfilerStop"); return fflush(stdout); }
 int cuModuleLoadData(void **module, const void *image) { (void)image; *module = blocks; return 0; }
 
 static char gather[] = "gather", gate[] = "gate", say[] = "say";

@@ -1,5 +1,7 @@
 """Many candidates for one judge of paper: order, faults, duplicates."""
 
+import contextlib
+import threading
 from concurrent.futures import Future
 
 import pytest
@@ -19,6 +21,8 @@ from kernelwright.testing.evaluators import (
 
 class Paper:
     """Builds end when the test says so; verdicts are in the candidates' texts."""
+
+    places = 1
 
     def __init__(self, faults=()):
         self.builds = {}
@@ -138,3 +142,34 @@ def test_verdicts_are_remembered_up_to_a_number():
     for candidate in candidates:
         verdicts.remember(candidate, evaluation_of(candidate, passed(1.0)))
     assert [verdicts.recall(c, "search") is not None for c in candidates] == [False, True, True]
+
+
+class Wide(Ready):
+    """Has places for three, and notes how many are taken."""
+
+    places = 3
+
+    def __init__(self):
+        super().__init__()
+        self.together = threading.Barrier(3)
+        self.most = self.now = 0
+        self.lock = threading.Lock()
+
+    def judge(self, candidate, effort):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.together.wait(timeout=5.0)
+        with self.lock:
+            self.now -= 1
+        return super().judge(candidate, effort)
+
+
+def test_a_judge_with_places_is_asked_about_as_many_at_once():
+    judge, candidates = Wide(), [number_candidate(n) for n in range(1, 10)]
+    verdicts = dict(many(judge, candidates))
+    assert judge.most == 3
+    assert {place: v.candidate_id for place, v in verdicts.items()} == {
+        place: candidate.id for place, candidate in enumerate(candidates)
+    }

@@ -27,9 +27,10 @@ def test_a_judge_that_works_gives_the_pair_the_right_verdicts(canary):
 def test_a_judge_that_passes_the_cheat_is_found_out_and_names_what_it_judged(canary, monkeypatch):
     monkeypatch.setattr(module, "CHEAT", module.RIGHT)
     for number in range(EVERY - 1):
-        canary.sing(f"candidate {number}", ALL_ON)
+        assert not canary.note(f"candidate {number}")
+    assert canary.note("the last")
     with pytest.raises(JudgeBroken, match="cheating kernel") as broken:
-        canary.sing("the last", ALL_ON)
+        canary.check(ALL_ON)
     assert broken.value.candidate_ids == (
         *(f"candidate {n}" for n in range(EVERY - 1)),
         "the last",
@@ -43,8 +44,8 @@ def test_a_judge_that_fails_the_right_one_is_found_out(canary, monkeypatch):
 
 
 def test_after_a_good_pair_nothing_is_suspected(canary, monkeypatch):
-    for number in range(EVERY):
-        canary.sing(f"candidate {number}", ALL_ON)
+    canary.note("candidate")
+    canary.check(ALL_ON)
     monkeypatch.setattr(module, "RIGHT", module.RIGHT.replace("+ 1.0f", "+ 1.5f"))
     with pytest.raises(JudgeBroken) as broken:
         canary.check(ALL_ON)

@@ -26,7 +26,8 @@ NAMES = ("file", "normal", "shifted", "offset", "far", "heavy", "large", "ties",
 @pytest.fixture(scope="module")
 def core(problem, reference):
     exam = Exam(problem, reference, ALL_ON)
-    yield exam.core("native")
+    with exam.lend("core", "native") as cases:
+        yield cases
     exam.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class Bench:
     def run(
         self,
         text: str,
-        cases: CaseSet,
+        lent: AbstractContextManager[CaseSet],
         defences: Defences = ALL_ON,
         *,
         stage: str = "core",
@@ -55,7 +56,8 @@ class Bench:
             device="cpu", sanitize=build != "plain", thread_count=threads,
         )  # fmt: skip
         level, _ = isolation_level()
-        return run_stage(cases, runner, "native", stage, level, self.folder / "log", defences)
+        with lent as cases:
+            return run_stage(cases, runner, "native", stage, level, self.folder / "log", defences)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def kinds(found: Verified | Failure) -> set[str]:
 
 
 def test_a_right_candidate_passes_and_says_what_was_done(bench, exam, silu):
-    found = bench.run(silu, exam.core("native"))
+    found = bench.run(silu, exam.lend("core", "native"))
     assert isinstance(found, Verified), found
     assert {a.workload_id for a in found.agreements} > {"report", "empty", "one-first", "odd"}
     assert found.checks["core calls compared with the float64 oracle"] >= 40
@@ -102,14 +104,14 @@ def test_a_right_candidate_passes_and_says_what_was_done(bench, exam, silu):
 
 def test_what_was_kept_by_pointer_is_wrong_at_the_screen(bench, exam, silu):
     text = before(silu, REMEMBERS_BY_POINTER)
-    assert "wrong_value" in kinds(bench.run(text, exam.screen("native"), stage="screen"))
+    assert "wrong_value" in kinds(bench.run(text, exam.lend("screen", "native"), stage="screen"))
 
 
 def test_without_shared_rows_what_was_kept_by_pointer_gets_by(bench, silu):
     off = Defences(same_address_new_content=False)
     exam = bench.exam(off)
     try:
-        found = bench.run(before(silu, REMEMBERS_BY_POINTER), exam.core("native"), off)
+        found = bench.run(before(silu, REMEMBERS_BY_POINTER), exam.lend("core", "native"), off)
         assert isinstance(found, Verified), found
     finally:
         exam.close()
@@ -118,12 +120,12 @@ def test_without_shared_rows_what_was_kept_by_pointer_gets_by(bench, silu):
 @pytest.mark.parametrize("calls", [1, 5, 20])
 def test_being_right_on_the_first_calls_alone_is_not_enough(bench, exam, silu, calls):
     cheat = before(silu, f"static int calls; if (calls++ >= {calls}) return;")
-    assert "unwritten" in kinds(bench.run(cheat, exam.core("native")))
+    assert "unwritten" in kinds(bench.run(cheat, exam.lend("core", "native")))
 
 
 def test_being_wrong_at_the_report_size_alone_is_found_in_the_core(bench, exam, silu):
     cheat = silu.replace("0.5f", "(rows * columns >= 192 * 1024 ? 0.51f : 0.5f)")
-    found = bench.run(cheat, exam.core("native"))
+    found = bench.run(cheat, exam.lend("core", "native"))
     assert "wrong_value" in kinds(found)
     # The order of calls is secret, and a few wrong ones are enough: the hidden size of this kind
     # (193 by 1025) may not have been asked by then.
@@ -131,7 +133,7 @@ def test_being_wrong_at_the_report_size_alone_is_found_in_the_core(bench, exam, 
 
 
 def test_what_may_be_told_comes_before_what_is_hidden(bench, exam, silu):
-    found = bench.run(silu.replace("0.5f", "0.6f"), exam.core("native"))
+    found = bench.run(silu.replace("0.5f", "0.6f"), exam.lend("core", "native"))
     assert isinstance(found, WrongResult)
     told = [m.split == "hidden" for m in found.mismatches]
     assert told == sorted(told)
@@ -141,7 +143,7 @@ def test_what_may_be_told_comes_before_what_is_hidden(bench, exam, silu):
 
 
 def test_a_read_before_the_first_element_is_a_crash(bench, exam, silu):
-    found = bench.run(silu.replace("x[i];", "x[i] + 0.0f * x[i - 1];"), exam.core("native"))
+    found = bench.run(silu.replace("x[i];", "x[i] + 0.0f * x[i - 1];"), exam.lend("core", "native"))
     assert isinstance(found, Crashed), found
     assert found.signal == "SIGSEGV"
 
@@ -150,7 +152,7 @@ def test_an_aligned_vector_load_of_what_is_only_aligned_to_floats_is_a_crash(ben
     text = "#include <immintrin.h>\n" + before(
         silu, "if (rows * columns >= 8) _mm256_store_ps(out, _mm256_load_ps(x));"
     )
-    assert isinstance(bench.run(text, exam.core("native")), Crashed)
+    assert isinstance(bench.run(text, exam.lend("core", "native")), Crashed)
 
 
 @pytest.mark.parametrize(
@@ -175,18 +177,18 @@ def test_what_a_caller_would_notice_afterwards_is_rejected(
     # Set behind the loop and put back before it: its values would be wrong first.
     restored = before(silu, "__builtin_ia32_ldmxcsr(0x1F80);")
     text = headers + restored.replace("    }\n}", "    }\n    " + statement + "\n}")
-    found = bench.run(text, exam.screen("native"), stage="screen")
+    found = bench.run(text, exam.lend("screen", "native"), stage="screen")
     assert isinstance(found, Rejected), found
     assert (found.rule, said in found.evidence) == (rule, True)
     off = Defences(process_state=False)
-    found = bench.run(text, exam.screen("native"), off, stage="screen")
+    found = bench.run(text, exam.lend("screen", "native"), off, stage="screen")
     assert isinstance(found, Verified | WrongResult), found
 
 
 def test_a_calling_thread_that_pins_itself_is_rejected(bench, exam, silu):
     pin = "cpu_set_t one; CPU_ZERO(&one); CPU_SET(0, &one); sched_setaffinity(0, sizeof one, &one);"
     found = bench.run(
-        "#include <sched.h>\n" + before(silu, pin), exam.screen("native"), stage="screen"
+        "#include <sched.h>\n" + before(silu, pin), exam.lend("screen", "native"), stage="screen"
     )
     assert isinstance(found, Rejected), found
     assert "other processors" in found.evidence
@@ -199,17 +201,17 @@ def test_threads_that_work_on_after_the_call_are_noticed_and_sleeping_ones_are_n
     start = "static bool once = (std::thread([] {{ for (;;) {}; }}).detach(), true); (void)once;"
     busy = headers + before(silu, start.format('asm volatile("")'))
     nap = "std::this_thread::sleep_for(std::chrono::seconds(1))"
-    found = bench.run(busy, exam.audit("native"))
+    found = bench.run(busy, exam.lend("audit", "native"))
     assert isinstance(found, Rejected), found
     assert "go on working" in found.evidence
     idle = headers + before(silu, start.format(nap))
-    assert isinstance(bench.run(idle, exam.audit("native")), Verified)
+    assert isinstance(bench.run(idle, exam.lend("audit", "native")), Verified)
 
 
 def test_a_candidate_that_needs_all_its_threads_fails_with_one(bench, exam, silu):
     text = before(silu, "if (omp_get_max_threads() == 1) return;")
-    assert "unwritten" in kinds(bench.run(text, exam.audit("native"), threads=1))
-    assert isinstance(bench.run(silu, exam.audit("native"), threads=3), Verified)
+    assert "unwritten" in kinds(bench.run(text, exam.lend("audit", "native"), threads=1))
+    assert isinstance(bench.run(silu, exam.lend("audit", "native"), threads=3), Verified)
 
 
 SHARED = "    float v = 0;\n    #pragma omp parallel for"
@@ -236,7 +238,9 @@ RACES = {
 
 @pytest.mark.parametrize("name", RACES)
 def test_a_race_is_found_whether_or_not_it_showed(bench, exam, silu, name):
-    found = bench.run(RACES[name](silu), exam.audit("native"), stage="sanitize", build="races")
+    found = bench.run(
+        RACES[name](silu), exam.lend("audit", "native"), stage="sanitize", build="races"
+    )
     assert isinstance(found, Rejected), found
     assert found.rule == "data_race"
 
@@ -268,7 +272,9 @@ HONEST = {
 
 @pytest.mark.parametrize("name", HONEST)
 def test_no_race_is_made_up(bench, exam, silu, name):
-    found = bench.run(HONEST[name](silu), exam.audit("native"), stage="sanitize", build="races")
+    found = bench.run(
+        HONEST[name](silu), exam.lend("audit", "native"), stage="sanitize", build="races"
+    )
     assert isinstance(found, Verified), found
 
 
@@ -276,13 +282,13 @@ def test_a_race_on_a_hidden_workload_tells_no_more_than_that(bench, exam, silu):
     hidden_only = RACES["overlapping writes"](silu).replace(
         "if (i + 1 <", "if (columns == 129 && i + 1 <"
     )
-    found = bench.run(hidden_only, exam.audit("native"), stage="sanitize", build="races")
+    found = bench.run(hidden_only, exam.lend("audit", "native"), stage="sanitize", build="races")
     assert isinstance(found, Rejected), found
     assert "kernel.cpp" not in found.evidence
 
 
 def test_a_step_past_a_heap_block_is_found_on_a_hidden_size_too(bench, exam, silu):
     text = silu.replace("x[i];", "x[i + (columns == 129 && i == 0 ? -1 : 0)];")
-    found = bench.run(text, exam.audit("native"), stage="sanitize", build="memory")
+    found = bench.run(text, exam.lend("audit", "native"), stage="sanitize", build="memory")
     assert isinstance(found, Crashed), found
     assert "kernel.cpp" not in found.detail

@@ -14,19 +14,22 @@ EAGER_NS, CANDIDATE_NS, SLOWED_NS = 200_000, 100_000, 400_000
 
 
 class Turns:
-    """Turns that take what `call_ns` says of so many calls."""
+    """Turns that take what `call_ns` says of so many calls, and of four single calls three wait
+    for so long."""
 
     left = 64
 
-    def __init__(self, call_ns):
-        self.call_ns = call_ns
+    def __init__(self, call_ns, waits_ns):
+        self.call_ns, self.waits_ns, self.taken = call_ns, waits_ns, 0
 
     def start(self):
         pass
 
     def take(self, *asked, lead):
         *_, calls = asked
-        return round(calls * self.call_ns(calls))
+        self.taken += 1
+        waited_ns = self.waits_ns if calls == 1 and self.taken % 4 else 0
+        return round(calls * self.call_ns(calls)) + waited_ns
 
 
 class Grounds:
@@ -34,8 +37,8 @@ class Grounds:
 
     most, block_ns = 64, 2_000_000
 
-    def __init__(self, alone_ns):
-        self.alone_ns = alone_ns
+    def __init__(self, alone_ns, waits_ns):
+        self.alone_ns, self.waits_ns = alone_ns, waits_ns
         self.lives = 0
 
     @contextlib.contextmanager
@@ -45,16 +48,16 @@ class Grounds:
 
     def turns(self, running, answers, asked):
         alone_ns = self.alone_ns[min(self.lives, len(self.alone_ns)) - 1]
-        return Turns(lambda calls: alone_ns if calls == 1 else CANDIDATE_NS)
+        return Turns(lambda calls: alone_ns if calls == 1 else CANDIDATE_NS, self.waits_ns)
 
     def rivals(self, source, *, queued):
-        return Turns(lambda calls: EAGER_NS)
+        return Turns(lambda calls: EAGER_NS, 0)
 
 
-def checked(*alone_ns):
+def checked(*alone_ns, waits_ns=0):
     """What the check says when the first measurement is of blocks and the others of single calls;
     and how many there were."""
-    grounds = Grounds((CANDIDATE_NS, *alone_ns))
+    grounds = Grounds((CANDIDATE_NS, *alone_ns), waits_ns)
     session = Session(
         cases=SimpleNamespace(workload=SimpleNamespace(id="report")), baseline=None,
         grounds=grounds, runner_overhead_ns=0, baseline_overhead_ns=0,
@@ -78,3 +81,9 @@ def test_who_shares_work_between_calls_is_rejected():
 @pytest.mark.parametrize("unlucky", [1, 2])
 def test_a_busy_moment_is_not_held_against_anybody(unlucky):
     assert checked(*[SLOWED_NS] * unlucky, CANDIDATE_NS) == (None, unlucky + 1)
+
+
+def test_single_calls_that_mostly_wait_for_a_processor_are_seen_at_their_best():
+    assert checked(CANDIDATE_NS, waits_ns=5_000_000) == (None, 1)
+    found, _ = checked(SLOWED_NS, waits_ns=5_000_000)
+    assert isinstance(found, Rejected)

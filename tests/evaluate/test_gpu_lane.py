@@ -22,6 +22,7 @@ from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.correctness.notes import Verified
 from kernelwright.evaluate.correctness.verify import run_stage
 from kernelwright.evaluate.defences import ALL_ON
+from kernelwright.evaluate.places import Places
 from kernelwright.evaluate.running.arena import POISONS, Arena
 from kernelwright.evaluate.running.bodies import body, scalar_mask
 from kernelwright.evaluate.running.life import LifeEnded
@@ -85,7 +86,8 @@ def exam():
     with Reference.open(str(PROBLEM)) as reference:
         problem = reference.load()
         found = Exam(problem, reference, ALL_ON, "cuda")
-        found.cases = TimedCases(problem, reference, ["file"], gpu=True)
+        found.cases = TimedCases(problem, ["file"], gpu=True)
+        found.cases.cases = found.cases.drawn(reference)
         yield found
         found.close()
 
@@ -112,10 +114,14 @@ def runner(driver, exam, tmp_path):
 @pytest.fixture
 def judged(runner, exam, tmp_path):
     """From the last lines of the kernel to what the screen says."""
-    return lambda lines: run_stage(
-        exam.screen("native"), runner(lines), "native", "screen", "process", tmp_path / "log",
-        ALL_ON,
-    )  # fmt: skip
+
+    def judge(lines):
+        with exam.lend("screen", "native") as cases:
+            return run_stage(
+                cases, runner(lines), "native", "screen", "process", tmp_path / "log", ALL_ON
+            )
+
+    return judge
 
 
 def kinds(found):
@@ -320,7 +326,7 @@ def test_what_is_made_for_timing_is_made_anew_after_it_could_not_be(tmp_path):
     with Reference.open(str(PROBLEM)) as reference:
         bench = Bench(
             reference.load(), reference, device="cuda", level="process", folder=tmp_path,
-            defences=ALL_ON,
+            defences=ALL_ON, places=Places(1),
         )  # fmt: skip
         for _ in range(2):
             with pytest.raises(SandboxError, match=r"libcuda\.so\.1"):
@@ -364,6 +370,5 @@ def test_what_is_no_number_agrees_with_what_is_none():
 
 
 def test_what_no_sanitizer_looks_for_on_a_gpu_is_said():
-    assert list(unsanitized(Cuda(), "cuda")) == [
-        "memory errors and data races: compute-sanitizer is not run on a GPU yet"
-    ]
+    said = "data races in global memory: compute-sanitizer looks at shared memory only"
+    assert said in unsanitized(Cuda(), "cuda")

@@ -123,13 +123,15 @@ def test_closing_ends_the_drawing_and_lets_go_of_what_was_drawn(oracle):
 
 def test_an_exam_has_other_cases_after_it_and_the_same_until_then(problem, reference):
     exam = Exam(problem, reference, ALL_ON)
-    before = exam.screen("native")
+    with exam.lend("screen", "native") as before:
+        values = [dict(case.inputs) for _, case in before.cases]
     put = exam.redrawn(reference)
-    assert exam.screen("native") is before
-    values = [dict(case.inputs) for _, case in before.cases]
-    put()
-    after = exam.screen("native")
-    assert after is not before
+    with exam.lend("screen", "native") as still:
+        assert still is before
+        put()
+        assert still.cases[0][1].inputs  # who has it may go on with it
+    with exam.lend("screen", "native") as after:
+        assert after is not before
     assert len(after.cases) == len(values)
     for (_, case), old in zip(after.cases, values, strict=True):
         for name, array in case.inputs.items():

@@ -59,7 +59,6 @@ def zygote(folder: Path) -> Iterator[Zygote]:
 def live(problem: Problem, reference: Reference, folder: Path, zygote: Zygote) -> Iterator[Live]:
     """Have a forked life load a module that begins with this program; what it printed."""
     exam = Exam(problem, reference, ALL_ON)
-    cases = exam.screen("module")
 
     def run(program: str, *, files: dict[str, str] | None = None, **settings: str) -> str:
         home = folder / f"build{next(NUMBERS)}"
@@ -73,9 +72,12 @@ def live(problem: Problem, reference: Reference, folder: Path, zygote: Zygote) -
             device="cpu", zygote=zygote,
         )  # fmt: skip
         log = home / "log"
-        with runner.life(
-            made, cases.table_fd, cases.inputs, cases.outputs, BEST_ISOLATION, log
-        ) as running:
+        with (
+            exam.lend("screen", "module") as cases,
+            runner.life(
+                made, cases.table_fd, cases.inputs, cases.outputs, BEST_ISOLATION, log
+            ) as running,
+        ):
             running.ask("load", stage="load", limit_s=60.0, count=1)
             return running.log
 

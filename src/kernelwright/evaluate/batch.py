@@ -1,14 +1,14 @@
 """Many candidates for one judge: builds run ahead, verdicts come as they are ready.
 
-One candidate is run at a time (`evaluate.judge`), so what a batch gains is that others are built
-meanwhile, side by side.
+What a batch gains is that others are built meanwhile, side by side; and where a judge has places
+for that (on a GPU, see `evaluate.judge`), that several are verified at once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +28,11 @@ _PAUSE_S = 0.5
 
 class Judging(Protocol):
     """What a batch needs of a judge."""
+
+    @property
+    def places(self) -> int:
+        """How many candidates are worth asking about at once."""
+        ...
 
     def ahead(self, candidate: Candidate) -> Future[Any] | None:
         """Start to build `candidate`; None when there is nothing to wait for."""
@@ -112,16 +117,35 @@ def judge_many(
     """
     left = enumerate(candidates)
     started: list[_Started] = []
-    while True:
-        for index, candidate in left:
-            started.append(_Started(index, candidate, _ahead(judge, candidate)))
-            if len(started) >= _WINDOW:
-                break
-        if not started:
-            return
-        chosen = _next(started)
-        started.remove(chosen)
-        yield chosen.index, _verdict(judge, chosen.candidate, effort, retries, pause_s)
+    asked: dict[Future[Evaluation | Fault], int] = {}
+    with _executor(judge.places) as pool:
+        while True:
+            for index, candidate in left:
+                started.append(_Started(index, candidate, _ahead(judge, candidate)))
+                if len(started) + len(asked) >= _WINDOW:
+                    break
+            while started and len(asked) < judge.places:
+                chosen = _next(started)
+                started.remove(chosen)
+                verdict = pool.submit(_verdict, judge, chosen.candidate, effort, retries, pause_s)
+                asked[verdict] = chosen.index
+            if not asked:
+                return
+            for verdict in wait(asked, return_when=FIRST_COMPLETED).done:
+                yield asked.pop(verdict), verdict.result()
+
+
+class _AtOnce(Executor):
+    """Does what it is given in the thread that gives it, which an interrupt then ends at once."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        found: Future[Any] = Future()
+        found.set_result(fn(*args, **kwargs))
+        return found
+
+
+def _executor(places: int) -> Executor:
+    return _AtOnce() if places == 1 else ThreadPoolExecutor(places, "kernelwright-judging")
 
 
 def _ahead(judge: Judging, candidate: Candidate | NoCandidate) -> Future[Any] | None:

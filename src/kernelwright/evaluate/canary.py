@@ -60,18 +60,17 @@ class Canary:
         self._setup = setup
         self._since: list[str] = []
 
-    def sing(self, candidate_id: str, defences: Defences) -> None:
-        """Note that `candidate_id` was judged, and judge the pair when its turn has come.
+    def note(self, candidate_id: str) -> bool:
+        """Note that `candidate_id` was judged; whether it is time to `check`."""
+        self._since.append(candidate_id)
+        return len(self._since) >= EVERY
+
+    def check(self, defences: Defences) -> None:
+        """Judge the pair now.
 
         Raises:
             JudgeBroken: a verdict on the pair is not what it must be; names what was judged since.
         """
-        self._since.append(candidate_id)
-        if len(self._since) >= EVERY:
-            self.check(defences)
-
-    def check(self, defences: Defences) -> None:
-        """Judge the pair now; raises as `sing` does."""
         for text, must_pass in ((RIGHT, True), (CHEAT, False)):
             found = self._verdict(text, defences)
             passed = isinstance(found, Verified)

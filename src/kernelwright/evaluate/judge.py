@@ -30,7 +30,7 @@ from kernelwright.core.evaluation import (
     isolates,
 )
 from kernelwright.core.problem import Problem
-from kernelwright.core.protocols import Language
+from kernelwright.core.protocols import BuildPlan, Language
 from kernelwright.evaluate.building.builder import Builder, Built, Result
 from kernelwright.evaluate.building.compile_cache import CompileCache
 from kernelwright.evaluate.canary import Canary
@@ -39,9 +39,12 @@ from kernelwright.evaluate.defences import ALL_ON, Defences
 from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.isolation import cgroup
 from kernelwright.evaluate.isolation.levels import isolation_level
+from kernelwright.evaluate.places import Places
+from kernelwright.evaluate.profile import nsight
+from kernelwright.evaluate.profile.counters import Counters
 from kernelwright.evaluate.profile.disassembly import Facts, look
 from kernelwright.evaluate.rotation import Rotation
-from kernelwright.evaluate.running.bodies import write_setup
+from kernelwright.evaluate.running.bodies import body, scalar_mask, write_setup
 from kernelwright.evaluate.running.zygote import Zygote
 from kernelwright.evaluate.sitting import Findings, Room, Sitting
 from kernelwright.evaluate.timing.bench import Bench
@@ -54,7 +57,8 @@ EVALUATOR = "2"
 class Judge:
     """The judge of one problem. A context manager; implements `core.protocols.Evaluator`.
 
-    One candidate is run at a time, since two would disturb each other's clock.
+    It can be asked from several threads. On a CPU one candidate is run at a time; on a GPU up to
+    `places` are verified side by side, and whoever is timed has the machine for itself.
     """
 
     def __init__(
@@ -85,6 +89,11 @@ class Judge:
         """What candidates are judged for."""
         return self._room.problem
 
+    @property
+    def places(self) -> int:
+        """How many candidates are worth asking about at once."""
+        return self._room.places.count
+
     async def evaluate(self, candidate: Candidate, effort: Effort) -> Evaluation:
         """The verdict on `candidate`; see `judge`."""
         return await asyncio.to_thread(self.judge, candidate, effort)
@@ -108,7 +117,7 @@ class Judge:
         if known is not None:
             return known
         self.ahead(candidate)
-        with self._lock:
+        with self._verdicts.asked(candidate, effort):
             # Another thread may have been given the same candidate in the meantime.
             known = self._verdicts.recall(candidate, effort)
             return known if known is not None else self._sit(candidate, language, effort)
@@ -137,12 +146,38 @@ class Judge:
         language = self._language(candidate.language)
         if missing := language.missing("build"):
             raise Unavailable(missing)
+        found = self._built(candidate)
+        return look(*found, self._room.level) if found is not None else None
+
+    def counters(self, candidate: Candidate) -> Counters | nsight.NotCounted | None:
+        """What the device itself counts during one call of `candidate`, which passed; None on a
+        CPU, and for what cannot be built.
+
+        Raises:
+            UnknownName: there is no such language.
+            FaultError: the judge's own failure.
+        """
+        room, lane = self._room, candidate.lane
+        found = self._built(candidate) if room.device == "cuda" else None
+        if found is None:
+            return None
+        plan, built = found
+        runner = body(
+            built, plan.lane, plan.environment, room.setup,
+            device=room.device, scalars=scalar_mask(room.problem),
+        )  # fmt: skip
+        log = room.folder / "counters.log"
+        with room.places.quiet(), room.exam.lend("single", lane) as cases:
+            return nsight.count(runner, lane, cases, room.level, log)
+
+    def _built(self, candidate: Candidate) -> tuple[BuildPlan, Built] | None:
+        """How `candidate` is built, and the result; None when it cannot be."""
         try:
-            plan = language.build(candidate, self._room.problem)
+            plan = self._language(candidate.language).build(candidate, self._room.problem)
         except BuildRefused:
             return None
         built = self._room.builder.build(plan)
-        return look(plan, built, self._room.level) if isinstance(built, Built) else None
+        return (plan, built) if isinstance(built, Built) else None
 
     def refuse(self, candidate: Candidate, effort: Effort, evidence: str) -> Evaluation:
         """The verdict on a text that is no candidate for this problem; `evidence` says why."""
@@ -166,15 +201,18 @@ class Judge:
             )
 
     def _sit(self, candidate: Candidate, language: Language, effort: Effort) -> Evaluation:
-        """Judge `candidate`, which was not judged before. Called with the lock."""
-        self._rotation.swap()
+        """Judge `candidate`, which was not judged before."""
+        if self._rotation.ready:
+            with self._room.places.alone():
+                self._rotation.swap()
         sitting = Sitting(self._room, candidate, language, effort)
         outcome = sitting.outcome()
         self._listen(candidate)
         evaluation = self._evaluation(candidate, effort, outcome, sitting.findings)
         self._verdicts.remember(candidate, evaluation)
         if "screen" in sitting.findings.stage_s:
-            self._rotation.count()
+            with self._lock:
+                self._rotation.count()
         return evaluation
 
     def _hatch(self) -> Canary | None:
@@ -193,11 +231,16 @@ class Judge:
         """
         if self._canary is None:
             return
-        try:
-            self._canary.sing(candidate.id, self._room.defences)
-        except JudgeBroken:
-            self._verdicts.forget()
-            raise
+        with self._lock:
+            due = self._canary.note(candidate.id)
+        if not due:
+            return
+        with self._room.places.alone():
+            try:
+                self._canary.check(self._room.defences)
+            except JudgeBroken:
+                self._verdicts.forget()
+                raise
 
     def _evaluation(
         self, candidate: Candidate, effort: Effort, outcome: Outcome, findings: Findings
@@ -267,7 +310,7 @@ def _furnished(
 ) -> Room:
     """A room with nothing drawn, built or started yet; a folder is made for it."""
     folder = Path(tempfile.mkdtemp(prefix="kernelwright-"))
-    setup = folder / "problem.json"
+    setup, places = folder / "problem.json", Places.of(device)
     write_setup(problem, device, setup)
     return Room(
         problem=problem,
@@ -276,10 +319,17 @@ def _furnished(
         defences=defences,
         folder=folder,
         setup=setup,
+        places=places,
         builder=Builder(folder, level, cache=CompileCache.of_user(level)),
         zygote=Zygote(folder, gpu=device == "cuda"),
         exam=Exam(problem, reference, defences, device),
         bench=Bench(
-            problem, reference, device=device, level=level, folder=folder, defences=defences
+            problem,
+            reference,
+            device=device,
+            level=level,
+            folder=folder,
+            defences=defences,
+            places=places,
         ),
     )

@@ -76,6 +76,11 @@ class Rotation:
             self._thread = threading.Thread(target=self._draw, name="rotation", daemon=True)
             self._thread.start()
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is something for `swap` to do."""
+        return self._thread is not None and not self._thread.is_alive()
+
     def swap(self) -> bool:
         """Put the new cases in place, if they are ready; whether they were."""
         if self._thread is None or self._thread.is_alive():

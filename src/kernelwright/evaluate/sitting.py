@@ -6,10 +6,14 @@ which `evaluate.judge` prepares; what comes out is an outcome, and what was seen
 
 from __future__ import annotations
 
+import contextlib
+import re
+import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +36,7 @@ from kernelwright.core.evaluation import (
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan, Language
 from kernelwright.evaluate.building.builder import Builder, Built
+from kernelwright.evaluate.correctness import device_audit
 from kernelwright.evaluate.correctness.audit import (
     Sanitized,
     other_thread_counts,
@@ -45,15 +50,18 @@ from kernelwright.evaluate.correctness.far import look_far
 from kernelwright.evaluate.correctness.notes import Verified, merged
 from kernelwright.evaluate.correctness.verify import run_stage
 from kernelwright.evaluate.defences import Defences
+from kernelwright.evaluate.places import Places
 from kernelwright.evaluate.profile.diagnose import diagnose
 from kernelwright.evaluate.profile.disassembly import look
 from kernelwright.evaluate.profile.roofline import position
 from kernelwright.evaluate.running.bodies import body, scalar_mask
 from kernelwright.evaluate.running.runner import Body
 from kernelwright.evaluate.running.zygote import Zygote
-from kernelwright.evaluate.timing.bench import Bench, Timed
+from kernelwright.evaluate.timing.bench import Bench, Timed, in_background
 from kernelwright.evaluate.timing.plausible import known_peaks
 from kernelwright.problems.reference import Device
+
+_NO_MEMORY = re.compile(r"out.of.memory|MemoryError|SIGKILL|cannot allocate", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +69,7 @@ class Room:
     """What a judge has ready for every candidate of its problem.
 
     `setup` is the file that modules are told the problem by, and lies in `folder`, the judge's own.
+    Candidates take `places` side by side while they are verified, and in quiet to be timed.
     """
 
     problem: Problem
@@ -69,15 +78,11 @@ class Room:
     defences: Defences
     folder: Path
     setup: Path
+    places: Places
     builder: Builder
     zygote: Zygote
     exam: Exam
     bench: Bench
-
-    @property
-    def log(self) -> Path:
-        """Where a life prints to; each begins it anew."""
-        return self.folder / "runner.log"
 
 
 @dataclass
@@ -99,6 +104,17 @@ class _Ended(Exception):
         self.outcome = outcome
 
 
+def _nothing() -> None:
+    """What there is to do when nothing was drawn."""
+
+
+def _others_may_be_to_blame(outcome: Outcome) -> bool:
+    """Whether it may have come about since others used the device and the memory at that time."""
+    if isinstance(outcome, Crashed):
+        return bool(_NO_MEMORY.search(f"{outcome.signal} {outcome.detail}"))
+    return isinstance(outcome, TimedOut)
+
+
 class Sitting:
     """Judges one candidate, once. `findings` are complete when `outcome` has returned."""
 
@@ -108,6 +124,7 @@ class Sitting:
         self._candidate = candidate
         self._language = language
         self._effort: Effort = effort
+        self._log = room.folder / f"life-{secrets.token_hex(8)}.log"  # each life begins it anew
         self._mark = time.monotonic()
 
     @property
@@ -129,20 +146,39 @@ class Sitting:
             return self._passed()
         except _Ended as ended:
             return ended.outcome
+        finally:
+            self._log.unlink(missing_ok=True)
 
     def _passed(self) -> Passed:
         """Every stage in turn, from the cheapest to the dearest."""
         plan, built = self._build(lambda: self._language.build(self._candidate, self._room.problem))
-        if self._promotion:
-            self._room.exam.redraw()
-            self._room.bench.redraw()
-        runner = self._body(plan, built)
-        untimed = self._language.missing("time")
-        self._verify_all(plan, built, runner, timed=untimed is None)
-        if self._promotion:
-            self._audit(plan, built)
-        else:
+        runner, places = self._body(plan, built), self._room.places
+        try:
+            with self._on(places.beside_others()):
+                put_anew = self._verify_all(plan, built, runner)
+        except _Ended as ended:
+            if places.count == 1 or not _others_may_be_to_blame(ended.outcome):
+                raise
+            self.findings.checks.clear()
+            self.findings.agreements = ()
+            with self._on(places.alone()):
+                put_anew = self._verify_all(plan, built, runner)
+        with self._on(places.quiet()):
+            put_anew()
+            return self._found_right(plan, built, runner)
+
+    @contextlib.contextmanager
+    def _on(self, places: contextlib.AbstractContextManager[None]) -> Iterator[None]:
+        """Hold places in some way. What the wait takes is no stage's time."""
+        with places:
+            self._mark = time.monotonic()
+            yield
+
+    def _found_right(self, plan: BuildPlan, built: Built, runner: Body) -> Passed:
+        """What follows once its outputs were right."""
+        if not self._promotion:
             self._leave_out("sanitizers and other numbers of threads: on promotion")
+        untimed = self._language.missing("time")
         if untimed is not None:
             self._leave_out(f"timing: {untimed}")
             profile = self._profile(plan, built, ())
@@ -177,18 +213,40 @@ class Sitting:
             zygote=self._room.zygote, scalars=scalar_mask(self._room.problem),
         )  # fmt: skip
 
-    def _verify_all(self, plan: BuildPlan, built: Built, runner: Body, *, timed: bool) -> None:
-        """The screen, then the core, during which the baselines of the bench compile."""
-        exam, lane = self._room.exam, self._candidate.lane
+    def _verify_all(self, plan: BuildPlan, built: Built, runner: Body) -> Callable[[], None]:
+        """The screen, the core, during which the baselines of the bench compile, and on promotion
+        the audit. What is returned puts other inputs on the bench, if they were drawn."""
+        exam, bench, lane = self._room.exam, self._room.bench, self._candidate.lane
+        if self._promotion:
+            exam.redraw()
         many = self._body(plan, built, thread_count=screen_threads(self._room.defences))
-        self._verify("screen", exam.screen(lane), many)
-        if timed:
-            self._room.bench.start(exam.distributions)
-        self._verify("core", exam.core(lane), runner)
+        # On a GPU most of making the bench ready is waiting; on a CPU it is work, for which there
+        # must be some hope first.
+        if self._timed and self._room.device == "cuda":
+            in_background(partial(bench.start, exam.distributions))
+        with exam.lend("screen", lane) as cases:
+            self._verify("screen", cases, many)
+        if self._timed and self._room.device == "cpu":
+            bench.start(exam.distributions)
+        with exam.lend("core", lane) as cases:
+            self._verify("core", cases, runner)
+        put_anew = _nothing
+        if self._promotion:
+            self._audit(plan, built)
+            put_anew = bench.redrawn()
+        if self._timed:
+            bench.start(exam.distributions)
+            bench.wait()
+        self._finished("timing")
+        return put_anew
+
+    @property
+    def _timed(self) -> bool:
+        return self._language.missing("time") is None
 
     def _verify(self, stage: Stage, cases: CaseSet, runner: Body) -> None:
         room, lane = self._room, self._candidate.lane
-        found = run_stage(cases, runner, lane, stage, room.level, room.log, room.defences)
+        found = run_stage(cases, runner, lane, stage, room.level, self._log, room.defences)
         self._finished(stage)
         if not isinstance(found, Verified):
             raise _Ended(found)
@@ -197,8 +255,11 @@ class Sitting:
 
     def _audit(self, plan: BuildPlan, built: Built) -> None:
         """What promotion adds on small workloads: see `evaluate.correctness.audit`."""
-        defences, lane = self._room.defences, self._candidate.lane
-        cases = self._room.exam.audit(lane)
+        with self._room.exam.lend("audit", self._candidate.lane) as cases:
+            self._audit_on(plan, built, cases)
+
+    def _audit_on(self, plan: BuildPlan, built: Built, cases: CaseSet) -> None:
+        defences = self._room.defences
         for count in other_thread_counts(defences) if self._room.device == "cpu" else ():
             self._verify("core", cases, self._body(plan, built, thread_count=count))
             self.findings.checks[f"audited with OMP_NUM_THREADS={count}"] += 1
@@ -207,6 +268,8 @@ class Sitting:
             problem = self._room.problem
             for check in sanitized(self._language, self._candidate, problem, defences):
                 self._sanitize(check, cases)
+        elif self._room.device == "cuda" and device_audit.find() is not None:
+            self._watch(cases)
 
     def _sanitize(self, check: Sanitized, cases: CaseSet) -> None:
         plan, built = self._build(check.plan)
@@ -220,6 +283,26 @@ class Sitting:
             self._leave_out(f"{check.name}: the sanitizer does not start ({said})")
         else:
             self.findings.checks[f"audited for {check.name}"] += 1
+
+    def _watch(self, cases: CaseSet) -> None:
+        """Make the calls on a GPU under each tool of its sanitizer: see `device_audit`."""
+        room, candidate, language = self._room, self._candidate, self._language
+        plan, built = self._build(lambda: language.build(candidate, room.problem, sanitize=True))
+        audit = device_audit.Audit(
+            runner=self._body(plan, built, sanitize=True), lane=candidate.lane,
+            source=candidate.source.files, cases=cases, level=room.level, log=self._log,
+            defences=room.defences,
+        )  # fmt: skip
+        for tool in device_audit.tools(candidate.lane, room.defences):
+            found = audit.watch(tool)
+            self._finished("sanitize")
+            match found:
+                case device_audit.Watched(calls=calls):
+                    self.findings.checks[f"calls watched by compute-sanitizer {tool}"] += calls
+                case device_audit.NotLearnt(why=why):
+                    self._leave_out(f"{device_audit.subject(tool)}: {why}")
+                case _:
+                    raise _Ended(found)
 
     def _time(self, runner: Body) -> tuple[Measurement, ...]:
         with self._room.builder.quiet():
@@ -250,7 +333,7 @@ class Sitting:
         if not self._on_processors:
             self._leave_out("indices beyond 2^31 elements: they are looked for on a CPU only")
             return
-        found = look_far(room.problem, room.bench.case, runner, room.level, room.log)
+        found = look_far(room.problem, room.bench.case, runner, room.level, self._log)
         self._finished("far")
         if isinstance(found, Crashed):
             raise _Ended(found)

@@ -6,8 +6,10 @@ until it happens to pass.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.evaluation import Effort, Evaluation
@@ -26,7 +28,22 @@ class Verdicts:
     def __init__(self, remembered: int = REMEMBERED):
         self._remembered = remembered
         self._given: OrderedDict[str, Evaluation] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._asked: set[str] = set()
+
+    @contextlib.contextmanager
+    def asked(self, candidate: Candidate, effort: Effort) -> Iterator[None]:
+        """Hold what is asked, so that nobody finds out the same at the same time."""
+        key = _key(candidate, effort)
+        with self._lock:
+            self._lock.wait_for(lambda: key not in self._asked)
+            self._asked.add(key)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked.discard(key)
+                self._lock.notify_all()
 
     def recall(self, candidate: Candidate, effort: Effort) -> Evaluation | None:
         """The verdict given before, saying that it is repeated; None when there is none."""

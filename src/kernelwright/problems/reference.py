@@ -8,10 +8,12 @@ at a time.
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from kernelwright.core.device_lock import first_card, lock_of
 from kernelwright.core.errors import ProblemError, WorkerError
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Direction, Problem, Source, Workload
@@ -171,8 +173,12 @@ class Reference:
             )
         return self._process
 
+    def _card(self) -> AbstractContextManager[None]:
+        """What is worked out on a GPU must not disturb who measures there."""
+        return lock_of(first_card()).shared() if self._device == "cuda" else nullcontext()
+
     def _ask(self, question: Message) -> tuple[Message, Shared | None]:
-        with self._lock:
+        with self._card(), self._lock:
             process = self._running()
             try:
                 reply, memory = process.ask(question, self._timeout_s)

@@ -1,6 +1,7 @@
 """What promotion adds to verification: other numbers of threads, and sanitized builds.
 
-All of it runs on the exam's audit cases, one of each small workload, hidden ones included.
+All of it runs on the exam's audit cases, one of each small workload, hidden ones included. What is
+looked for on a GPU is in `device_audit`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan, FindsRaces, Language
+from kernelwright.evaluate.correctness import device_audit
 from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.running.runner import threads
 from kernelwright.problems.reference import Device
@@ -57,10 +59,10 @@ def sanitized(
 
 def unsanitized(language: Language, device: Device) -> Iterator[str]:
     """What no sanitizer looks for in this language on this device, for `not_checked`."""
-    if language.lane != "native":
+    if device == "cuda":
+        yield from device_audit.left_out(language.lane)
+    elif language.lane != "native":
         yield "sanitizers: they need the native lane"
-    elif device == "cuda":
-        yield "memory errors and data races: compute-sanitizer is not run on a GPU yet"
     elif not isinstance(language, FindsRaces):
         yield f"data races: there is no thread sanitizer for {language.name}"
     elif (missing := language.missing_race_check()) is not None:

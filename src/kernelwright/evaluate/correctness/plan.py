@@ -60,6 +60,11 @@ def plan_audit(problem: Problem, distributions: Sequence[str], defences: Defence
     return [(workload, next(turns)) for workload in small]
 
 
+def plan_single(problem: Problem, _: Sequence[str], __: Defences) -> Planned:
+    """One case at the report size, as the file draws it."""
+    return [(problem.report_workload, "file")]
+
+
 def _allowed(distributions: Sequence[str], defences: Defences) -> list[str]:
     if not defences.distributions:
         return ["file"]

@@ -8,6 +8,7 @@ neither an address nor a size nor the number of a call says what comes next.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from kernelwright.core.candidate import Lane
@@ -53,9 +54,9 @@ def run_stage(
     with life(body, cases.table_fd, cases.inputs, cases.outputs, level, log) as running:
         try:
             running.ask("load", stage="load", limit_s=_LOAD_LIMIT_S)
-            for step in _order(cases, stage, defences):
+            for step in order(cases, stage, defences):
                 cases.prepare(step, poison=defences.poison)
-                _call(cases, step, running, lane, stage)
+                make_call(cases, step, running, lane, stage)
                 notes.take(step)
                 if notes.enough:
                     break
@@ -68,7 +69,7 @@ def run_stage(
     return notes.verdict()
 
 
-def _order(cases: CaseSet, stage: Stage, defences: Defences) -> list[Step]:
+def order(cases: CaseSet, stage: Stage, defences: Defences) -> list[Step]:
     """The calls of one life. Under a sanitizer hidden workloads come last, since what is printed
     is not shown any more once they were seen."""
     if stage != "sanitize":
@@ -77,21 +78,29 @@ def _order(cases: CaseSet, stage: Stage, defences: Defences) -> list[Step]:
     return sorted(once, key=lambda step: cases.cases[step.case][0].split == "hidden")
 
 
-def _call(cases: CaseSet, step: Step, running: Life, lane: Lane, stage: Stage) -> None:
+def make_call(
+    cases: CaseSet, step: Step, running: Life, lane: Lane, stage: Stage, at_most_s: float = math.inf
+) -> None:
+    """Make the call of one step, whose tensors were prepared. Its limit is never above `at_most_s`.
+
+    Raises:
+        LifeEnded: the runner did not answer as it should.
+    """
     workload, case = cases.cases[step.case]
     if workload.split == "hidden":
         running.mute()
-    limit_s = call_limit_s(case.eager_s)
+    slower = _SANITIZED if stage == "sanitize" else 1
+    limit_s = min(call_limit_s(case.eager_s) * slower, at_most_s)
     try:
-        if stage == "sanitize":
-            limit_s *= _SANITIZED
+        if stage == "sanitize" and lane == "native":
             running.ask("heap", stage=stage, limit_s=limit_s, first=step.row, count=1)
         elif lane == "native":
             running.ask("buffer", stage=stage, limit_s=limit_s, first=step.row, count=1)
             return
         else:
             running.ask("stage", stage=stage, limit_s=limit_s, first=step.row, count=1)
-            running.ask("returned", stage=stage, limit_s=10 * limit_s, first=step.row, count=1)
+            compiles_s = min(10 * limit_s, at_most_s)
+            running.ask("returned", stage=stage, limit_s=compiles_s, first=step.row, count=1)
         running.ask("collect", stage=stage, limit_s=limit_s)
     except LifeEnded as ended:
         raise LifeEnded(_located(ended.outcome, workload, case.distribution)) from None

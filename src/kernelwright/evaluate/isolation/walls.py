@@ -57,7 +57,8 @@ class Command:
 
     `reads` are host files and folders that it may read, at the same path; `work` is a host folder
     that it may write, seen as `work_path` says. `descriptors` are inherited under their own
-    numbers. With `gpu` the nodes of NVIDIA's driver are there too.
+    numbers. With `gpu` the nodes of NVIDIA's driver are there too; with `watched` it is a child of
+    the program that uses them, as under a tool that watches it.
     """
 
     argv: Sequence[str]
@@ -68,6 +69,7 @@ class Command:
     limits: Limits = Limits()
     processes: bool = False
     gpu: bool = False
+    watched: bool = False
 
 
 def in_namespaces(level: Isolation) -> bool:
@@ -189,8 +191,10 @@ def _landlock(command: Command, level: Isolation, scratch: Path) -> list[str]:
         reads += _MACHINE
     if command.gpu:
         reads += _GPU_MACHINE
-        # CUDA names its threads through /proc, and does not start where it cannot.
-        devices += [*_gpu_nodes(), "/proc/self/task"]
+        # CUDA names its threads through /proc, and does not start where it cannot. Which process a
+        # tool's child will be is not known; in a namespace there are none but this life's.
+        everyone = command.watched and in_namespaces(level)
+        devices += [*_gpu_nodes(), "/proc" if everyone else "/proc/self/task"]
     for path in (*filter(os.path.exists, reads), *map(str, command.reads)):
         flags += ["--read", path]
     for node in devices:

@@ -19,6 +19,7 @@ typedef struct { char reserved[64]; } CUipcMemHandle;
 enum { CU_STREAM_NON_BLOCKING = 1, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS = 1 };
 enum { CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE = 38 };
 enum { CU_MEMHOSTREGISTER_DEVICEMAP = 2 };
+enum { CUDA_ERROR_NOT_FOUND = 500 };
 
 #define DRIVER(X)                                                                            \
     X(cuInit, "cuInit", (unsigned flags))                                                    \
@@ -34,6 +35,7 @@ enum { CU_MEMHOSTREGISTER_DEVICEMAP = 2 };
     X(cuEventRecord, "cuEventRecord", (CUevent event, CUstream stream))                      \
     X(cuEventElapsedTime, "cuEventElapsedTime", (float *ms, CUevent start, CUevent end))     \
     X(cuMemAlloc, "cuMemAlloc_v2", (CUdeviceptr * at, size_t nbytes))                        \
+    X(cuMemFree, "cuMemFree_v2", (CUdeviceptr at))                                           \
     X(cuMemcpyHtoD, "cuMemcpyHtoDAsync_v2", (CUdeviceptr to, const void *from, size_t nbytes, CUstream stream)) \
     X(cuMemcpyDtoH, "cuMemcpyDtoHAsync_v2", (void *to, CUdeviceptr from, size_t nbytes, CUstream stream)) \
     X(cuMemcpyDtoD, "cuMemcpyDtoDAsync_v2", (CUdeviceptr to, CUdeviceptr from, size_t nbytes, CUstream stream)) \

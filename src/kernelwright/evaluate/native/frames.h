@@ -18,6 +18,7 @@
 enum { MAGIC = 0x4B57524E, PAGE = 4096, MAX_TENSORS = 256 };
 enum { OP_LOAD = 1, OP_BUFFER = 2, OP_RETURNED = 3, OP_HEAP = 4, OP_COLLECT = 5, OP_PING = 6 };
 enum { OP_STAGE = 7, OP_STATE = 8, OP_SAMPLE = 9, OP_QUEUE = 10, OP_OPEN = 11 };
+enum { OP_PROFILE = 12 };
 enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_SIGNAL = 2, STATUS_DEVICE = 5 };
 
 struct command { uint32_t magic, op, first, count, subject, token; };

@@ -10,6 +10,10 @@
  * for them; "returned" calls with no gate. Input memory then holds numbers only, and the first page
  * of output memory the words of the gate.
  *
+ * "heap" is as "buffer" without HANDLES, with each tensor in an allocation of exactly its size.
+ * "profile" is as "buffer" without HANDLES, and tells a profiler that may watch this process which
+ * part of it is the candidate's.
+ *
  * usage: gpu_runner SCALARS HANDLES ARTIFACT CONTROL_FD TABLE_FD INPUT_FD OUTPUT_FD
  *
  * SCALARS has a 1 for each input that is a number, which is read on the host. HANDLES are two IPC
@@ -81,12 +85,59 @@ static void failed(const struct command *command, CUresult error) {
     answer(command->op, STATUS_DEVICE, (uint32_t)error, 0);
 }
 
+/* "cuProfilerStart" or "cuProfilerStop", which do nothing where nobody watches. */
+static CUresult tell_profiler(const char *what) {
+    CUresult (*tell)(void);
+    *(void **)&tell = dlsym(RTLD_DEFAULT, what);
+    return tell == NULL ? CUDA_ERROR_NOT_FOUND : tell();
+}
+
+static CUresult call_watched(int64_t index) {
+    CUresult error = tell_profiler("cuProfilerStart");
+    if (error == 0) error = call(index);
+    if (error == 0) error = cuCtxSynchronize();
+    return error == 0 ? tell_profiler("cuProfilerStop") : error;
+}
+
+/* A copy of `size` bytes in an allocation of exactly that size. */
+static CUresult bring_apart(CUdeviceptr *at, const char *from, int64_t size) {
+    CUresult error = size == 0 ? 0 : cuMemAlloc(at, (size_t)size);
+    return error == 0 && size > 0 ? cuMemcpyHtoD(*at, from, (size_t)size, stream) : error;
+}
+
+static CUresult all_apart(struct call at, CUdeviceptr *own) {
+    CUresult error = 0;
+    for (int64_t i = 0; i < n_inputs && error == 0; i++)
+        if (scalars[i] != '1') error = bring_apart(&own[i], input_memory + at.in_offset[i], at.in_size[i]);
+    for (int64_t i = 0; i < n_outputs && error == 0; i++)
+        error = bring_apart(&own[n_inputs + i], output_memory + at.out_offset[i], at.out_size[i]);
+    return error == 0 ? cuStreamSynchronize(stream) : error;
+}
+
+/* One call on tensors that lie in allocations of their own, so that a tool that watches this process
+ * sees the first byte past an end. */
+static CUresult call_apart(int64_t index) {
+    struct call at = call_at(index);
+    CUdeviceptr own[MAX_TENSORS] = {0};
+    void *tensors[MAX_TENSORS];
+    CUresult error = all_apart(at, own);
+    for (int64_t i = 0; i < n_inputs + n_outputs; i++)
+        tensors[i] = i < n_inputs && scalars[i] == '1' ? input_memory + at.in_offset[i] : (void *)(uintptr_t)own[i];
+    if (error == 0) error = entry(tensors, at.axes, stream);
+    for (int64_t i = 0; i < n_outputs && error == 0; i++)
+        if (at.out_size[i] > 0) error = cuMemcpyDtoH(output_memory + at.out_offset[i], own[n_inputs + i], (size_t)at.out_size[i], stream);
+    if (error == 0) error = cuCtxSynchronize();
+    for (int64_t i = 0; i < n_inputs + n_outputs && error == 0; i++)
+        if (own[i] != 0) error = cuMemFree(own[i]);
+    return error;
+}
+
 /* One call, its tensors brought there and back. */
-static CUresult call_alone(int64_t index) {
+static CUresult call_alone(int64_t index, int watched) {
     struct call at = call_at(index);
     CUresult error = bring(at);
     if (error == 0) error = cuStreamSynchronize(stream);
-    if (error == 0) error = call(index);
+    if (error == 0) error = watched ? call_watched(index) : call(index);
     if (error == 0) error = bring_back(at);
     for (int64_t i = 0; i < n_inputs && error == 0; i++) {
         /* Where the broker can be shown what became of the inputs, it is. */
@@ -115,7 +166,9 @@ static CUresult returned(const struct command *command) {
 
 static CUresult all_alone(const struct command *command) {
     CUresult error = 0;
-    for (uint32_t i = 0; i < command->count && error == 0; i++) error = call_alone(command->first + i);
+    for (uint32_t i = 0; i < command->count && error == 0; i++)
+        error = command->op == OP_HEAP ? call_apart(command->first + i)
+            : call_alone(command->first + i, command->op == OP_PROFILE);
     return error;
 }
 
@@ -156,7 +209,7 @@ int main(int argc, char **argv) {
         case OP_LOAD:
             answer(OP_LOAD, load(argv[3]) ? STATUS_OK : STATUS_FAILED, 0, 0);
             break;
-        case OP_BUFFER: case OP_RETURNED: case OP_QUEUE: run(&command); break;
+        case OP_BUFFER: case OP_RETURNED: case OP_HEAP: case OP_QUEUE: case OP_PROFILE: run(&command); break;
         case OP_COLLECT: settle(&command); break;
         case OP_STATE: answer(OP_STATE, STATUS_OK, 0, changes()); break;
         case OP_PING: answer(OP_PING, STATUS_OK, 0, 0); break;

@@ -39,13 +39,15 @@ Operation = Literal[
     "sample",
     "queue",
     "open",
+    "profile",
 ]
 
 _CODES: dict[Operation, int] = {
     "load": 1, "buffer": 2, "returned": 3, "heap": 4, "collect": 5, "ping": 6, "stage": 7,
     "state": 8, "sample": 9, "queue": 10, "open": 11,
+    "profile": 12,
 }  # fmt: skip
-_CALLS = ("buffer", "returned", "heap", "queue")
+_CALLS = ("buffer", "returned", "heap", "queue", "profile")
 _FAILING = (*_CALLS, "collect")  # in reply to which a device may report an error
 _MAGIC = 0x4B57524E
 _COMMAND = struct.Struct("<6I")
@@ -310,6 +312,16 @@ class Life:
     def resume(self) -> None:
         """Let it go on."""
         self._child.resume()
+
+    def leave(self, limit_s: float) -> bool:
+        """Say no more, and wait until all of it has ended by itself; whether it has."""
+        self._control.close()
+        return self._child.ending(limit_s)[0] is not None
+
+    @property
+    def status(self) -> int | None:
+        """The exit status of what was started, once all of it has ended; None while it runs."""
+        return self._child.ending(0)[0]
 
     def end(self) -> None:
         """End the process and everything it started."""

@@ -21,7 +21,11 @@ _FIRST_ANSWER_S = 120.0  # the module runner imports torch before it answers
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """How to start a runner: the program in front of the descriptors, and what it may read."""
+    """How to start a runner: the program in front of the descriptors, and what it may read.
+
+    `kept` are descriptors that it inherits besides. `watched` says that the runner is a child of
+    the program that is started; see `sandbox.Command`.
+    """
 
     argv: tuple[str, ...]
     reads: tuple[Path, ...]
@@ -29,6 +33,8 @@ class Body:
     limits: sandbox.Limits
     processes: bool = False
     gpu: bool = False
+    watched: bool = False
+    kept: tuple[int, ...] = ()
     forked: tuple[Zygote, Request] | None = None  # how to have it without importing torch anew
 
 
@@ -51,10 +57,11 @@ def life(
             argv=[*body.argv, *map(str, descriptors)],
             reads=body.reads,
             environment=body.environment,
-            descriptors=descriptors,
+            descriptors=[*descriptors, *body.kept],
             limits=body.limits,
             processes=body.processes,
             gpu=body.gpu,
+            watched=body.watched,
         )
         child = _begin(body, command, level, log)
     running = Life(child, ours)

@@ -42,8 +42,8 @@ class Lent:
 class Baseline:
     """A worker that runs the reference on what is staged for it.
 
-    Its start takes seconds (torch, and the compiler), so `start` returns at once and `wait` is
-    called when its times are needed.
+    Its start takes seconds, in which it imports torch, so `start` returns at once. `wait` has it
+    compile.
     """
 
     def __init__(self, running: Life, mourner: subprocess.Popen[bytes], page: Arena, names: Slot):
@@ -60,7 +60,8 @@ class Baseline:
 
     @classmethod
     def start(cls, problem: Problem, memory: Lent, device: Device, log: Path) -> Baseline:
-        """Start the process over `memory`, every slot of which holds inputs that it may run."""
+        """Start the process over `memory`, every slot of which holds inputs that it may run by the
+        time that it is waited for."""
         page = Arena()
         names = page.place(len(problem.outputs) * NAME_BYTES, "start")
         page.allocate()
@@ -97,7 +98,7 @@ class Baseline:
         return cls(Life(child, ours), _mourner(process.pid), page, names)
 
     def wait(self) -> None:
-        """Wait until the baselines are compiled and warm; `subjects` then names those that work.
+        """Have it compile the baselines and warm them; `subjects` then names those that work.
 
         Raises:
             WorkerError: the process ended, or took too long.

@@ -121,13 +121,13 @@ class Worker:
 
     def serve(self) -> None:
         """Answer commands until the broker closes the socket."""
-        works = self._load()
+        works = 0
         while frame := self._control.recv(_COMMAND.size):
             _, operation, first, count, subject, token = _COMMAND.unpack(frame)
             claimed = 0
             if operation == _LOAD:
                 self._program.set_weights(self._staged.weights())
-                count = works
+                works = count = works or self._load()
             elif operation == _STAGE:
                 self._calls = self._prepared(self._subjects[subject], first, count)
             elif operation in _REGIMES:
@@ -173,8 +173,7 @@ class Worker:
         return time.perf_counter_ns() - start
 
     def _load(self) -> int:
-        """Bring both subjects up; the reply's bits say which of them work."""
-        self._program.set_weights(self._staged.weights())
+        """Bring all subjects up; the reply's bits say which of them work."""
         # A device loads a kernel when it is first launched, and cannot do so behind a closed gate.
         self._program.prepare(self._staged.values(0), self._subjects[0])()
         self._compile(1)

@@ -6,9 +6,12 @@ They take seconds to make ready, are made when first needed, and serve every can
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from kernelwright.core.candidate import Lane
@@ -18,6 +21,7 @@ from kernelwright.core.problem import Problem
 from kernelwright.core.statistics import baselines, by_subject, median_ns
 from kernelwright.evaluate.correctness.cases import Draws
 from kernelwright.evaluate.defences import Defences
+from kernelwright.evaluate.places import Places
 from kernelwright.evaluate.running.runner import Body
 from kernelwright.evaluate.timing.baseline import Baseline, Lent
 from kernelwright.evaluate.timing.grounds import DeviceGrounds, HostGrounds
@@ -46,6 +50,21 @@ _NOT_QUEUED = (
 _LAUNCHES = "launches: calls were queued before the clock ran, so times are the device's alone"
 
 
+def in_background(work: Callable[[], None]) -> Future[None]:
+    """`work`, in a thread that keeps nobody from ending."""
+    found: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+            found.set_result(None)
+        except BaseException as error:  # it is whoever asks for the result who gets it
+            found.set_exception(error)
+
+    threading.Thread(target=run, name="kernelwright-background", daemon=True).start()
+    return found
+
+
 @dataclass(frozen=True)
 class Timed:
     """A candidate's measurements, what was checked on the way, and what could not be."""
@@ -67,6 +86,7 @@ class Bench:
         level: Isolation,
         folder: Path,
         defences: Defences,
+        places: Places,
     ):
         self._problem = problem
         self._reference = reference
@@ -74,29 +94,63 @@ class Bench:
         self._level: Isolation = level
         self._folder = folder
         self._defences = defences
+        self._places = places
+        self._starting = threading.Lock()
         self._cases: TimedCases | None = None
         self._stagings: tuple[Staging, ...] = ()
         self._baseline: Baseline | None = None
+        self._compiled: Future[None] | None = None
         self._session: Session | None = None
         self._keeper: Keeper | None = None
         self._floor: Floor | None = None
         self._best: str | None = None
 
     def start(self, distributions: Sequence[str]) -> None:
-        """Draw the timed inputs and start the baselines, which compile while others work."""
+        """Draw the timed inputs and start the baselines, which compile while others work.
+        Safe to call from any thread."""
+        with self._starting:
+            self._start(distributions)
+
+    def _start(self, distributions: Sequence[str]) -> None:
         if self._cases is None:
             gpu = self._device == "cuda"
-            cases = TimedCases(self._problem, self._reference, distributions, gpu=gpu)
+            cases = TimedCases(self._problem, distributions, gpu=gpu)
             if gpu:
                 self._keeper = Keeper(cases, self._folder)
             else:
                 slots = cases.largest_block
                 self._stagings = (Staging(cases, slots), Staging(cases, slots))
             self._cases = cases
-            self._show_weights()
         if self._baseline is None:
             log = self._folder / "baseline.log"
             self._baseline = Baseline.start(self._problem, self._lent(), self._device, log)
+        if not self._cases.cases:
+            self._cases.cases = self._cases.drawn(self._reference)
+            self._show_weights()
+        if self._compiled is None:
+            self._compiled = in_background(partial(self._compile, self._baseline))
+
+    def _compile(self, baseline: Baseline) -> None:
+        """Compiling uses the device, whoever waits for it or does not."""
+        with self._places.card():
+            baseline.wait()
+
+    def wait(self) -> None:
+        """Wait until the baselines that were started are compiled.
+
+        Raises:
+            WorkerError: they did not come up; the next `start` makes them anew.
+        """
+        compiled = self._compiled
+        if compiled is None:
+            return
+        try:
+            compiled.result()
+        except WorkerError:
+            with self._starting:
+                if self._compiled is compiled:
+                    self._end_baseline()
+            raise
 
     def _lent(self) -> Lent:
         """The memory that the baselines find their calls in."""
@@ -105,14 +159,11 @@ class Bench:
             return Lent(layout.table_fd, layout.numbers.fd, self._keeper.handles)
         return Lent(self._stagings[1].table_fd, self._stagings[1].inputs.fd)
 
-    def redraw(self) -> None:
-        """Other inputs and weights from now on."""
-        self.redrawn(self._reference)()
-
-    def redrawn(self, reference: Draws) -> Callable[[], None]:
-        """Draw other inputs beside those in use; what is returned puts them in their place."""
+    def redrawn(self, reference: Draws | None = None) -> Callable[[], None]:
+        """Draw other inputs and weights beside those in use; what is returned puts them in their
+        place, while nothing is timed."""
         timed = self._cases
-        drawn = timed.drawn(reference) if timed is not None else []
+        drawn = timed.drawn(reference or self._reference) if timed is not None else []
 
         def put() -> None:
             if timed is None or timed is not self._cases:
@@ -233,9 +284,9 @@ class Bench:
             WorkerError: the baselines' process did not come up.
         """
         if self._session is None:
+            self.wait()
             assert self._baseline is not None
             try:
-                self._baseline.wait()
                 self._session = self._made(self._baseline)
             except WorkerError:
                 self._end_baseline()
@@ -276,7 +327,7 @@ class Bench:
     def _end_baseline(self) -> None:
         if self._baseline is not None:
             self._baseline.close()
-        self._baseline, self._session = None, None
+        self._baseline, self._compiled, self._session = None, None, None
 
     def close(self) -> None:
         """End the baselines and give the memory back."""

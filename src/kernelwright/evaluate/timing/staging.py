@@ -35,11 +35,12 @@ _HIDDEN = 0  # what an input holds before it is shown
 
 
 class TimedCases:
-    """Different inputs at the report size with the same weights, as many as memory allows."""
+    """Different inputs at the report size with the same weights, as many as memory allows.
 
-    def __init__(
-        self, problem: Problem, reference: Draws, distributions: Sequence[str], *, gpu: bool = False
-    ):
+    `cases` are there once someone has `drawn` them and put them there.
+    """
+
+    def __init__(self, problem: Problem, distributions: Sequence[str], *, gpu: bool = False):
         """Half the inputs as the file draws them, half from all other distributions in turn."""
         self.problem = problem
         self.workload: Workload = problem.report_workload
@@ -48,7 +49,7 @@ class TimedCases:
             others[index // 2 % len(others)] if index % 2 else "file"
             for index in range(_how_many(problem, _most(problem) if gpu else _MOST))
         ]
-        self.cases = self.drawn(reference)
+        self.cases: list[Case] = []
 
     def drawn(self, reference: Draws) -> list[Case]:
         """As many other inputs, with other weights, to be put in the place of `cases`."""

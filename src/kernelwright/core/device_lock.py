@@ -1,0 +1,113 @@
+"""Who may use a GPU: any number of processes side by side, or one alone that measures.
+
+Judges are processes of their own, and several may serve one card. Each holds the card's lock in
+common with others while it verifies, draws cases or compiles, and alone while it measures. The lock
+is a file, so that it ends with the process that holds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+_GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+class DeviceLock:
+    """The lock of one card, as one process holds it. Safe to use from any thread.
+
+    What a thread does that has the card alone may ask for it in common on the way.
+    """
+
+    def __init__(self, file: Path):
+        """`file` and one beside it are made when first needed."""
+        self._file = file
+        self._changed = threading.Condition()
+        self._held = 0  # in common, by threads of this process
+        self._alone: int | None = None  # the thread that holds it so
+        self._descriptor = -1
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[None]:
+        """Hold the card in common with others; wait while somebody measures."""
+        if self._alone == threading.get_ident():
+            yield
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: self._alone is None)
+            if self._held == 0:
+                self._take(fcntl.LOCK_SH)
+            self._held += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= 1
+                if self._held == 0:
+                    os.close(self._descriptor)
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the card alone, once no other process and no thread of this one has it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._held == 0 and self._alone is None)
+            self._take(fcntl.LOCK_EX)
+            self._alone = threading.get_ident()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = None
+                os.close(self._descriptor)
+                self._changed.notify_all()
+
+    def _take(self, how: int) -> None:
+        """Who waits to be alone stands in the door, so that it is not waiting for ever."""
+        door = self._opened(".door")
+        try:
+            fcntl.flock(door, fcntl.LOCK_EX)
+            self._descriptor = self._opened("")
+            fcntl.flock(self._descriptor, how)
+        finally:
+            os.close(door)
+
+    def _opened(self, suffix: str) -> int:
+        flags, file = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, f"{self._file}{suffix}"
+        try:
+            return os.open(file, flags)  # another user's may be used, and not be made
+        except FileNotFoundError:
+            return os.open(file, flags | os.O_CREAT, 0o644)
+
+
+@functools.cache
+def lock_of(card: str) -> DeviceLock:
+    """This process's lock of the card with this name."""
+    safe = re.sub(r"[^\w-]", "_", card)
+    return DeviceLock(Path(tempfile.gettempdir()) / f"kernelwright-{safe}.lock")
+
+
+def first_card(visible: str | None = None, gpus: Path = _GPUS) -> str:
+    """The UUID of the first GPU that this process may use; what is known of it where the driver
+    does not tell. `visible` is by default CUDA_VISIBLE_DEVICES."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "") if visible is None else visible
+    first = chosen.split(",")[0].strip() or "0"
+    if not first.isdecimal():
+        return first
+    known = [_uuid(folder) for folder in sorted(gpus.glob("*"))]
+    return known[int(first)] if int(first) < len(known) else f"gpu{first}"
+
+
+def _uuid(folder: Path) -> str:
+    with contextlib.suppress(OSError):
+        found = re.search(r"GPU UUID:\s*(\S+)", (folder / "information").read_text())
+        if found:
+            return found[1]
+    return folder.name

@@ -1,0 +1,124 @@
+"""The lock of a card: many side by side or one alone, across threads and processes."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from kernelwright.core.device_lock import DeviceLock, first_card
+
+OTHER = """
+import sys, time
+from pathlib import Path
+from kernelwright.core.device_lock import DeviceLock
+with getattr(DeviceLock(Path(sys.argv[1])), sys.argv[2])():
+    print("in", flush=True)
+    sys.stdin.readline()
+"""
+
+
+class Other:
+    """Another process that wants the lock of `file`, in common or alone."""
+
+    def __init__(self, file, how):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", OTHER, str(file), how],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.inside = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        if self.process.stdout.readline():
+            self.inside.set()
+
+    def leave(self):
+        self.process.communicate("\n", timeout=20)
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "lock"
+
+
+def test_processes_hold_it_in_common(file):
+    with DeviceLock(file).shared():
+        other = Other(file, "shared")
+        assert other.inside.wait(20)
+        other.leave()
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("shared", "alone"), ("alone", "shared"),
+                                              ("alone", "alone")])  # fmt: skip
+def test_one_alone_waits_for_the_others_and_they_for_it(file, ours, theirs):
+    with getattr(DeviceLock(file), ours)():
+        other = Other(file, theirs)
+        assert not other.inside.wait(1.5)
+    assert other.inside.wait(20)
+    other.leave()
+
+
+def test_what_a_measurement_does_on_the_way_may_ask_for_the_card(file):
+    lock = DeviceLock(file)
+    with lock.alone(), lock.shared():
+        other = Other(file, "shared")
+        assert not other.inside.wait(1.5)
+    assert other.inside.wait(20)
+    other.leave()
+
+
+def test_another_thread_waits_like_another_process(file):
+    lock, inside = DeviceLock(file), threading.Event()
+
+    def asks():
+        with lock.shared():
+            inside.set()
+
+    thread = threading.Thread(target=asks)
+    with lock.alone():
+        thread.start()
+        assert not inside.wait(0.5)
+    assert inside.wait(20)
+    thread.join()
+
+
+def test_who_waits_to_be_alone_is_not_overtaken_for_ever(file):
+    held = DeviceLock(file)
+    late = threading.Event()
+
+    def comes_later():
+        with DeviceLock(file).shared():
+            late.set()
+
+    with held.shared():
+        other = Other(file, "alone")
+        time.sleep(1.5)  # it stands in the door by now
+        thread = threading.Thread(target=comes_later)
+        thread.start()
+        assert not late.wait(0.5)
+    assert other.inside.wait(20)
+    assert not late.is_set()
+    other.leave()
+    thread.join()
+
+
+def test_a_process_that_dies_lets_go(file):
+    other = Other(file, "alone")
+    assert other.inside.wait(20)
+    other.process.kill()
+    other.process.communicate()
+    with DeviceLock(file).shared():
+        pass
+
+
+def test_the_first_card_that_may_be_used(tmp_path):
+    for name, uuid in (("0000:01:00.0", "GPU-a"), ("0000:02:00.0", "GPU-b")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "information").write_text(f"Model: \t X\nGPU UUID: \t {uuid}\n")
+    assert first_card("", tmp_path) == "GPU-a"
+    assert first_card("1,0", tmp_path) == "GPU-b"
+    assert first_card("GPU-c", tmp_path) == "GPU-c"
+    assert first_card("7", tmp_path) == "gpu7"
+    assert first_card("0", tmp_path / "none") == "gpu0"

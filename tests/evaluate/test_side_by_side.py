@@ -1,0 +1,117 @@
+"""Candidates that are verified side by side, as a judge with places for that does."""
+
+import threading
+
+import pytest
+
+from kernelwright.core.evaluation import Crashed, Passed, TimedOut, WrongResult
+from kernelwright.evaluate import sitting
+from kernelwright.evaluate.correctness.exam import Exam
+from kernelwright.evaluate.defences import ALL_ON
+from kernelwright.evaluate.judge import Judge
+from kernelwright.evaluate.places import Places
+
+
+@pytest.fixture
+def exam(problem, reference):
+    found = Exam(problem, reference, ALL_ON)
+    yield found
+    found.close()
+
+
+def test_who_asks_for_cases_at_once_gets_the_same_in_other_memory(exam):
+    with exam.lend("screen", "native") as one, exam.lend("screen", "native") as other:
+        assert one is not other
+        assert [case for _, case in one.cases] == [case for _, case in other.cases]
+    with exam.lend("screen", "native") as again:
+        assert again in (one, other)
+
+
+def test_a_set_that_is_lent_while_cases_are_drawn_anew_is_not_lent_again(exam):
+    with exam.lend("screen", "native") as before:
+        exam.redraw()
+    with exam.lend("screen", "native") as after:
+        assert after is not before
+
+
+class Pair:
+    """A judge with two places, and who is where in it."""
+
+    def __init__(self, judge, monkeypatch):
+        self.judge = judge
+        self.both = threading.Barrier(2)
+        self.verifying, self.met, self.disturbed = set(), 0, False
+        verify, time = sitting.Sitting._verify_all, judge._room.bench.time
+
+        def watched(one, *given):
+            self.verifying.add(one)
+            try:
+                self.both.wait(timeout=20)
+                self.met += 1
+                return verify(one, *given)
+            finally:
+                self.verifying.discard(one)
+
+        def timed(*given):
+            self.disturbed |= bool(self.verifying)
+            return time(*given)
+
+        monkeypatch.setattr(sitting.Sitting, "_verify_all", watched)
+        monkeypatch.setattr(judge._room.bench, "time", timed)
+
+    def verdicts(self, *candidates):
+        found = {}
+        threads = [
+            threading.Thread(target=lambda c=c: found.update({c.id: self.judge.judge(c, "search")}))
+            for c in candidates
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return [found[c.id].outcome for c in candidates]
+
+
+@pytest.fixture
+def pair(problem, reference, monkeypatch):
+    monkeypatch.setattr(Places, "of", lambda device: Places(2))
+    with Judge(problem, reference) as judge:
+        yield Pair(judge, monkeypatch)
+
+
+def test_two_are_verified_at_once_and_nobody_is_while_one_is_timed(pair, cpp, silu):
+    right, wrong = cpp(silu), cpp(silu.replace("0.5f", "0.6f"))
+    assert pair.judge.places == 2
+    passed, failed = pair.verdicts(right, wrong)
+    assert pair.met == 2
+    assert not pair.disturbed
+    assert isinstance(passed, Passed)
+    assert isinstance(failed, WrongResult)
+
+
+@pytest.mark.parametrize(
+    ("said", "again"),
+    [
+        (TimedOut(stage="core", limit_s=5.0), True),
+        (Crashed(stage="core", signal="CUDA_ERROR_OUT_OF_MEMORY", detail=""), True),
+        (Crashed(stage="core", signal=None, detail="torch.OutOfMemoryError: CUDA"), True),
+        (Crashed(stage="core", signal="SIGKILL", detail=""), True),
+        (Crashed(stage="core", signal="CUDA_ERROR_ILLEGAL_ADDRESS", detail="memory access"), False),
+    ],
+)
+def test_what_others_may_be_to_blame_for_is_looked_at_again_alone(
+    problem, reference, cpp, silu, monkeypatch, said, again
+):
+    monkeypatch.setattr(Places, "of", lambda device: Places(2))
+    real, asked = sitting.run_stage, []
+
+    def unlucky(*given):
+        asked.append(given)
+        return said if len(asked) == 1 else real(*given)
+
+    monkeypatch.setattr(sitting, "run_stage", unlucky)
+    with Judge(problem, reference) as judge:
+        outcome = judge.judge(cpp(silu), "search").outcome
+    assert isinstance(outcome, Passed) is again
+    if not again:
+        assert outcome == said
