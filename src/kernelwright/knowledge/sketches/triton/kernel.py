@@ -39,11 +39,10 @@ _MEANING = {
 }
 
 # First guesses where rows are brought together; where a program keeps results of all columns as
-# well; and where rows are so long that they are read from memory again and again: few programs at
-# a time leave them in a cache.
+# well; and where rows are so long that they are read from memory again and again.
 _ROWS = {"BLOCK": 2048, "NUM_WARPS": 8}
 _ACROSS = _ROWS | {"PROGRAMS": 256}
-_LONG_ROWS = {"BLOCK": 4096, "NUM_WARPS": 32}
+_LONG_ROWS = {"BLOCK": 4096, "NUM_WARPS": 8}
 _LONG = 65536
 
 # Fewer programs than this leave much of a device idle, if each has more elements than a few.
@@ -161,7 +160,9 @@ class _Draft:
 
     def _held(self, name: str, stage: Stage) -> list[str]:
         """Rows as a whole where they are short enough, else tile by tile."""
-        self.guesses = self.guesses | self._warps(stage, 512)
+        # On an H100 rows of 4,096 are fastest with 16 warps, and with 8 where a position is sought.
+        places = any(f.kind.startswith("arg") for each in stage.passes for f in each)
+        self.guesses = self.guesses | self._warps(stage, 512 if places else 256)
         nest = Whole(self.text, self._cheaper(stage))
         held = self._launched(f"{name}_whole", nest.kernel())
         longer = Looped(self.text, with_moments(self.maker, self._cheaper(stage)))
@@ -206,7 +207,7 @@ class _Draft:
         lean = replace(rows, stores=tuple(s for s in rows.stores if s.target not in unread))
         inner = {"depth", "lane", "own"}
         found = mapped(found, lambda e: by_reciprocal(self.maker, e, inner))
-        self.guesses = _ACROSS | self._warps(rows, 256)
+        self.guesses = _ACROSS | self._warps(rows, 512)
         nest = Across(self.text, self._cheaper(lean), columns=found)
         kernel, part = nest.kernel(), f"{self.text.unique('part')}s"
         begin = nest.column_folds[0].number
