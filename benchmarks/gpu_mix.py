@@ -8,21 +8,52 @@ text in both.
 
 from __future__ import annotations
 
+import os
+import random
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Class = Literal["fails", "wrong", "right"]
-SHARES: dict[Class, float] = {"fails": 0.5, "wrong": 0.25, "right": 0.25}
+Class = Literal["fails to build", "fails when run", "wrong", "right"]
+# Replaced each time; inside the kernels, since Triton's own cache goes by a kernel's text.
+_NUMBER = "NUMBER"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One candidate: its file for us, and for others."""
+    """One candidate: its file for us, and for others. A text is new each time it is asked for."""
 
     name: str
     kind: Class
     ours: str
     theirs: str
+
+    def fresh_ours(self) -> str:
+        """Our file, with a number that nobody has built."""
+        return _fresh(self.ours)
+
+    def fresh_theirs(self) -> str:
+        """The others' file, likewise."""
+        return _fresh(self.theirs)
+
+
+def shares(entries: Iterable[Entry]) -> dict[Class, float]:
+    """The share of each class, in the order of the set."""
+    counts = Counter(entry.kind for entry in entries)
+    return {kind: count / counts.total() for kind, count in counts.items()}
+
+
+def mixed(entries: list[Entry]) -> list[Entry]:
+    """The set in an order in which classes come mixed, always the same."""
+    return random.Random(0).sample(entries, k=len(entries))
+
+
+def some(entries: list[Entry], kind: Class, count: int) -> list[Entry]:
+    """`count` candidates of a class, evenly spread over it; one is the one in the middle."""
+    of_kind = [entry for entry in entries if entry.kind == kind]
+    count = min(count, len(of_kind))
+    return [of_kind[(2 * at + 1) * len(of_kind) // (2 * count)] for at in range(count)]
 
 
 TRITON = """
@@ -34,6 +65,7 @@ import triton.language as tl
 
 @triton.jit
 def rows(x, weight, out, dim, eps, BLOCK: tl.constexpr):
+    # NUMBER
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)
     inside = at < dim
@@ -60,6 +92,7 @@ class ModelNew(nn.Module):
 
 KERNEL = """
 __global__ void rows(const float* x, const float* weight, float* out, int64_t dim) {
+    // NUMBER
     const int64_t row = blockIdx.x;
     float sum = 0.0f;
     for (int64_t i = threadIdx.x; i < dim; i += THREADS) {
@@ -120,21 +153,24 @@ class ModelNew(nn.Module):
 # What is put in the place of what, by name.
 Change = tuple[str, str]
 _TRITON: dict[Class, dict[str, Change]] = {
-    "fails": {
+    "fails to build": {
         "syntax": ("axis=0)", "axis=0"),
+        "no class": ("class ModelNew", "class NewModel"),
         "no such function": ("tl.sqrt", "tl.squirt"),
         "undefined name": ("* scale", "* scales"),
-        "no such attribute": ("self.eps, BLOCK", "self.epsilon, BLOCK"),
-        "no class": ("class ModelNew", "class NewModel"),
         "block of 1000": ("tl.arange(0, BLOCK)", "tl.arange(0, 1000)"),
+    },
+    "fails when run": {
+        "no such attribute": ("self.eps, BLOCK", "self.epsilon, BLOCK"),
         "no such argument": ("num_warps=8", "num_wraps=8"),
         "address of nobody": ("tl.load(x + row", "tl.load(x + 100_000_000_000 + row"),
     },
     "wrong": {
-        "epsilon": ("/ dim + eps", "/ dim + 1.0"),
+        "epsilon": ("/ dim + eps", "/ dim + 100 * eps"),
+        "axis": ("weight + at", "weight + row % dim + 0 * at"),
         "tail": ("inside = at < dim", "inside = at < dim - 1"),
-        "weight left out": ("* tl.load(weight + at, mask=inside, other=0.0)", ""),
-        "divisor": ("/ dim + eps", "/ (dim - 64) + eps"),
+        "one element beyond": ("mask=inside, other=0.0)\n    scale",
+                               "mask=at <= dim, other=0.0)\n    scale"),
     },
     "right": {
         "8 warps": ("num_warps=8", "num_warps=8"),
@@ -142,24 +178,27 @@ _TRITON: dict[Class, dict[str, Change]] = {
         "16 warps": ("num_warps=8", "num_warps=16"),
         "mean first": ("tl.sum(v * v, axis=0) / dim", "tl.sum(v * v / dim, axis=0)"),
     },
-}
+}  # fmt: skip
+_FIRST = "i < dim; i += THREADS) {\n        const float v = x[row * dim + i];"
+_LAST = "i < dim; i += THREADS) {\n        const float v = x[row * dim + i] * scale"
 _CUDA: dict[Class, dict[str, Change]] = {
-    "fails": {
+    "fails to build": {
         "syntax": ("sum += v * v;", "sum += v * v"),
         "no such function": ("sqrtf", "squirtf"),
         "undefined name": ("* scale *", "* scales *"),
         "type": ("float total = 0.0f;", "float total = parts;"),
-        "no return": ("float sum = 0.0f;", "float sum = 0.0f; int64_t n = x;"),
-        "too many threads": ("THREADS 256", "THREADS 4096"),
         "too much shared memory": ("float parts[32]", "float parts[32000]"),
+    },
+    "fails when run": {
+        "too many threads": ("THREADS 256", "THREADS 4096"),
+        "trap": ("blockIdx.x;", "blockIdx.x;\n    if (row == 0) __trap();"),
         "address of nobody": ("sum += v * v", "sum += v * x[100000000000 + i]"),
     },
     "wrong": {
-        "epsilon": ("1e-6f", "1.0f"),
-        "tail": ("i < dim; i += THREADS) {\n        const float v = x[row * dim + i] * scale",
-                 "i < dim - 1; i += THREADS) {\n        const float v = x[row * dim + i] * scale"),
-        "weight left out": (" * weight[i];", ";"),
-        "divisor": ("total / dim", "total / (dim - 64)"),
+        "epsilon": ("1e-6f", "1e-4f"),
+        "axis": ("weight[i]", "weight[row % dim]"),
+        "tail": (_LAST, _LAST.replace("i < dim", "i < dim - 1")),
+        "one element beyond": (_FIRST, _FIRST.replace("i < dim", "i <= dim")),
     },
     "right": {
         "256 threads": ("THREADS 256", "THREADS 256"),
@@ -167,15 +206,16 @@ _CUDA: dict[Class, dict[str, Change]] = {
         "512 threads": ("THREADS 256", "THREADS 512"),
         "1024 threads": ("THREADS 256", "THREADS 1024"),
     },
-}  # fmt: skip
+}
 
 
 def triton() -> list[Entry]:
     """The set in Triton: one file for both."""
     return [
-        Entry(name=name, kind=kind, ours=_changed(TRITON, change), theirs=_changed(TRITON, change))
+        Entry(name=name, kind=kind, ours=text, theirs=text)
         for kind, changes in _TRITON.items()
         for name, change in changes.items()
+        for text in [_changed(TRITON, change)]
     ]
 
 
@@ -190,8 +230,15 @@ def cuda() -> list[Entry]:
     return found
 
 
+SETS = {"triton": triton, "cuda": cuda}
+
+
 def _changed(text: str, change: Change) -> str:
     before, after = change
     if before not in text:
         raise ValueError(f"{before!r} is not in the kernel")
     return text.replace(before, after)
+
+
+def _fresh(text: str) -> str:
+    return text.replace(_NUMBER, os.urandom(16).hex())

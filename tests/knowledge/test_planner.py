@@ -2,6 +2,7 @@
 
 import pytest
 
+from kernelwright.knowledge.sketches.expr import Load, walk
 from kernelwright.knowledge.sketches.planner import plan
 
 
@@ -63,3 +64,10 @@ def test_outputs_over_one_space_are_written_in_one_loop(study):
 def test_outputs_over_spaces_of_their_own_are_not(tracing, make_file):
     stages = planned(tracing(make_file("return x * 2, x[:, 1:] + 1, x.sum(-1), x - 3"))).stages
     assert [(len(s.passes), len(s.stores)) for s in stages] == [(1, 3), (0, 1)]
+
+
+def test_a_piece_of_a_concatenation_is_read_only_where_it_is(tracing, make_file):
+    found = planned(tracing(make_file("return torch.cat([x, x[:, :3]], 1)")))
+    values = [s.value for s in found.stages[0].stores]
+    reads = [e.form for e in walk(found.lowering.maker, values) if isinstance(e.form, Load)]
+    assert [r.guard is None for r in reads] == [False, False]

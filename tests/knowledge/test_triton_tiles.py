@@ -23,7 +23,7 @@ GRADIENTS = (
     "n = (x - x.mean(-1, keepdim=True)) * (x.var(-1, keepdim=True) + 1e-5).rsqrt()\n"
     "                g = y * self.weight\n"
     "                return ((g - g.mean(-1, keepdim=True) - n * (g * n).mean(-1, keepdim=True)), "
-    "(y * n).sum(0), y.sum(0), n.amax(0), n.argmax(0))"
+    "(y * n).sum(0), y.sum(0), n.argmax(0), (y * y + 1).amin(0), (y * y).argmin(0))"
 )
 XY = ("torch.randn(B, D)", "torch.randn(B, D)")
 WEIGHT = "self.weight = nn.Parameter(torch.ones(D))"
