@@ -61,15 +61,17 @@ class Verifier:
     def verify(self, candidate: Candidate, effort: Effort) -> Found | None:
         """What is wrong with `candidate`, or None when every step passed."""
         plan = self._language.build(candidate, self._problem)
-        screen, core = self._exam.screen("native"), self._exam.core("native")
-        found = self._step("screen", plan, screen, threads=screen_threads(ALL_ON))
-        found = found or self._step("core", plan, core)
+        with self._exam.lend("screen", "native") as screen:
+            found = self._step("screen", plan, screen, threads=screen_threads(ALL_ON))
+        if found is None:
+            with self._exam.lend("core", "native") as core:
+                found = self._step("core", plan, core)
         if found or effort == "search":
             return found
-        return self._audit(candidate, plan)
+        with self._exam.lend("audit", "native") as cases:
+            return self._audit(candidate, plan, cases)
 
-    def _audit(self, candidate: Candidate, plan: BuildPlan) -> Found | None:
-        cases = self._exam.audit("native")
+    def _audit(self, candidate: Candidate, plan: BuildPlan, cases: CaseSet) -> Found | None:
         for count in other_thread_counts(ALL_ON):
             found = self._step("core", plan, cases, name=f"{count} threads", threads=count)
             if found:
@@ -92,8 +94,8 @@ class Verifier:
         runner = self._body(plan)
         if isinstance(runner, Found):
             return runner
-        cases = self._exam.core("native").cases
-        case = next(case for workload, case in cases if workload.split == "report")
+        with self._exam.lend("core", "native") as core:
+            case = next(case for workload, case in core.cases if workload.split == "report")
         found = look_far(self._problem, case, runner, self._level, self._folder / "runner.log")
         if isinstance(found, Crashed):
             return Found("beyond 2^31 elements", found)
