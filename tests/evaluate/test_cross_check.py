@@ -48,7 +48,9 @@ class Grounds:
 
     def turns(self, running, answers, asked):
         alone_ns = self.alone_ns[min(self.lives, len(self.alone_ns)) - 1]
-        return Turns(lambda calls: alone_ns if calls == 1 else CANDIDATE_NS, self.waits_ns)
+        # A first call that waits would make the first measurement's blocks ones of single calls.
+        waits_ns = self.waits_ns if self.lives > 1 else 0
+        return Turns(lambda calls: alone_ns if calls == 1 else CANDIDATE_NS, waits_ns)
 
     def rivals(self, source, *, queued):
         return Turns(lambda calls: EAGER_NS, 0)
