@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +60,17 @@ def reference() -> Iterator[Reference]:
 @pytest.fixture(scope="session")
 def problem(reference: Reference) -> Problem:
     return reference.load()
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a library that stands in for NVIDIA's driver."""
+    folder = tmp_path_factory.mktemp("driver")
+    fake = Path(__file__).parent / "fake_driver.c"
+    command = ["cc", "-shared", "-fPIC", str(fake), "-o", "libcuda.so.1"]
+    subprocess.run(command, cwd=folder, check=True)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

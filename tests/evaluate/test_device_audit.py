@@ -4,7 +4,6 @@ starts the program behind them, and writes what the tool writes. The driver stan
 import dataclasses
 import os
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -119,15 +118,6 @@ def sanitizer(tools):
         tool.chmod(0o755)
 
     return put
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("driver")
-    command = ["cc", "-shared", "-fPIC", str(HERE / "fake_driver.c"), "-o", "libcuda.so.1"]
-    subprocess.run(command, cwd=folder, check=True)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ is seen by the programs of the corpora that need a GPU.
 """
 
 import random
-import shutil
 import struct
 import subprocess
 from dataclasses import replace
@@ -72,13 +71,9 @@ extern "C" int kw_entry_on(void* const* tensors, const int64_t* axes, void*) {{
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    """A folder with libcuda.so.1 and the files of its memory, as variables for a process."""
-    folder = tmp_path_factory.mktemp("driver")
-    command = ["cc", "-shared", "-fPIC", str(HERE / "fake_driver.c"), "-o", "libcuda.so.1"]
-    subprocess.run(command, cwd=folder, check=True)
-    yield {"LD_LIBRARY_PATH": str(folder), "FAKE_DEVICE": str(folder)}
-    shutil.rmtree(folder)
+def driver(driver):
+    """The folder with libcuda.so.1 and the files of its memory, as variables for a process."""
+    return {"LD_LIBRARY_PATH": str(driver), "FAKE_DEVICE": str(driver)}
 
 
 @pytest.fixture(scope="module")

@@ -165,7 +165,11 @@ class Sitting:
                 put_anew = self._verify_all(plan, built, runner)
         with self._on(places.quiet()):
             put_anew()
-            return self._found_right(plan, built, runner)
+            measurements = self._measured(runner)
+        profile = self._profile(plan, built, measurements)
+        return Passed(
+            agreements=self.findings.agreements, measurements=measurements, profile=profile
+        )
 
     @contextlib.contextmanager
     def _on(self, places: contextlib.AbstractContextManager[None]) -> Iterator[None]:
@@ -174,22 +178,17 @@ class Sitting:
             self._mark = time.monotonic()
             yield
 
-    def _found_right(self, plan: BuildPlan, built: Built, runner: Body) -> Passed:
-        """What follows once its outputs were right."""
+    def _measured(self, runner: Body) -> tuple[Measurement, ...]:
+        """Its times, and on promotion whether it is right on sizes that take the machine alone."""
         if not self._promotion:
             self._leave_out("sanitizers and other numbers of threads: on promotion")
-        untimed = self._language.missing("time")
-        if untimed is not None:
-            self._leave_out(f"timing: {untimed}")
-            profile = self._profile(plan, built, ())
-            return Passed(agreements=self.findings.agreements, profile=profile)
+        if missing := self._language.missing("time"):
+            self._leave_out(f"timing: {missing}")
+            return ()
         measurements = self._time(runner)
         if self._promotion and self._candidate.lane == "native":
             self._look_far(runner)
-        profile = self._profile(plan, built, measurements)
-        return Passed(
-            agreements=self.findings.agreements, measurements=measurements, profile=profile
-        )
+        return measurements
 
     def _build(self, planned: Callable[[], BuildPlan]) -> tuple[BuildPlan, Built]:
         try:
@@ -217,8 +216,10 @@ class Sitting:
         """The screen, the core, during which the baselines of the bench compile, and on promotion
         the audit. What is returned puts other inputs on the bench, if they were drawn."""
         exam, bench, lane = self._room.exam, self._room.bench, self._candidate.lane
+        put_anew = _nothing
         if self._promotion:
             exam.redraw()
+            put_anew = bench.redrawn()
         many = self._body(plan, built, thread_count=screen_threads(self._room.defences))
         # On a GPU most of making the bench ready is waiting; on a CPU it is work, for which there
         # must be some hope first.
@@ -230,10 +231,8 @@ class Sitting:
             bench.start(exam.distributions)
         with exam.lend("core", lane) as cases:
             self._verify("core", cases, runner)
-        put_anew = _nothing
         if self._promotion:
             self._audit(plan, built)
-            put_anew = bench.redrawn()
         if self._timed:
             bench.start(exam.distributions)
             bench.wait()

@@ -3,7 +3,6 @@ that it is put in front of, and prints what `ncu` prints. The driver is one that
 
 import dataclasses
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -93,16 +92,6 @@ def ncu(place):
 
 def printing(text):
     return f"printf '%s\\n' {shlex.quote(text)}"
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("driver")
-    fake = HERE.parent / "fake_driver.c"
-    command = ["cc", "-shared", "-fPIC", str(fake), "-o", "libcuda.so.1"]
-    subprocess.run(command, cwd=folder, check=True)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

@@ -160,13 +160,14 @@ class Bench:
         return Lent(self._stagings[1].table_fd, self._stagings[1].inputs.fd)
 
     def redrawn(self, reference: Draws | None = None) -> Callable[[], None]:
-        """Draw other inputs and weights beside those in use; what is returned puts them in their
-        place, while nothing is timed."""
+        """Draw other inputs and weights beside those in use, if any are; what is returned puts them
+        in their place, while nothing is timed."""
         timed = self._cases
-        drawn = timed.drawn(reference or self._reference) if timed is not None else []
+        in_use = timed is not None and bool(timed.cases)
+        drawn = timed.drawn(reference or self._reference) if timed and in_use else []
 
         def put() -> None:
-            if timed is None or timed is not self._cases:
+            if not drawn or timed is None or timed is not self._cases:
                 return
             timed.cases = drawn
             self._show_weights()

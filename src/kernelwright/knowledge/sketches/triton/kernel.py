@@ -1,43 +1,31 @@
-"""A whole Triton candidate: kernels for each stage of a plan, and the module that calls them."""
+"""Which kernels the stages of a plan become in Triton, and how they are launched."""
 
 from __future__ import annotations
 
-import importlib.resources
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from kernelwright.core.candidate import Candidate, Tunable
-from kernelwright.core.graph import Extent
-from kernelwright.core.problem import Problem, Source, TensorSpec
-from kernelwright.knowledge.sketches.poly import Poly, product
+from kernelwright.core.problem import Problem
+from kernelwright.knowledge.sketches.poly import Poly
 from kernelwright.knowledge.sketches.rewrites import by_reciprocal
-from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan, Stage, Temporary, mapped
 from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.across import Across, beside, tensors_read
 from kernelwright.knowledge.sketches.triton.folds import FoldText, with_moments
-from kernelwright.knowledge.sketches.triton.nests import Kernel, Looped, Pointwise, indented
+from kernelwright.knowledge.sketches.triton.looped import Looped
+from kernelwright.knowledge.sketches.triton.module import Written, candidate, device
+from kernelwright.knowledge.sketches.triton.nests import Kernel, Pointwise, indented
 from kernelwright.knowledge.sketches.triton.resident import Whole
 from kernelwright.knowledge.sketches.triton.split import Joined, Parts, partial, results
 from kernelwright.knowledge.sketches.triton.text import TritonText
 from kernelwright.knowledge.sketches.triton.unfold import is_single, unfolded
-from kernelwright.problems.sizes import explain
-
-FILE = "kernel.py"
-CLASS = "ModelNew"
 
 BLOCK = Tunable(name="BLOCK", choices=(512, 1024, 2048, 4096, 8192), default=1024)
 NUM_WARPS = Tunable(name="NUM_WARPS", choices=(2, 4, 8, 16, 32), default=4)
 COLUMNS = Tunable(name="COLUMNS", choices=(32, 64, 128, 256), default=128)
 PROGRAMS = Tunable(name="PROGRAMS", choices=(128, 256, 512, 1024), default=512)
-_MEANING = {
-    "BLOCK": "elements that a program works on at once, unless it holds longer rows",
-    "NUM_WARPS": "warps of a program",
-    "COLUMNS": "neighbouring columns that a program brings together",
-    "PROGRAMS": "programs that few rows or columns are shared among",
-}
-
 # First guesses where rows are brought together; where a program keeps results of all columns as
 # well; and where rows are so long that they are read from memory again and again.
 _ROWS = {"BLOCK": 2048, "NUM_WARPS": 8}
@@ -84,7 +72,7 @@ class _Draft:
         self.text = TritonText(self.problem, self.plan.lowering.maker)
         self.maker = self.plan.lowering.maker
         self.sizes = self.problem.report_workload.axes
-        self.device = _device(self.problem, self.text)
+        self.device = device(self.problem, self.text)
         self.temporaries: dict[str, Temporary] = {}
         self.spaces: list[Poly] = []
         self.guesses = _ROWS if any(s.passes for s in self.plan.stages) else {}
@@ -102,7 +90,11 @@ class _Draft:
             else:
                 lines = self._stage(name, stage, resident=resident, spread=spread)
             self.launches += lines
-        return _candidate(self)
+        written = Written(
+            problem=self.problem, text=self.text, tunables=self.tunables, device=self.device,
+            kernels=self.kernels, launches=self.launches, spaces=self.spaces,
+        )  # fmt: skip
+        return candidate(written)
 
     # Which form a stage takes.
 
@@ -282,183 +274,3 @@ class _Draft:
     def _row_elements(self, stage: Stage) -> int:
         """How many elements a row has, where it is not its columns that are brought together."""
         return (stage.depth.extent * stage.lane.extent).at(self.sizes) if stage.in_rows else 0
-
-
-def _candidate(draft: _Draft) -> Candidate:
-    problem, tunables = draft.problem, draft.tunables
-    for tunable in tunables:
-        if re.search(rf"^{tunable.name}\b", problem.reference.text, re.MULTILINE):
-            raise NoSketch(f"The reference has a constant {tunable.name} of its own.")
-    module = _module(draft)
-    written = "\n".join([*draft.kernels, module])
-    parts = [
-        "# The program that this file replaces; its constructor and its weights are kept.\n"
-        + problem.reference.text.strip(),
-        "import operator\n\nimport torch\nimport torch.nn as nn\nimport triton\n"
-        "import triton.language as tl",
-        *("\n".join(_tunable_lines(t)) for t in tunables),
-        *pieces(written),
-        *draft.kernels,
-        module,
-    ]
-    return Candidate(
-        problem_id=problem.id,
-        language="triton",
-        lane="module",
-        source=Source(files={FILE: "\n\n".join(parts) + "\n"}, entry_point=f"{FILE}::{CLASS}"),
-        tunables=tunables,
-    )
-
-
-def _tunable_lines(tunable: Tunable) -> list[str]:
-    choices = ", ".join(map(str, tunable.choices))
-    return [
-        f"# {_MEANING[tunable.name]}",
-        f"# tunable: {tunable.name} = {tunable.default} in {{{choices}}}",
-        f"{tunable.name} = {tunable.default}",
-    ]
-
-
-def _module(draft: _Draft) -> str:
-    """The class: the reference's constructor, and a forward that launches the kernels."""
-    problem, text = draft.problem, draft.text
-    names = text.tensors
-    given = [names[s.name] for s in problem.inputs if s.role != "weight"]
-    weights = [names[s.name] for s in problem.inputs if s.role == "weight"]
-    lines = [f"class {CLASS}({problem.reference.name}):"]
-    if weights:
-        lines += indented(_constructor())
-    lines.append(f"    def forward(self, {', '.join(given)}):")
-    work = _allocated(draft) + draft.launches
-    if any("INDEX=" in line for line in work):
-        work.insert(0, _index(draft))
-    sizes = _sizes(text, "\n".join(work))
-    body = _unpacked(problem, weights, names)
-    body += _axes(problem, text, "\n".join([*sizes, *work])) + sizes + work
-    outputs = ", ".join(names[s.name] for s in problem.outputs)
-    lines += indented(indented([*body, f"return {outputs}"]))
-    return "\n".join(lines)
-
-
-def _sizes(text: TritonText, work: str) -> list[str]:
-    """What kernels and launches need that is more than an axis."""
-    return [
-        f"{name} = {size.text(text.axes, text.division)}"
-        for size, name in text.sizes.items()
-        if re.search(rf"\b{name}\b", work)
-    ]
-
-
-def _index(draft: _Draft) -> str:
-    """The type of positions, from the number of elements of whatever is read, written or walked."""
-    problem, text = draft.problem, draft.text
-    found = [_elements(s) for s in (*problem.inputs, *problem.outputs) if s.role != "scalar"]
-    by_text = {s.text(text.axes, text.division): s for s in [*found, *draft.spaces]}
-    sizes = ", ".join(
-        name
-        for name, size in by_text.items()
-        if not any(_is_part(size, other) for other in by_text.values() if other is not size)
-    )
-    return f"{text.unique('index')} = kw_index({sizes})"
-
-
-def _elements(spec: TensorSpec) -> Poly:
-    return product([Poly.axis(d) if isinstance(d, str) else Poly.number(d) for d in spec.shape])
-
-
-def _is_part(size: Poly, other: Poly) -> bool:
-    """Whether `other` is certainly a multiple of `size`, and so never smaller."""
-    ratio = other / size
-    return ratio is not None and ratio.whole and ratio.never_negative
-
-
-def _constructor() -> list[str]:
-    return [
-        "def __init__(self, *args, **kwargs):",
-        "    super().__init__(*args, **kwargs)",
-        "    # Each tensor once, by the first of its names, in the order of the state_dict.",
-        "    state = self.state_dict(keep_vars=True)",
-        "    names = {id(v): n for n, v in reversed(state.items()) if isinstance(v, torch.Tensor)}",
-        "    ordered = [n for n in state if n in names.values()]",
-        "    self.kw_weights = [operator.attrgetter(n) for n in ordered]",
-        "",
-    ]
-
-
-def _unpacked(problem: Problem, weights: list[str], names: dict[str, str]) -> list[str]:
-    lines = []
-    if weights:
-        listed = ", ".join(weights) + ("," if len(weights) == 1 else "")
-        lines.append(f"{listed} = [get(self).contiguous() for get in self.kw_weights]")
-    lines += [
-        f"{names[s.name]} = {names[s.name]}.contiguous()"
-        for s in problem.inputs
-        if s.role == "input"
-    ]
-    return lines
-
-
-def _axes(problem: Problem, text: TritonText, work: str) -> list[str]:
-    """Each axis that `work` names, from the shape of the first input that has it."""
-    lines = []
-    tensors = [s for s in problem.inputs if s.role != "scalar"]
-    for axis in [a for a in problem.axes if re.search(rf"\b{text.axes[a]}\b", work)]:
-        lines.append(f"{text.axes[axis]} = {_size(problem, text, axis, tensors)}")
-    return lines
-
-
-def _size(problem: Problem, text: TritonText, axis: str, tensors: list[TensorSpec]) -> str:
-    """The size of `axis`: a dimension of an input, or what follows from those (half of one)."""
-
-    def given(one: str) -> str | None:
-        owner = next((s for s in tensors if one in s.shape), None)
-        if owner is None:
-            return None
-        return f"{text.tensors[owner.name]}.shape[{owner.shape.index(one)}]"
-
-    if (found := given(axis)) is not None:
-        return found
-    owned = {a: shape for a in problem.axes if (shape := given(a)) is not None}
-    values = [w.axes[axis] for w in problem.workloads]
-    sizes = [{a: w.axes[a] for a in owned} for w in problem.workloads]
-    follows = explain(values, sizes)
-    if not isinstance(follows, Extent):
-        raise NoSketch(f"No input has the axis {axis}, so a Triton kernel cannot be told it.")
-    return Poly.from_extent(follows).text(owned, text.division)
-
-
-def _device(problem: Problem, text: TritonText) -> str:
-    tensors = [s for s in problem.inputs if s.role != "scalar"]
-    if not tensors:
-        raise NoSketch("The reference takes no tensor, so there is no device to launch on.")
-    return f"device={text.tensors[tensors[0].name]}.device"
-
-
-def _allocated(draft: _Draft) -> list[str]:
-    """Memory for the outputs."""
-    names = draft.text.tensors
-    return [
-        f"{names[s.name]} = torch.empty({_shape(s, draft.text)}, dtype=torch.{s.dtype}, "
-        f"{draft.device})"
-        for s in draft.problem.outputs
-    ]
-
-
-def _shape(spec: TensorSpec, text: TritonText) -> str:
-    sizes = [text.axes[d] if isinstance(d, str) else str(d) for d in spec.shape]
-    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
-
-
-def pieces(written: str) -> list[str]:
-    """The functions of ``pieces.txt`` that `written` uses, and those that they use, in order."""
-    text = importlib.resources.files(__package__).joinpath("pieces.txt").read_text()
-    functions = text.strip().split("\n\n")[1:]
-    names = [re.findall(r"^def (kw_\w+)", f, re.MULTILINE)[0] for f in functions]
-    wanted, chosen = set(re.findall(r"\bkw_\w+", written)), set[int]()
-    while True:
-        more = {n for n, name in enumerate(names) if name in wanted and n not in chosen}
-        if not more:
-            return [functions[n] for n in sorted(chosen)]
-        chosen |= more
-        for n in more:
-            wanted |= set(re.findall(r"\bkw_\w+", functions[n]))

@@ -13,7 +13,8 @@ from kernelwright.knowledge.sketches.poly import ONE, Poly
 from kernelwright.knowledge.sketches.stages import Stage
 from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.folds import FoldText, State
-from kernelwright.knowledge.sketches.triton.nests import Kernel, Looped, Nest
+from kernelwright.knowledge.sketches.triton.looped import Looped
+from kernelwright.knowledge.sketches.triton.nests import Kernel, Nest
 
 
 def result_at(stage: Stage) -> Index:
