@@ -85,17 +85,30 @@ int cuMemcpyHtoDAsync_v2(at_t to, const void *from, size_t size, void *stream) {
 int cuMemcpyDtoHAsync_v2(void *to, at_t from, size_t size, void *stream) { (void)stream; memcpy(to, (void *)(uintptr_t)from, size); return 0; }
 int cuMemcpyDtoDAsync_v2(at_t to, at_t from, size_t size, void *stream) { return cuMemcpyHtoDAsync_v2(to, (void *)(uintptr_t)from, size, stream); }
 int cuMemsetD8Async(at_t at, unsigned char value, size_t size, void *stream) { (void)stream; memset((void *)(uintptr_t)at, value, size); return 0; }
+int cuMemsetD16Async(at_t at, unsigned short value, size_t size, void *stream) {
+    (void)stream;
+    for (size_t i = 0; i < size; i++) ((unsigned short *)(uintptr_t)at)[i] = value;
+    return 0;
+}
+int cuMemsetD32Async(at_t at, unsigned value, size_t size, void *stream) {
+    (void)stream;
+    for (size_t i = 0; i < size; i++) ((unsigned *)(uintptr_t)at)[i] = value;
+    return 0;
+}
+int cuFuncSetAttribute(void *function, int attribute, int value) { (void)function, (void)attribute, (void)value; return 0; }
 int cuMemHostRegister_v2(void *at, size_t size, unsigned flags) { (void)at, (void)size, (void)flags; return 0; }
 int cuMemHostGetDevicePointer_v2(at_t *at, void *host, unsigned flags) { (void)flags; *at = (at_t)(uintptr_t)host; return 0; }
 int cuProfilerStart(void) { puts("cuProfilerStart"); return fflush(stdout); }
 int cuProfilerStop(void) { puts("cuProfilerStop"); return fflush(stdout); }
 int cuModuleLoadData(void **module, const void *image) { (void)image; *module = blocks; return 0; }
 
-static char gather[] = "gather", gate[] = "gate", say[] = "say";
+static char gather[] = "gather", gate[] = "gate", say[] = "say", plus[] = "plus";
 int cuModuleGetFunction(void **function, void *module, const char *name) {
     (void)module;
-    *function = strcmp(name, gather) == 0 ? gather : strcmp(name, gate) == 0 ? gate : say;
-    return 0;
+    char *known[] = {gather, gate, say, plus};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(name, known[i]) == 0) { *function = known[i]; return 0; }
+    return 500;
 }
 
 /* What waits behind the gate, and the process that does it. */
@@ -136,6 +149,23 @@ int cuCtxSynchronize(void) {
 }
 int cuStreamSynchronize(void *stream) { (void)stream; return cuCtxSynchronize(); }
 
+/* The one kernel that files of launches have here: out = x + more[0] + value, for n elements. */
+struct sum { const float *x, *more; float *out; int64_t n; float value; };
+static void add(void *data) {
+    const struct sum *it = data;
+    for (int64_t i = 0; i < it->n; i++) it->out[i] = it->x[i] + it->more[0] + it->value;
+}
+
+static struct sum *sum_of(void **arguments) {
+    struct sum *made = malloc(sizeof *made);
+    made->x = *(const float **)arguments[0];
+    made->more = *(const float **)arguments[1];
+    made->out = *(float **)arguments[2];
+    made->n = *(int64_t *)arguments[3];
+    made->value = *(float *)arguments[4];
+    return made;
+}
+
 int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared, void *stream, void **arguments, void **extra) {
     (void)gx, (void)gy, (void)gz, (void)bx, (void)by, (void)bz, (void)shared, (void)stream, (void)extra;
@@ -143,6 +173,8 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
         begin((uint32_t *)(uintptr_t)*(at_t *)arguments[0], *(uint32_t *)arguments[1]);
     } else if (function == say) {
         go_on((uint32_t *)(uintptr_t)*(at_t *)arguments[0], *(uint32_t *)arguments[1]);
+    } else if (function == plus) {
+        fakeLaunch(add, sum_of(arguments));
     } else {
         const at_t *at = (const at_t *)(uintptr_t)*(at_t *)arguments[0];
         uint32_t *words = (uint32_t *)(uintptr_t)*(at_t *)arguments[1];

@@ -20,7 +20,8 @@ class BuildPlan:
     `files` are written into an empty folder, then each of `commands` (argument lists, relative
     to that folder) must exit with 0. `artifact` is the file that the runner loads: in the native
     lane a shared object with ``kw_entry``, in the module lane a Python file with ``ModelNew``.
-    `environment` is set for the runner, which otherwise has none.
+    `environment` is set for the runner, which otherwise has none. `ahead` says that the kernels of
+    a module may be compiled ahead of its lives, if it does nothing on a GPU but launch them.
     """
 
     files: Mapping[str, str]
@@ -28,6 +29,7 @@ class BuildPlan:
     artifact: str
     lane: Lane
     environment: Mapping[str, str] = field(default_factory=dict)
+    ahead: bool = False
 
 
 class Language(Protocol):

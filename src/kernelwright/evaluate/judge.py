@@ -182,7 +182,7 @@ class Judge:
     def refuse(self, candidate: Candidate, effort: Effort, evidence: str) -> Evaluation:
         """The verdict on a text that is no candidate for this problem; `evidence` says why."""
         outcome = Rejected(rule="not_a_candidate", evidence=evidence)
-        return self._evaluation(candidate, effort, outcome, Findings())
+        return self._evaluation(candidate, effort, outcome, Findings(lane=candidate.lane))
 
     def _check(self, candidate: Candidate, language: Language) -> None:
         """Refuse what cannot be judged here at all; raises as `judge` does."""
@@ -251,7 +251,7 @@ class Judge:
             outcome=outcome,
             environment=environment(self._room.device),
             evaluator=EVALUATOR,
-            lane=candidate.lane,
+            lane=findings.lane,
             isolation=self._room.level,
             checks=tuple(Performed(name=n, count=c) for n, c in sorted(findings.checks.items())),
             not_checked=(*findings.not_checked, *self._never_checked()),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from kernelwright.core.candidate import Candidate
+from kernelwright.core.candidate import Candidate, Lane
 from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import BuildRefused, SandboxError
 from kernelwright.core.evaluation import (
@@ -35,6 +36,7 @@ from kernelwright.core.evaluation import (
 )
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan, Language
+from kernelwright.evaluate.building.ahead import Ahead, Order, compiling, is_known
 from kernelwright.evaluate.building.builder import Builder, Built
 from kernelwright.evaluate.correctness import device_audit
 from kernelwright.evaluate.correctness.audit import (
@@ -48,17 +50,20 @@ from kernelwright.evaluate.correctness.cases import CaseSet
 from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.correctness.far import look_far
 from kernelwright.evaluate.correctness.notes import Verified, merged
+from kernelwright.evaluate.correctness.plan import smallest_seen
 from kernelwright.evaluate.correctness.verify import run_stage
 from kernelwright.evaluate.defences import Defences
+from kernelwright.evaluate.forms import Form, Forms
 from kernelwright.evaluate.places import Places
 from kernelwright.evaluate.profile.diagnose import diagnose
-from kernelwright.evaluate.profile.disassembly import look
+from kernelwright.evaluate.profile.disassembly import look, look_at
 from kernelwright.evaluate.profile.roofline import position
 from kernelwright.evaluate.running.bodies import body, scalar_mask
 from kernelwright.evaluate.running.runner import Body
 from kernelwright.evaluate.running.zygote import Zygote
 from kernelwright.evaluate.timing.bench import Bench, Timed, in_background
 from kernelwright.evaluate.timing.plausible import known_peaks
+from kernelwright.languages.machine import cuda_arch
 from kernelwright.problems.reference import Device
 
 _NO_MEMORY = re.compile(r"out.of.memory|MemoryError|SIGKILL|cannot allocate", re.IGNORECASE)
@@ -87,8 +92,10 @@ class Room:
 
 @dataclass
 class Findings:
-    """What an evaluation gathers on its way, whatever its outcome. Times are in seconds."""
+    """What an evaluation gathers on its way, whatever its outcome. Times are in seconds; `lane` is
+    the one that it ran in."""
 
+    lane: Lane
     stage_s: dict[str, float] = field(default_factory=dict)
     checks: Counter[str] = field(default_factory=Counter)
     not_checked: list[str] = field(default_factory=list)
@@ -119,11 +126,13 @@ class Sitting:
     """Judges one candidate, once. `findings` are complete when `outcome` has returned."""
 
     def __init__(self, room: Room, candidate: Candidate, language: Language, effort: Effort):
-        self.findings = Findings()
+        self.findings = Findings(lane=candidate.lane)
         self._room = room
         self._candidate = candidate
         self._language = language
         self._effort: Effort = effort
+        self._forms: Forms | None = None
+        self._files = room.folder / f"compiled-{secrets.token_hex(8)}"
         self._log = room.folder / f"life-{secrets.token_hex(8)}.log"  # each life begins it anew
         self._mark = time.monotonic()
 
@@ -147,26 +156,30 @@ class Sitting:
         except _Ended as ended:
             return ended.outcome
         finally:
+            if self._forms is not None:
+                self._forms.close()
+            shutil.rmtree(self._files, ignore_errors=True)
             self._log.unlink(missing_ok=True)
 
     def _passed(self) -> Passed:
         """Every stage in turn, from the cheapest to the dearest."""
         plan, built = self._build(lambda: self._language.build(self._candidate, self._room.problem))
-        runner, places = self._body(plan, built), self._room.places
+        self._forms = forms = self._formed(plan, built)
+        places = self._room.places
         try:
             with self._on(places.beside_others()):
-                put_anew = self._verify_all(plan, built, runner)
+                form, put_anew = self._verify_all(forms)
         except _Ended as ended:
             if places.count == 1 or not _others_may_be_to_blame(ended.outcome):
                 raise
             self.findings.checks.clear()
             self.findings.agreements = ()
             with self._on(places.alone()):
-                put_anew = self._verify_all(plan, built, runner)
+                form, put_anew = self._verify_all(forms)
         with self._on(places.quiet()):
             put_anew()
-            measurements = self._measured(runner)
-        profile = self._profile(plan, built, measurements)
+            measurements = self._measured(self._body(form))
+        profile = self._profile(plan, form, measurements)
         return Passed(
             agreements=self.findings.agreements, measurements=measurements, profile=profile
         )
@@ -202,25 +215,52 @@ class Sitting:
         self.findings.log += built.log
         return plan, built
 
-    def _body(
-        self, plan: BuildPlan, built: Built, *, sanitize: bool = False,
-        thread_count: int | None = None,
-    ) -> Body:  # fmt: skip
+    def _built_form(self, planned: Callable[[], BuildPlan]) -> Form:
+        plan, built = self._build(planned)
+        return Form(built, plan.lane, dict(plan.environment))
+
+    def _formed(self, plan: BuildPlan, built: Built) -> Forms:
+        """Whose kernels are compiled ahead of its lives: in a search those of a module that does
+        nothing but launch some. What is promoted is the module, as its users call it."""
+        arch = cuda_arch()
+        if not plan.ahead or self._promotion or not is_known(arch):
+            return Forms(plan, built, None)
+        room = self._room
+        order = Order.of(room.problem, arch, smallest_seen(room.problem))
+
+        def begin() -> contextlib.AbstractContextManager[Ahead]:
+            return compiling(
+                built, order, setup=room.setup, zygote=room.zygote, gpu=room.device == "cuda",
+                level=room.level, log=self._log.with_suffix(".ahead"), folder=self._files,
+            )  # fmt: skip
+
+        return Forms(plan, built, begin)
+
+    def _settled(self, form: Form | BuildFailed | TimedOut) -> Form:
+        self._finished("build")
+        if not isinstance(form, Form):
+            raise _Ended(form)
+        self.findings.lane = form.lane
+        return form
+
+    def _body(self, form: Form, *, sanitize: bool = False, thread_count: int | None = None) -> Body:
         return body(
-            built, plan.lane, plan.environment, self._room.setup,
+            form.built, form.lane, form.environment, self._room.setup,
             device=self._room.device, sanitize=sanitize, thread_count=thread_count,
             zygote=self._room.zygote, scalars=scalar_mask(self._room.problem),
         )  # fmt: skip
 
-    def _verify_all(self, plan: BuildPlan, built: Built, runner: Body) -> Callable[[], None]:
+    def _verify_all(self, forms: Forms) -> tuple[Form, Callable[[], None]]:
         """The screen, the core, during which the baselines of the bench compile, and on promotion
-        the audit. What is returned puts other inputs on the bench, if they were drawn."""
+        the audit. What is returned is the form to time, and what puts other inputs on the bench,
+        if they were drawn."""
         exam, bench, lane = self._room.exam, self._room.bench, self._candidate.lane
         put_anew = _nothing
         if self._promotion:
             exam.redraw()
             put_anew = bench.redrawn()
-        many = self._body(plan, built, thread_count=screen_threads(self._room.defences))
+        form = self._settled(forms.first())
+        many = self._body(form, thread_count=screen_threads(self._room.defences))
         # On a GPU most of making the bench ready is waiting; on a CPU it is work, for which there
         # must be some hope first.
         if self._timed and self._room.device == "cuda":
@@ -229,22 +269,27 @@ class Sitting:
             self._verify("screen", cases, many)
         if self._timed and self._room.device == "cpu":
             bench.start(exam.distributions)
+        form = self._settled(forms.all())
         with exam.lend("core", lane) as cases:
-            self._verify("core", cases, runner)
+            self._verify("core", cases, self._body(form))
         if self._promotion:
-            self._audit(plan, built)
+            self._audit(form)
         if self._timed:
             bench.start(exam.distributions)
             bench.wait()
         self._finished("timing")
-        return put_anew
+        if form.lane != lane:
+            self._leave_out("its Python, which does nothing but launch kernels: on promotion")
+        elif forms.why_whole is not None:
+            self._leave_out(f"its launches with no Python around them: {forms.why_whole}")
+        return form, put_anew
 
     @property
     def _timed(self) -> bool:
         return self._language.missing("time") is None
 
     def _verify(self, stage: Stage, cases: CaseSet, runner: Body) -> None:
-        room, lane = self._room, self._candidate.lane
+        room, lane = self._room, self.findings.lane
         found = run_stage(cases, runner, lane, stage, room.level, self._log, room.defences)
         self._finished(stage)
         if not isinstance(found, Verified):
@@ -252,15 +297,15 @@ class Sitting:
         self.findings.checks += found.checks
         self.findings.agreements = merged(self.findings.agreements, found.agreements)
 
-    def _audit(self, plan: BuildPlan, built: Built) -> None:
+    def _audit(self, form: Form) -> None:
         """What promotion adds on small workloads: see `evaluate.correctness.audit`."""
         with self._room.exam.lend("audit", self._candidate.lane) as cases:
-            self._audit_on(plan, built, cases)
+            self._audit_on(form, cases)
 
-    def _audit_on(self, plan: BuildPlan, built: Built, cases: CaseSet) -> None:
+    def _audit_on(self, form: Form, cases: CaseSet) -> None:
         defences = self._room.defences
         for count in other_thread_counts(defences) if self._room.device == "cpu" else ():
-            self._verify("core", cases, self._body(plan, built, thread_count=count))
+            self._verify("core", cases, self._body(form, thread_count=count))
             self.findings.checks[f"audited with OMP_NUM_THREADS={count}"] += 1
         self._leave_out(*unsanitized(self._language, self._room.device))
         if self._on_processors:
@@ -271,8 +316,7 @@ class Sitting:
             self._watch(cases)
 
     def _sanitize(self, check: Sanitized, cases: CaseSet) -> None:
-        plan, built = self._build(check.plan)
-        runner = self._body(plan, built, sanitize=True)
+        runner = self._body(self._built_form(check.plan), sanitize=True)
         try:
             self._verify("sanitize", cases, runner)
         except SandboxError as error:
@@ -286,9 +330,9 @@ class Sitting:
     def _watch(self, cases: CaseSet) -> None:
         """Make the calls on a GPU under each tool of its sanitizer: see `device_audit`."""
         room, candidate, language = self._room, self._candidate, self._language
-        plan, built = self._build(lambda: language.build(candidate, room.problem, sanitize=True))
+        form = self._built_form(lambda: language.build(candidate, room.problem, sanitize=True))
         audit = device_audit.Audit(
-            runner=self._body(plan, built, sanitize=True), lane=candidate.lane,
+            runner=self._body(form, sanitize=True), lane=candidate.lane,
             source=candidate.source.files, cases=cases, level=room.level, log=self._log,
             defences=room.defences,
         )  # fmt: skip
@@ -305,7 +349,7 @@ class Sitting:
 
     def _time(self, runner: Body) -> tuple[Measurement, ...]:
         with self._room.builder.quiet():
-            timed = self._room.bench.time(runner, self._candidate.lane, self._effort)
+            timed = self._room.bench.time(runner, self.findings.lane, self._effort)
         self._finished("timing")
         if not isinstance(timed, Timed):
             raise _Ended(timed)
@@ -314,10 +358,11 @@ class Sitting:
         return timed.measurements
 
     def _profile(
-        self, plan: BuildPlan, built: Built, measurements: tuple[Measurement, ...]
+        self, plan: BuildPlan, form: Form, measurements: tuple[Measurement, ...]
     ) -> Diagnosis:
         """What limits the candidate, from its code and from its times."""
-        facts = look(plan, built, self._room.level)
+        level = self._room.level
+        facts = look_at(form.cubins, level) if form.cubins else look(plan, form.built, level)
         floor = self._room.bench.floor
         at = None
         if floor is not None and measurements:

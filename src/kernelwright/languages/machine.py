@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
@@ -27,8 +28,12 @@ def cuda_devices(dev: Path = Path("/dev")) -> int:
 
 def cuda_arch() -> str:
     """The architecture of the first CUDA device as ``sm_90``; without one, `DEFAULT_ARCH`."""
-    if cuda_devices() == 0:
-        return DEFAULT_ARCH
+    return _first_arch() if cuda_devices() else DEFAULT_ARCH
+
+
+@functools.cache
+def _first_arch() -> str:
+    """What the driver's own tool says, which takes a while to ask."""
     command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)

@@ -14,7 +14,11 @@ CLASS = "ModelNew"
 
 
 def module_plan(
-    candidate: Candidate, files: Mapping[str, str], environment: Mapping[str, str]
+    candidate: Candidate,
+    files: Mapping[str, str],
+    environment: Mapping[str, str],
+    *,
+    ahead: bool = False,
 ) -> BuildPlan:
     """`files` as they are; the build fails when the main file does not parse or has no class.
 
@@ -28,4 +32,5 @@ def module_plan(
         artifact=main,
         lane="module",
         environment=environment,
+        ahead=ahead,
     )

@@ -80,8 +80,10 @@ class Triton:
         check_options(candidate.build_options, ())
         main = candidate.source.main_file
         text = with_constants(candidate.source.text, candidate.values)
-        environment = {} if cuda_devices() else {"TRITON_INTERPRET": "1"}
-        return module_plan(candidate, {**candidate.source.files, main: text}, environment)
+        files = {**candidate.source.files, main: text}
+        if cuda_devices():
+            return module_plan(candidate, files, {}, ahead=True)
+        return module_plan(candidate, files, {"TRITON_INTERPRET": "1"})
 
 
 @functools.cache

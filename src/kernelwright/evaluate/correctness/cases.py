@@ -34,6 +34,7 @@ from kernelwright.problems.case import Case
 SEED_BITS = 62
 
 _PLACEMENTS: tuple[Placement, ...] = ("start", "flush", "odd")
+_ALIGNED_PLACEMENTS: tuple[Placement, ...] = ("start", "aligned")
 _LARGE_BYTES = 16 << 20  # a workload that moves more is placed twice only
 _REPEATS = 3
 
@@ -115,14 +116,17 @@ class CaseSet:
         sealed: bool = True,
         keeps_weights: bool = False,
         share_rows: bool = True,
+        aligned: bool = False,
     ):
-        """With `keeps_weights` only cases with the same weights share rows."""
+        """With `keeps_weights` only cases with the same weights share rows. When `aligned`, tensors
+        lie as torch aligns them."""
         self.problem = problem
         self.sealed = sealed
         self.cases = list(cases)
         self.inputs, self.outputs = Arena(), Arena()
         self.calls: list[Call] = []
         self._rows: list[list[int]] = []  # of each case
+        self._placements = _ALIGNED_PLACEMENTS if aligned else _PLACEMENTS
         self._place(keeps_weights, share_rows)
         self._held = [-1] * len(self.calls)
         self._poisons = [POISONS[0]] * len(self.calls)
@@ -146,7 +150,7 @@ class CaseSet:
     def _new_rows(self, workload: Workload) -> list[int]:
         few = self.problem.traffic_bytes(workload) > _LARGE_BYTES
         first = len(self.calls)
-        for placement in _PLACEMENTS[: 2 if few else 3]:
+        for placement in self._placements[: 2 if few else 3]:
             self.calls.append(
                 place_call(self.problem, workload, self.inputs, self.outputs, placement)
             )

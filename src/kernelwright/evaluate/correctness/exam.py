@@ -129,6 +129,8 @@ class Exam:
             sealed=lane == "native" and self._device == "cpu" and self._defences.sealed_inputs,
             keeps_weights=self._keeps_weights(lane),
             share_rows=self._defences.same_address_new_content,
+            # A module's kernels may have been compiled for that; on a CPU it must live with any.
+            aligned=lane == "module" and self._device == "cuda",
         )
 
     def _close_free(self) -> None:

@@ -41,6 +41,8 @@ enum { CUDA_ERROR_NOT_FOUND = 500 };
     X(cuMemcpyDtoD, "cuMemcpyDtoDAsync_v2", (CUdeviceptr to, CUdeviceptr from, size_t nbytes, CUstream stream)) \
     X(cuMemGetAddressRange, "cuMemGetAddressRange_v2", (CUdeviceptr * base, size_t *nbytes, CUdeviceptr at)) \
     X(cuMemsetD8, "cuMemsetD8Async", (CUdeviceptr at, unsigned char value, size_t nbytes, CUstream stream)) \
+    X(cuMemsetD16, "cuMemsetD16Async", (CUdeviceptr at, unsigned short value, size_t count, CUstream stream)) \
+    X(cuMemsetD32, "cuMemsetD32Async", (CUdeviceptr at, unsigned value, size_t count, CUstream stream)) \
     X(cuMemHostRegister, "cuMemHostRegister_v2", (void *at, size_t nbytes, unsigned flags))  \
     X(cuMemHostGetDevicePointer, "cuMemHostGetDevicePointer_v2", (CUdeviceptr * at, void *host, unsigned flags)) \
     X(cuIpcGetMemHandle, "cuIpcGetMemHandle", (CUipcMemHandle * handle, CUdeviceptr at))     \
@@ -48,6 +50,7 @@ enum { CUDA_ERROR_NOT_FOUND = 500 };
     X(cuIpcCloseMemHandle, "cuIpcCloseMemHandle", (CUdeviceptr at))                          \
     X(cuModuleLoadData, "cuModuleLoadData", (CUmodule * module, const void *image))          \
     X(cuModuleGetFunction, "cuModuleGetFunction", (CUfunction * function, CUmodule module, const char *name)) \
+    X(cuFuncSetAttribute, "cuFuncSetAttribute", (CUfunction function, int attribute, int value)) \
     X(cuLaunchKernel, "cuLaunchKernel", (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void **arguments, void **extra))
 
 #define DECLARE(name, symbol, arguments) static CUresult (*name) arguments;

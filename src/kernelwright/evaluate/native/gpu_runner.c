@@ -16,6 +16,7 @@
  *
  * usage: gpu_runner SCALARS HANDLES ARTIFACT CONTROL_FD TABLE_FD INPUT_FD OUTPUT_FD
  *
+ * ARTIFACT is a shared object with `kw_entry_on`, or a file of launches (launches.h).
  * SCALARS has a 1 for each input that is a number, which is read on the host. HANDLES are two IPC
  * handles in hexadecimal, of the inputs and of the outputs, or - for none.
  */
@@ -30,6 +31,7 @@
 
 #include "device_memory.h"
 #include "gate.h"
+#include "launches.h"
 #include "signals.h"
 #include "state.h"
 
@@ -61,6 +63,12 @@ static void take_memory(const char *handles) {
 }
 
 static int load(const char *path) {
+    if (is_launches(path)) {
+        CUresult error = load_launches();
+        if (error != 0) fprintf(stderr, "%s (%d)\n", error_name(error), error);
+        entry = run_launches;
+        return error == 0;
+    }
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) { fprintf(stderr, "%s\n", dlerror()); return 0; }
     *(void **)&entry = dlsym(library, "kw_entry_on");

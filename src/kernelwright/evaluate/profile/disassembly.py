@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,19 @@ def look(plan: BuildPlan, built: Built, level: Isolation) -> Facts:
     if _DEVICE_CODE in built.artifact.read_bytes():
         return gpu_facts(built, level)
     return _cpu_facts(built, level)
+
+
+def look_at(cubins: Sequence[Path], level: Isolation) -> Facts:
+    """The facts about the kernels in `cubins`, files that lie in one folder.
+
+    Raises:
+        SandboxError: the operating system refused to start a process.
+    """
+    found = [gpu_facts(Built(file.parent, file, ""), level) for file in cubins]
+    return Facts(
+        kernels=tuple(kernel for facts in found for kernel in facts.kernels),
+        not_known=tuple(dict.fromkeys(why for facts in found for why in facts.not_known)),
+    )
 
 
 def gpu_facts(built: Built, level: Isolation) -> Facts:

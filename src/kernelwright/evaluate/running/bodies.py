@@ -17,7 +17,7 @@ from kernelwright.evaluate.running.runner import Body, threads
 from kernelwright.evaluate.running.zygote import Request, Zygote
 from kernelwright.problems.reference import Device
 
-_MODULE_RUNNER = "kernelwright.evaluate.running.module_runner"
+_PACKAGE = "kernelwright.evaluate.running"
 _MEMORY_BYTES = 16 << 30
 NO_HANDLES = "-"  # a runner on a GPU has device memory of its own
 
@@ -54,11 +54,13 @@ def body(
         program = [str(executable())]
         reads = [executable(), built.folder]
     else:
-        program = [sys.executable, "-I", "-B", "-m", _MODULE_RUNNER, str(setup), NO_HANDLES]
+        program = [*_python("module_runner"), str(setup), NO_HANDLES]
         reads = [setup, built.folder, *sandbox.python_folders()]
         reads += [gate()] if gpu else []
         request = Request(
-            arguments=(str(setup), NO_HANDLES, str(built.artifact)), environment=settings
+            program="module_runner",
+            arguments=(str(setup), NO_HANDLES, str(built.artifact)),
+            environment=settings,
         )
         forked = (zygote, request) if zygote is not None else None
     return Body(
@@ -71,6 +73,27 @@ def body(
         gpu=gpu,
         forked=forked,
     )
+
+
+def ahead_body(built: Built, order: str, setup: Path, *, zygote: Zygote | None, gpu: bool) -> Body:
+    """The process that compiles the kernels of a module as `order` says; see `running.ahead`. It
+    has no use for a device. Those that are forked from a zygote `gpu` see what that one sees."""
+    settings = {"OMP_NUM_THREADS": "1"}
+    arguments = (str(setup), order, str(built.artifact))
+    request = Request(program="ahead", arguments=arguments, environment=settings)
+    return Body(
+        argv=("/usr/bin/env", "OMP_NUM_THREADS=1", *_python("ahead"), *arguments),
+        reads=(setup, built.folder, *sandbox.python_folders()),
+        environment={},
+        limits=sandbox.Limits(memory_bytes=None if gpu else _MEMORY_BYTES),
+        processes=True,  # the assembler
+        gpu=gpu,
+        forked=(zygote, request) if zygote is not None else None,
+    )
+
+
+def _python(program: str) -> tuple[str, ...]:
+    return (sys.executable, "-I", "-B", "-m", f"{_PACKAGE}.{program}")
 
 
 def scalar_mask(problem: Problem) -> str:

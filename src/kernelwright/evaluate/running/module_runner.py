@@ -17,7 +17,6 @@ or in memory that LENT names, `library:handles` (see `running/device.py`). Then 
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
 import struct
@@ -34,6 +33,7 @@ from torch import Tensor, nn
 from kernelwright.core.problem import Problem
 from kernelwright.evaluate.running.allocation import SETTLING_ROUNDS, Allocator
 from kernelwright.evaluate.running.device import DeviceError
+from kernelwright.evaluate.running.loaded import import_file
 from kernelwright.evaluate.running.module_calls import Calls
 from kernelwright.problems.loading import load_program
 from kernelwright.problems.program import Program, flatten_outputs, synchronize
@@ -99,7 +99,7 @@ class Runner:
 
     def _load(self, artifact: Path) -> None:
         # What cannot be imported costs nobody a context on a device.
-        candidate = _import(artifact)
+        candidate = import_file(artifact)
         used = {self._calls.axes(index) for index in range(len(self._calls.rows))}
         references = {
             axes: load_program(
@@ -254,18 +254,6 @@ def _make(model_class: Any, reference: Program, weights: dict[str, Tensor]) -> n
         state = {name: value.clone() for name, value in reference.model.state_dict().items()}
         model.load_state_dict(state)
     return model.to(reference.device).train(reference.model.training)
-
-
-def _import(artifact: Path) -> Any:
-    """The candidate's file as a module; its own folder can be imported from."""
-    sys.path.insert(0, str(artifact.parent))
-    spec = importlib.util.spec_from_file_location(artifact.stem, artifact)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[artifact.stem] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def main(arguments: Sequence[str]) -> None:

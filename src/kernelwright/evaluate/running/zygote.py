@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import BEST_ISOLATION, Isolation
@@ -43,8 +43,10 @@ _READ_AT_START = ("OMP_", "GOMP_", "KMP_", "MKL_", "TORCH", "PYTORCH", "LD_", "P
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A life of the module runner: its arguments before the descriptors, and its variables."""
+    """A life of one of our programs for modules: its arguments before the descriptors, and its
+    variables."""
 
+    program: Literal["module_runner", "ahead"]
     arguments: Sequence[str]
     environment: Mapping[str, str]
 
@@ -126,6 +128,7 @@ class Zygote:
             "reads": [str(path) for path in reads],
             "folder": str(self._folder),
             "options": walls.options(command, BEST_ISOLATION, Path("/tmp")),
+            "program": request.program,
             "arguments": list(request.arguments),
             "environment": sandbox.environment("/tmp", request.environment),
         }

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from kernelwright.evaluate.running import module_runner, triton_start
+from kernelwright.evaluate.running import ahead, module_runner, triton_start
 from kernelwright.evaluate.running.zygote import DESCRIPTORS, MESSAGE_BYTES
 
 _NEW = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000  # mount uts ipc pid net
@@ -34,6 +34,7 @@ _RECURSIVE, _PRIVATE = 0x4000, 0x40000
 _SET_DEATH_SIGNAL = 1
 _HOME = Path("/tmp")  # a life's own, empty at first
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_PROGRAMS = {"module_runner": module_runner.main, "ahead": ahead.main}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -112,7 +113,7 @@ def _become_life(
         os.environ.clear()
         os.environ.update(request["environment"])
         torch.set_num_threads(int(request["environment"]["OMP_NUM_THREADS"]))
-        module_runner.main([*request["arguments"], *map(str, kept)])
+        _PROGRAMS[request["program"]]([*request["arguments"], *map(str, kept)])
         status = 0
     except BaseException as error:  # a life has no caller: whatever it is, it ends here
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
