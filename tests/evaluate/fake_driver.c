@@ -22,13 +22,20 @@ int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return 0; }
 int cuDeviceGetAttribute(int *value, int which, int device) { (void)which, (void)device; *value = 4096; return 0; }
 int cuDevicePrimaryCtxRetain(void **context, int device) { (void)device; *context = blocks; return 0; }
 int cuCtxSetCurrent(void *context) { (void)context; return 0; }
-int cuGetErrorName(int error, const char **name) { (void)error; *name = "FAKE_ERROR"; return 0; }
+int cuGetErrorName(int error, const char **name) { *name = error == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : "FAKE_ERROR"; return 0; }
 int cuStreamCreate(void **stream, unsigned flags) { (void)flags; *stream = blocks; return 0; }
 int cuEventCreate(void **event, unsigned flags) { (void)flags; *event = blocks; return 0; }
 int cuEventRecord(void *event, void *stream) { (void)event, (void)stream; return 0; }
 int cuEventElapsedTime(float *ms, void *start, void *end) { (void)start, (void)end; *ms = 1e-3f; return 0; }
 
+/* A device has as much as the test says, for one tensor. */
+static int is_too_large(size_t size) {
+    const char *most = getenv("FAKE_DEVICE_BYTES");
+    return most != NULL && size > strtoull(most, NULL, 10);
+}
+
 int cuMemAlloc_v2(at_t *at, size_t size) {
+    if (is_too_large(size)) return 2;
     snprintf(blocks[count].name, sizeof blocks->name, "%s/kw-%d-%d", getenv("FAKE_DEVICE"), getpid(), made++);
     int fd = open(blocks[count].name, O_RDWR | O_CREAT, 0600);
     if (fd < 0 || ftruncate(fd, (off_t)size) != 0) return 2;

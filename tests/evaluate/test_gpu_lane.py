@@ -4,6 +4,8 @@ The kernels here are host code, and the "device" is memory of this machine. What
 is seen by the programs of the corpora that need a GPU.
 """
 
+import contextlib
+import os
 import random
 import struct
 import subprocess
@@ -21,15 +23,17 @@ from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.correctness.notes import Verified
 from kernelwright.evaluate.correctness.verify import run_stage
 from kernelwright.evaluate.defences import ALL_ON
+from kernelwright.evaluate.isolation import processes
 from kernelwright.evaluate.places import Places
-from kernelwright.evaluate.running.arena import POISONS, Arena
-from kernelwright.evaluate.running.bodies import body, scalar_mask
+from kernelwright.evaluate.running.arena import GUARD, PAGE, POISONS, Arena
+from kernelwright.evaluate.running.bodies import body, lent, scalar_mask
 from kernelwright.evaluate.running.life import LifeEnded
+from kernelwright.evaluate.timing import keeper as keepers
 from kernelwright.evaluate.timing.bench import Bench
 from kernelwright.evaluate.timing.device_turns import Blocked, DeviceTurns
 from kernelwright.evaluate.timing.gate import Gate
 from kernelwright.evaluate.timing.grounds import DeviceGrounds
-from kernelwright.evaluate.timing.keeper import Keeper, Shown
+from kernelwright.evaluate.timing.keeper import Keeper, Shown, fitting
 from kernelwright.evaluate.timing.staging import TURNED_BY, TimedCases, turnable
 from kernelwright.evaluate.timing.turns import Answers
 from kernelwright.evaluate.timing.witness import agreement
@@ -169,12 +173,9 @@ def keeper(exam, driver, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def timed(runner, exam, keeper, tmp_path):
+def timed(runner, exam, keeper, grounds):
     """From the last lines of the kernel to the mismatches of a block of eight calls. Whoever
     queued them goes on: what stands in for a device is a process that would be stopped too."""
-    grounds = DeviceGrounds(
-        cases=exam.cases, keeper=keeper, baseline=None, level="process", log=tmp_path / "log"
-    )
 
     def block(lines, *, queued=True, **switched):
         answers = Answers(exam.cases)
@@ -189,6 +190,47 @@ def timed(runner, exam, keeper, tmp_path):
         return answers.mismatches()
 
     return block
+
+
+@pytest.fixture
+def grounds(exam, keeper, tmp_path):
+    return DeviceGrounds(
+        cases=exam.cases, keeper=keeper, baseline=None, level="process", log=tmp_path / "log"
+    )
+
+
+def test_a_life_that_began_early_is_the_first_that_is_timed(grounds, runner):
+    with grounds.early(runner("work();"), "native") as ready:
+        began = processes.children(os.getpid())
+        with grounds.life(ready, "native") as first:
+            assert processes.children(os.getpid()) == began
+            pid = first.pid
+        with grounds.life(ready, "native") as second:
+            assert second.pid != pid
+
+
+def test_it_finds_nothing_that_another_life_left_since_it_began(grounds, runner, keeper):
+    with grounds.early(runner("work();"), "native") as ready:
+        keeper.layout.names.memory[:PAGE] = 7
+        with grounds.life(ready, "native"):
+            assert (keeper.layout.names.memory[256:PAGE] == GUARD).all()
+
+
+def test_nobody_gets_a_life_that_began_over_other_memory(grounds, runner):
+    body = runner("work();")
+    with grounds.early(body, "native") as ready:
+        other = replace(body, early=ready.early, argv=(*body.argv[:-1], "elsewhere"))
+        with grounds.life(other, "native") as running:
+            began = ready.early.taken(lent(body, "native", grounds.keeper.handles).argv)
+            assert began is not None
+            assert began.pid != running.pid
+            began.end()
+
+
+def test_an_early_life_that_nobody_took_is_ended(grounds, runner, tmp_path):
+    with grounds.early(runner("work();"), "native"):
+        assert len(list(tmp_path.glob("early-*"))) == 1
+    assert not list(tmp_path.glob("early-*"))
 
 
 @pytest.mark.parametrize("queued", [True, False])
@@ -310,6 +352,21 @@ def test_a_witness_and_a_candidate_are_read_at_the_same_places(keeper, driver):
     ours, theirs = keeper.words(1, 1, 0, opened=False)
     assert (ours == theirs).all()
     assert ours.size > 1000
+
+
+def test_a_keeper_takes_less_where_others_have_the_memory(exam, driver, tmp_path, monkeypatch):
+    for name, value in driver.items():
+        monkeypatch.setenv(name, value)
+    with contextlib.closing(fitting(exam.cases, tmp_path)) as whole:
+        most = whole.layout.inputs.nbytes
+        slots = len(whole)
+    monkeypatch.setenv("FAKE_DEVICE_BYTES", str(most - 1))
+    monkeypatch.setattr(keepers, "_SHARES", (1 << 30, most // 2, 1))
+    with contextlib.closing(fitting(exam.cases, tmp_path)) as part:
+        assert 2 <= len(part) < slots
+    monkeypatch.setenv("FAKE_DEVICE_BYTES", "1")
+    with pytest.raises(SandboxError, match="OUT_OF_MEMORY"):
+        fitting(exam.cases, tmp_path)
 
 
 def test_a_keeper_without_a_driver_says_so(exam, tmp_path):

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -111,6 +111,16 @@ class _Ended(Exception):
         self.outcome = outcome
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """A candidate that was verified: what is timed, and what puts other inputs on the bench, if
+    they were drawn."""
+
+    form: Form
+    runner: Body
+    put_anew: Callable[[], None]
+
+
 def _nothing() -> None:
     """What there is to do when nothing was drawn."""
 
@@ -131,7 +141,7 @@ class Sitting:
         self._candidate = candidate
         self._language = language
         self._effort: Effort = effort
-        self._forms: Forms | None = None
+        self._open = contextlib.ExitStack()  # what is ended when the evaluation is
         self._files = room.folder / f"compiled-{secrets.token_hex(8)}"
         self._log = room.folder / f"life-{secrets.token_hex(8)}.log"  # each life begins it anew
         self._mark = time.monotonic()
@@ -156,30 +166,29 @@ class Sitting:
         except _Ended as ended:
             return ended.outcome
         finally:
-            if self._forms is not None:
-                self._forms.close()
+            self._open.close()
             shutil.rmtree(self._files, ignore_errors=True)
             self._log.unlink(missing_ok=True)
 
     def _passed(self) -> Passed:
         """Every stage in turn, from the cheapest to the dearest."""
         plan, built = self._build(lambda: self._language.build(self._candidate, self._room.problem))
-        self._forms = forms = self._formed(plan, built)
+        forms = self._open.enter_context(contextlib.closing(self._formed(plan, built)))
         places = self._room.places
         try:
             with self._on(places.beside_others()):
-                form, put_anew = self._verify_all(forms)
+                ready = self._verify_all(forms)
         except _Ended as ended:
             if places.count == 1 or not _others_may_be_to_blame(ended.outcome):
                 raise
             self.findings.checks.clear()
             self.findings.agreements = ()
             with self._on(places.alone()):
-                form, put_anew = self._verify_all(forms)
+                ready = self._verify_all(forms)
         with self._on(places.quiet()):
-            put_anew()
-            measurements = self._measured(self._body(form))
-        profile = self._profile(plan, form, measurements)
+            ready.put_anew()
+            measurements = self._measured(ready.runner)
+        profile = self._profile(plan, ready.form, measurements)
         return Passed(
             agreements=self.findings.agreements, measurements=measurements, profile=profile
         )
@@ -250,10 +259,9 @@ class Sitting:
             zygote=self._room.zygote, scalars=scalar_mask(self._room.problem),
         )  # fmt: skip
 
-    def _verify_all(self, forms: Forms) -> tuple[Form, Callable[[], None]]:
+    def _verify_all(self, forms: Forms) -> _Ready:
         """The screen, the core, during which the baselines of the bench compile, and on promotion
-        the audit. What is returned is the form to time, and what puts other inputs on the bench,
-        if they were drawn."""
+        the audit."""
         exam, bench, lane = self._room.exam, self._room.bench, self._candidate.lane
         put_anew = _nothing
         if self._promotion:
@@ -270,8 +278,12 @@ class Sitting:
         if self._timed and self._room.device == "cpu":
             bench.start(exam.distributions)
         form = self._settled(forms.all())
+        runner = self._body(form)
+        if self._timed:
+            # The processes of an early life end with the thread that started them: this one.
+            runner = self._open.enter_context(bench.early(runner, form.lane))
         with exam.lend("core", lane) as cases:
-            self._verify("core", cases, self._body(form))
+            self._verify("core", cases, replace(runner, early=None))
         if self._promotion:
             self._audit(form)
         if self._timed:
@@ -282,7 +294,7 @@ class Sitting:
             self._leave_out("its Python, which does nothing but launch kernels: on promotion")
         elif forms.why_whole is not None:
             self._leave_out(f"its launches with no Python around them: {forms.why_whole}")
-        return form, put_anew
+        return _Ready(form, runner, put_anew)
 
     @property
     def _timed(self) -> bool:

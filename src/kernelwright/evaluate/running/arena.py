@@ -87,10 +87,14 @@ class Arena:
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[int]:
-        """A descriptor for one life; see `lent`. The first page holds no tensor and is wiped."""
-        self.memory[:PAGE] = GUARD
+        """A descriptor for one life; see `lent`. The first page is wiped."""
+        self.wipe()
         with lent(self.fd) as descriptor:
             yield descriptor
+
+    def wipe(self) -> None:
+        """Leave nothing of an earlier life in the first page, which holds no tensor."""
+        self.memory[:PAGE] = GUARD
 
     def data(self, slot: Slot) -> Bytes:
         """The bytes of a tensor."""

@@ -24,7 +24,7 @@ class Body:
     """How to start a runner: the program in front of the descriptors, and what it may read.
 
     `kept` are descriptors that it inherits besides. `watched` says that the runner is a child of
-    the program that is started; see `sandbox.Command`.
+    the program that is started; see `sandbox.Command`. `early` may have a life that has begun.
     """
 
     argv: tuple[str, ...]
@@ -36,6 +36,7 @@ class Body:
     watched: bool = False
     kept: tuple[int, ...] = ()
     forked: tuple[Zygote, Request] | None = None  # how to have it without importing torch anew
+    early: Early | None = None
 
 
 @contextlib.contextmanager
@@ -50,6 +51,60 @@ def life(
     Raises:
         SandboxError: it could not be started, or did not answer.
     """
+    early = body.early.taken(body.argv) if body.early is not None else None
+    if early is not None:
+        inputs.wipe()
+        outputs.wipe()
+    running = early or _started(body, table_fd, inputs, outputs, level, log)
+    try:
+        _await_first_answer(running)
+        yield running
+    finally:
+        running.end()
+
+
+class Early:
+    """A life that was started before it is needed, for the first who asks for one like it."""
+
+    def __init__(self, running: Life, argv: tuple[str, ...]):
+        self._running: Life | None = running
+        self._argv = argv
+
+    def taken(self, argv: tuple[str, ...]) -> Life | None:
+        """The life, if it was started as `argv` and nobody has it yet."""
+        if argv != self._argv:
+            return None
+        running, self._running = self._running, None
+        return running
+
+    def end(self) -> None:
+        """End the life, unless somebody has it, who will."""
+        if self._running is not None:
+            self._running.end()
+
+
+@contextlib.contextmanager
+def started_early(
+    body: Body, table_fd: int, inputs: Arena, outputs: Arena, level: Isolation, log: Path
+) -> Iterator[Early]:
+    """The start of a life, which takes half a second on a GPU. The candidate is not loaded before
+    somebody takes it. `log` is its own.
+
+    Raises:
+        SandboxError: it could not be started.
+    """
+    early = Early(_started(body, table_fd, inputs, outputs, level, log), body.argv)
+    try:
+        yield early
+    finally:
+        early.end()
+        log.unlink(missing_ok=True)
+
+
+def _started(
+    body: Body, table_fd: int, inputs: Arena, outputs: Arena, level: Isolation, log: Path
+) -> Life:
+    """A runner that was started just now."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs, lent(table_fd) as table, inputs.lent() as given, outputs.lent() as taken:
         descriptors = [theirs.fileno(), table, given, taken]
@@ -63,13 +118,7 @@ def life(
             gpu=body.gpu,
             watched=body.watched,
         )
-        child = _begin(body, command, level, log)
-    running = Life(child, ours)
-    try:
-        _await_first_answer(running)
-        yield running
-    finally:
-        running.end()
+        return Life(_begin(body, command, level, log), ours)
 
 
 def _begin(body: Body, command: sandbox.Command, level: Isolation, log: Path) -> sandbox.Child:

@@ -6,6 +6,7 @@ They take seconds to make ready, are made when first needed, and serve every can
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from kernelwright.evaluate.places import Places
 from kernelwright.evaluate.running.runner import Body
 from kernelwright.evaluate.timing.baseline import Baseline, Lent
 from kernelwright.evaluate.timing.grounds import DeviceGrounds, HostGrounds
-from kernelwright.evaluate.timing.keeper import Keeper
+from kernelwright.evaluate.timing.keeper import Keeper, fitting
 from kernelwright.evaluate.timing.plausible import Floor, floor, known_peaks
 from kernelwright.evaluate.timing.round_trip import (
     baseline_queue_ns,
@@ -116,7 +117,7 @@ class Bench:
             gpu = self._device == "cuda"
             cases = TimedCases(self._problem, distributions, gpu=gpu)
             if gpu:
-                self._keeper = Keeper(cases, self._folder)
+                self._keeper = fitting(cases, self._folder)
             else:
                 slots = cases.largest_block
                 self._stagings = (Staging(cases, slots), Staging(cases, slots))
@@ -199,6 +200,14 @@ class Bench:
     def floor(self) -> Floor | None:
         """What one call must do at least; None before something was timed."""
         return self._floor
+
+    def early(self, runner: Body, lane: Lane) -> contextlib.AbstractContextManager[Body]:
+        """`runner`, on a GPU with a life that begins at once, so that it is there when its turn to
+        be timed comes. It is shown nothing of the candidate before."""
+        session = self._session
+        if session is None or not isinstance(session.grounds, DeviceGrounds):
+            return contextlib.nullcontext(runner)
+        return session.grounds.early(runner, lane)
 
     def time(self, runner: Body, lane: Lane, effort: Effort) -> Timed | Failure:
         """Time one candidate that was found right.

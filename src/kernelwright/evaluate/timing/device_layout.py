@@ -15,7 +15,7 @@ from kernelwright.core.problem import ITEM_BYTES, Problem, TensorSpec, Workload
 from kernelwright.evaluate.running.arena import NAME_BYTES, PAGE, Arena, Call, Slot, write_table
 
 _SLOTS = 256
-_BYTES = 12 << 30  # of device memory, for the slots
+SLOTS_BYTES = 12 << 30  # of device memory
 _NAMES = 3072  # as many as `native/keeper.c` takes in of a candidate's
 GATE_AT, DONE_AT = 0, 64  # in the first page of memory that says what was returned
 
@@ -25,9 +25,11 @@ class Layout:
     `numbers` and `names` have: a runner finds numbers in one, and says in the other where its own
     outputs are."""
 
-    def __init__(self, problem: Problem, workload: Workload):
+    def __init__(self, problem: Problem, workload: Workload, most_bytes: int = SLOTS_BYTES):
+        """As many slots as fit into `most_bytes`, and two at least."""
         self.problem = problem
         self._axes = workload.axes
+        self._most_bytes = most_bytes
         self.inputs, self.outputs, self.numbers, self.names = Arena(), Arena(), Arena(), Arena()
         self._shared = {
             spec.name: self._place(spec) for spec in problem.inputs if spec.role == "weight"
@@ -44,7 +46,7 @@ class Layout:
     def _how_many(self, workload: Workload) -> int:
         each = self.problem.traffic_bytes(workload) + 2 * PAGE
         named = _NAMES // len(self.problem.outputs)
-        return max(2, min(_SLOTS, named, _BYTES // each))
+        return max(2, min(_SLOTS, named, self._most_bytes // each))
 
     def _call(self) -> Call:
         return Call(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import random
+import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from kernelwright.core.evaluation import Isolation, Regime
 from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.running.bodies import lent
 from kernelwright.evaluate.running.life import Life
-from kernelwright.evaluate.running.runner import Body, life
+from kernelwright.evaluate.running.runner import Body, life, started_early
 from kernelwright.evaluate.timing.baseline import Baseline
 from kernelwright.evaluate.timing.device_turns import DeviceRivalTurns, DeviceTurns
 from kernelwright.evaluate.timing.keeper import Keeper
@@ -133,6 +134,16 @@ class DeviceGrounds:
     def most(self) -> int:
         """The most calls that a block has."""
         return len(self.keeper) if self.keeper.turnable else self.cases.largest_block
+
+    @contextlib.contextmanager
+    def early(self, body: Body, lane: Lane) -> Iterator[Body]:
+        """`body` with a life that begins at once and waits for its turn."""
+        layout = self.keeper.layout
+        with started_early(
+            lent(body, lane, self.keeper.handles), layout.table_fd, layout.numbers, layout.names,
+            self.level, self.log.with_name(f"early-{secrets.token_hex(8)}.log"),
+        ) as begun:  # fmt: skip
+            yield replace(body, early=begun)
 
     @contextlib.contextmanager
     def life(self, body: Body, lane: Lane) -> Iterator[Life]:

@@ -34,7 +34,7 @@ from kernelwright.evaluate.isolation import sandbox
 from kernelwright.evaluate.native.programs import keeper
 from kernelwright.evaluate.running.arena import GUARD, NAME_BYTES, PAGE, POISONS, Slot
 from kernelwright.evaluate.running.life import Life, LifeEnded, Operation
-from kernelwright.evaluate.timing.device_layout import Layout, Window
+from kernelwright.evaluate.timing.device_layout import SLOTS_BYTES, Layout, Window
 from kernelwright.evaluate.timing.staging import TURNED_BY, TimedCases, turnable
 
 Words = NDArray[np.uint32]
@@ -48,6 +48,8 @@ _RIVALS = 3072  # where the names of a baseline's outputs begin
 # The places that a step copies from and to; `native/keeper.c` has the same.
 _WINDOW, _POOL, _INPUTS, _OUTPUTS, _SCRATCH, _OPENED = range(6)
 _FILLED = -1
+# How much of a card that is shared with others is asked for, until there is that much.
+_SHARES = (SLOTS_BYTES, SLOTS_BYTES // 4, SLOTS_BYTES // 16, 1)
 _CHOOSE, _FLUSH, _CHOOSE_NONE = 1, 2, 4
 
 
@@ -78,8 +80,9 @@ class Shown:
 class Keeper:
     """A process with device memory for the calls of one block. `handles` lend it to a runner."""
 
-    def __init__(self, cases: TimedCases, folder: Path):
-        """Start the process; it writes what goes wrong to a log in `folder`.
+    def __init__(self, cases: TimedCases, folder: Path, most_bytes: int = SLOTS_BYTES):
+        """Start the process; it writes what goes wrong to a log in `folder`. It takes at most
+        `most_bytes` for the calls of a block.
 
         Raises:
             SandboxError: there is no driver, or not as much memory as the cases need.
@@ -87,7 +90,7 @@ class Keeper:
         self._cases = cases
         self._specs = {spec.name: spec for spec in cases.problem.inputs}
         self.turnable = turnable(cases.problem, cases.workload)
-        self.layout = Layout(cases.problem, cases.workload)
+        self.layout = Layout(cases.problem, cases.workload, most_bytes)
         self.window = Window(cases.problem, cases.workload)
         self._place_pool()
         self._fd = os.memfd_create("kernelwright-script", os.MFD_CLOEXEC)
@@ -377,3 +380,18 @@ def _poison(slot: int) -> int:
 
 def _whole(nbytes: int) -> int:
     return (nbytes + TURNED_BY - 1) // TURNED_BY * TURNED_BY
+
+
+def fitting(cases: TimedCases, folder: Path) -> Keeper:
+    """A keeper with room for as many calls as the device has memory for now.
+
+    Raises:
+        SandboxError: there is no driver, or no memory for two calls.
+    """
+    for most_bytes in _SHARES[:-1]:
+        try:
+            return Keeper(cases, folder, most_bytes)
+        except SandboxError as error:
+            if "OUT_OF_MEMORY" not in str(error):
+                raise
+    return Keeper(cases, folder, _SHARES[-1])
