@@ -41,14 +41,15 @@ class Pair:
         self.judge = judge
         self.both = threading.Barrier(2)
         self.verifying, self.met, self.disturbed = set(), 0, False
-        verify, time = sitting.Sitting._verify_all, judge._room.bench.time
+        verify, time = sitting.Sitting._verify, judge._room.bench.time
 
-        def watched(one, *given):
+        def watched(one, stage, *given):
             self.verifying.add(one)
             try:
-                self.both.wait(timeout=20)
-                self.met += 1
-                return verify(one, *given)
+                if stage == "screen":
+                    self.both.wait(timeout=20)
+                    self.met += 1
+                return verify(one, stage, *given)
             finally:
                 self.verifying.discard(one)
 
@@ -56,7 +57,7 @@ class Pair:
             self.disturbed |= bool(self.verifying)
             return time(*given)
 
-        monkeypatch.setattr(sitting.Sitting, "_verify_all", watched)
+        monkeypatch.setattr(sitting.Sitting, "_verify", watched)
         monkeypatch.setattr(judge._room.bench, "time", timed)
 
     def verdicts(self, *candidates):
@@ -81,7 +82,7 @@ def pair(problem, reference, monkeypatch):
 
 def test_two_are_verified_at_once_and_nobody_is_while_one_is_timed(pair, cpp, silu):
     right, wrong = cpp(silu), cpp(silu.replace("0.5f", "0.6f"))
-    assert pair.judge.places == 2
+    assert pair.judge.places == 4
     passed, failed = pair.verdicts(right, wrong)
     assert pair.met == 2
     assert not pair.disturbed

@@ -214,7 +214,9 @@ def test_variables_that_a_library_reads_when_it_is_loaded_need_a_process_of_thei
 def test_where_it_does_not_come_up_lives_are_started_alone(tmp_path):
     broken = Zygote(tmp_path / "not" / "there")
     command = runner.sandbox.Command(argv=[])
-    request = runner.Request(arguments=(), environment={"OMP_NUM_THREADS": "1"})
+    request = runner.Request(
+        program="module_runner", arguments=(), environment={"OMP_NUM_THREADS": "1"}
+    )
     for _ in range(2):
         assert broken.serves(command, BEST_ISOLATION, request)
         with pytest.raises(SandboxError):

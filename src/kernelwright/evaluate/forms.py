@@ -45,6 +45,11 @@ class Forms:
         self._found: list[Form | BuildFailed | TimedOut] = []
         self.why_whole: str | None = None  # why it was not compiled ahead, if that was tried
 
+    @property
+    def compiles(self) -> bool:
+        """Whether finding a form may take a compiler's time."""
+        return self._begin is not None
+
     def first(self) -> Form | BuildFailed | TimedOut:
         """The form for the sizes of the screen.
 

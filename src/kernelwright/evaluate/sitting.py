@@ -36,8 +36,9 @@ from kernelwright.core.evaluation import (
 )
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan, Language
-from kernelwright.evaluate.building.ahead import Ahead, Order, compiling, is_known
+from kernelwright.evaluate.building.ahead import WORKERS, Ahead, Order, compiling, is_known
 from kernelwright.evaluate.building.builder import Builder, Built
+from kernelwright.evaluate.building.gate import SPARED
 from kernelwright.evaluate.correctness import device_audit
 from kernelwright.evaluate.correctness.audit import (
     Sanitized,
@@ -66,6 +67,7 @@ from kernelwright.evaluate.timing.plausible import known_peaks
 from kernelwright.languages.machine import cuda_arch
 from kernelwright.problems.reference import Device
 
+_Place = Callable[[], contextlib.AbstractContextManager[None]]
 _NO_MEMORY = re.compile(r"out.of.memory|MemoryError|SIGKILL|cannot allocate", re.IGNORECASE)
 
 
@@ -119,6 +121,11 @@ class _Ready:
     form: Form
     runner: Body
     put_anew: Callable[[], None]
+
+
+def _at_once() -> contextlib.AbstractContextManager[None]:
+    """Nothing to wait for."""
+    return contextlib.nullcontext()
 
 
 def _nothing() -> None:
@@ -176,15 +183,13 @@ class Sitting:
         forms = self._open.enter_context(contextlib.closing(self._formed(plan, built)))
         places = self._room.places
         try:
-            with self._on(places.beside_others()):
-                ready = self._verify_all(forms)
+            ready = self._verify_all(forms, places.beside_others)
         except _Ended as ended:
             if places.count == 1 or not _others_may_be_to_blame(ended.outcome):
                 raise
             self.findings.checks.clear()
             self.findings.agreements = ()
-            with self._on(places.alone()):
-                ready = self._verify_all(forms)
+            ready = self._verify_all(forms, places.alone)
         with self._on(places.quiet()):
             ready.put_anew()
             measurements = self._measured(ready.runner)
@@ -245,7 +250,11 @@ class Sitting:
 
         return Forms(plan, built, begin)
 
-    def _settled(self, form: Form | BuildFailed | TimedOut) -> Form:
+    def _settled(self, forms: Forms, find: Callable[[], Form | BuildFailed | TimedOut]) -> Form:
+        """The form that `find` finds among `forms`."""
+        building = self._room.builder.working(WORKERS) if forms.compiles else _at_once()
+        with self._on(building):
+            form = find()
         self._finished("build")
         if not isinstance(form, Form):
             raise _Ended(form)
@@ -259,37 +268,39 @@ class Sitting:
             zygote=self._room.zygote, scalars=scalar_mask(self._room.problem),
         )  # fmt: skip
 
-    def _verify_all(self, forms: Forms) -> _Ready:
+    def _verify_all(self, forms: Forms, place: _Place) -> _Ready:
         """The screen, the core, during which the baselines of the bench compile, and on promotion
-        the audit."""
+        the audit. Calls are made while a `place` is held, and nothing is compiled."""
         exam, bench, lane = self._room.exam, self._room.bench, self._candidate.lane
         put_anew = _nothing
-        if self._promotion:
-            exam.redraw()
-            put_anew = bench.redrawn()
-        form = self._settled(forms.first())
-        many = self._body(form, thread_count=screen_threads(self._room.defences))
-        # On a GPU most of making the bench ready is waiting; on a CPU it is work, for which there
-        # must be some hope first.
-        if self._timed and self._room.device == "cuda":
-            in_background(partial(bench.start, exam.distributions))
-        with exam.lend("screen", lane) as cases:
-            self._verify("screen", cases, many)
-        if self._timed and self._room.device == "cpu":
-            bench.start(exam.distributions)
-        form = self._settled(forms.all())
-        runner = self._body(form)
-        if self._timed:
-            # The processes of an early life end with the thread that started them: this one.
-            runner = self._open.enter_context(bench.early(runner, form.lane))
-        with exam.lend("core", lane) as cases:
-            self._verify("core", cases, replace(runner, early=None))
-        if self._promotion:
-            self._audit(form)
-        if self._timed:
-            bench.start(exam.distributions)
-            bench.wait()
-        self._finished("timing")
+        form = self._settled(forms, forms.first)
+        with self._on(place()):
+            if self._promotion:
+                exam.redraw()
+                put_anew = bench.redrawn()
+            many = self._body(form, thread_count=screen_threads(self._room.defences))
+            # On a GPU most of making the bench ready is waiting; on a CPU it is work, for which
+            # there must be some hope first.
+            if self._timed and self._room.device == "cuda":
+                in_background(partial(bench.start, exam.distributions))
+            with exam.lend("screen", lane) as cases:
+                self._verify("screen", cases, many)
+            if self._timed and self._room.device == "cpu":
+                bench.start(exam.distributions)
+        form = self._settled(forms, forms.all)
+        with self._on(place()):
+            runner = self._body(form)
+            if self._timed:
+                # The processes of an early life end with the thread that started them: this one.
+                runner = self._open.enter_context(bench.early(runner, form.lane))
+            with exam.lend("core", lane) as cases:
+                self._verify("core", cases, replace(runner, early=None))
+            if self._promotion:
+                self._audit(form)
+            if self._timed:
+                bench.start(exam.distributions)
+                bench.wait()
+            self._finished("timing")
         if form.lane != lane:
             self._leave_out("its Python, which does nothing but launch kernels: on promotion")
         elif forms.why_whole is not None:
@@ -360,7 +371,8 @@ class Sitting:
                     raise _Ended(found)
 
     def _time(self, runner: Body) -> tuple[Measurement, ...]:
-        with self._room.builder.quiet():
+        beside = self._room.device == "cuda" and SPARED > 0 and not self._promotion
+        with _at_once() if beside else self._room.builder.quiet():
             timed = self._room.bench.time(runner, self.findings.lane, self._effort)
         self._finished("timing")
         if not isinstance(timed, Timed):

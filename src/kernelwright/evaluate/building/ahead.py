@@ -29,7 +29,7 @@ from kernelwright.evaluate.running.zygote import Zygote
 _ANSWER_BYTES = 64 << 20
 _LONGEST_JSON = 1 << 20
 _LENGTH = struct.Struct("<q")
-_WORKERS = 4
+WORKERS = 4  # that compile one candidate's kernels side by side
 Sizes = tuple[int, ...]
 
 
@@ -87,7 +87,7 @@ class Order:
             "arch": int(self.arch.removeprefix("sm_")),
             "properties": {"max_shared_mem": shared, "warpSize": 32, "max_num_regs": 65536},
             "groups": [self.first, self.seen, self.hidden],
-            "workers": _WORKERS,
+            "workers": WORKERS,
         }
         return json.dumps(order)
 

@@ -112,6 +112,10 @@ class Builder:
                 self._waiting.add(key)
             return self._future(key, plan)
 
+    def working(self, count: int) -> contextlib.AbstractContextManager[None]:
+        """So many builds less run within, since what is inside is one itself."""
+        return self._gate.working(count)
+
     def quiet(self) -> contextlib.AbstractContextManager[None]:
         """No build runs within. What is inside must not ask for one."""
         return self._gate.quiet()
