@@ -51,7 +51,6 @@ from kernelwright.evaluate.correctness.cases import CaseSet
 from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.correctness.far import look_far
 from kernelwright.evaluate.correctness.notes import Verified, merged
-from kernelwright.evaluate.correctness.plan import smallest_seen
 from kernelwright.evaluate.correctness.verify import run_stage
 from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.forms import Form, Forms
@@ -180,7 +179,7 @@ class Sitting:
     def _passed(self) -> Passed:
         """Every stage in turn, from the cheapest to the dearest."""
         plan, built = self._build(lambda: self._language.build(self._candidate, self._room.problem))
-        forms = self._open.enter_context(contextlib.closing(self._formed(plan, built)))
+        forms = self._formed(plan, built)
         places = self._room.places
         try:
             ready = self._verify_all(forms, places.beside_others)
@@ -240,7 +239,7 @@ class Sitting:
         if not plan.ahead or self._promotion or not is_known(arch):
             return Forms(plan, built, None)
         room = self._room
-        order = Order.of(room.problem, arch, smallest_seen(room.problem))
+        order = Order.of(room.problem, arch)
 
         def begin() -> contextlib.AbstractContextManager[Ahead]:
             return compiling(
@@ -250,11 +249,11 @@ class Sitting:
 
         return Forms(plan, built, begin)
 
-    def _settled(self, forms: Forms, find: Callable[[], Form | BuildFailed | TimedOut]) -> Form:
-        """The form that `find` finds among `forms`."""
+    def _for_core(self, forms: Forms) -> Form:
+        """The form that goes on after the screen."""
         building = self._room.builder.working(WORKERS) if forms.compiles else _at_once()
         with self._on(building):
-            form = find()
+            form = forms.for_core()
         self._finished("build")
         if not isinstance(form, Form):
             raise _Ended(form)
@@ -273,12 +272,12 @@ class Sitting:
         the audit. Calls are made while a `place` is held, and nothing is compiled."""
         exam, bench, lane = self._room.exam, self._room.bench, self._candidate.lane
         put_anew = _nothing
-        form = self._settled(forms, forms.first)
+        self.findings.lane = lane
         with self._on(place()):
             if self._promotion:
                 exam.redraw()
                 put_anew = bench.redrawn()
-            many = self._body(form, thread_count=screen_threads(self._room.defences))
+            many = self._body(forms.built, thread_count=screen_threads(self._room.defences))
             # On a GPU most of making the bench ready is waiting; on a CPU it is work, for which
             # there must be some hope first.
             if self._timed and self._room.device == "cuda":
@@ -287,7 +286,7 @@ class Sitting:
                 self._verify("screen", cases, many)
             if self._timed and self._room.device == "cpu":
                 bench.start(exam.distributions)
-        form = self._settled(forms, forms.all)
+        form = self._for_core(forms)
         with self._on(place()):
             runner = self._body(form)
             if self._timed:
@@ -302,9 +301,9 @@ class Sitting:
                 bench.wait()
             self._finished("timing")
         if form.lane != lane:
-            self._leave_out("its Python, which does nothing but launch kernels: on promotion")
-        elif forms.why_whole is not None:
-            self._leave_out(f"its launches with no Python around them: {forms.why_whole}")
+            self._leave_out("its Python on other sizes than the screen's: on promotion")
+        elif forms.why_not is not None:
+            self._leave_out(f"its launches with no Python around them: {forms.why_not}")
         return _Ready(form, runner, put_anew)
 
     @property

@@ -35,8 +35,8 @@ Sizes = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Compiled:
-    """A build that the native runner takes, and the machine code of the kernels that a call
-    launches: at the report size, once that was compiled."""
+    """A build that the native runner takes, and the machine code of the kernels that a call at the
+    first of the sizes launches that were compiled last."""
 
     built: Built
     cubins: tuple[Path, ...]
@@ -54,31 +54,20 @@ Found = Compiled | NotCompiled | BuildFailed | TimedOut
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is compiled for: an architecture such as ``sm_90``, and three groups of sizes. The
-    smallest that a search may see is first, so that a wrong candidate costs little. What is printed
-    while those of the last group are compiled is hidden, as they are."""
+    """What is compiled for: an architecture such as ``sm_90``, and two groups of sizes, the report
+    size first. What is printed while those of the second are compiled is hidden, as they are."""
 
     arch: str
-    first: tuple[Sizes, ...]
     seen: tuple[Sizes, ...]
     hidden: tuple[Sizes, ...]
 
     @classmethod
-    def of(cls, problem: Problem, arch: str, smallest: Workload) -> Order:
-        """All sizes of `problem`; `smallest` are those of the screen."""
+    def of(cls, problem: Problem, arch: str) -> Order:
+        """All sizes of `problem`."""
         report = problem.report_workload
-        seen = [report, *problem.split("search"), *problem.split("report")]
-
-        def sizes(workloads: Sequence[Workload]) -> tuple[Sizes, ...]:
-            return tuple(dict.fromkeys(tuple(w.axes[a] for a in problem.axes) for w in workloads))
-
-        hidden = set(sizes(problem.workloads)) - set(sizes(seen))
-        return cls(
-            arch=arch,
-            first=sizes([smallest]),
-            seen=tuple(s for s in sizes(seen) if s not in sizes([smallest])),
-            hidden=tuple(sorted(hidden)),
-        )
+        seen = _sizes(problem, [report, *problem.split("search"), *problem.split("report")])
+        every = _sizes(problem, problem.workloads)
+        return cls(arch=arch, seen=seen, hidden=tuple(s for s in every if s not in seen))
 
     def text(self) -> str:
         """As `running.ahead` takes it."""
@@ -86,10 +75,14 @@ class Order:
         order = {
             "arch": int(self.arch.removeprefix("sm_")),
             "properties": {"max_shared_mem": shared, "warpSize": 32, "max_num_regs": 65536},
-            "groups": [self.first, self.seen, self.hidden],
+            "groups": [self.seen, self.hidden],
             "workers": WORKERS,
         }
         return json.dumps(order)
+
+
+def _sizes(problem: Problem, workloads: Sequence[Workload]) -> tuple[Sizes, ...]:
+    return tuple(dict.fromkeys(tuple(w.axes[a] for a in problem.axes) for w in workloads))
 
 
 class Ahead:

@@ -24,13 +24,9 @@ _OF_SOME_SIZE = ("integer", "large", "offset", "far")
 def plan_screen(problem: Problem, distributions: Sequence[str], defences: Defences) -> Planned:
     """Two quick cases on the smallest workload that a search may see."""
     known = _allowed(distributions, defences)
+    smallest = min(problem.split("search") or problem.split("report"), key=problem.traffic_bytes)
     names: list[str] = [name for name in ("integer", "normal") if name in known]
-    return [(smallest_seen(problem), name) for name in (names or list(known[:1]))]
-
-
-def smallest_seen(problem: Problem) -> Workload:
-    """The workload that costs least of those that a search may see."""
-    return min(problem.split("search") or problem.split("report"), key=problem.traffic_bytes)
+    return [(smallest, name) for name in (names or list(known[:1]))]
 
 
 def plan_core(problem: Problem, distributions: Sequence[str], defences: Defences) -> Planned:

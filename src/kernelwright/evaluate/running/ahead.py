@@ -42,6 +42,7 @@ _MAGIC = 0x4B57524E
 _COMMAND = struct.Struct("<6I")
 _REPLY = struct.Struct("<4Iq")
 _OPEN = 11
+_CALLS = 3  # that must come to the same: what a module remembers of one may change the next
 _LENGTH = struct.Struct("<q")
 # By their names: which of Triton's errors say that a kernel cannot be had.
 _REFUSALS = frozenset(
@@ -120,17 +121,27 @@ class Ahead:
             for spec, stand in zip(problem.inputs, stands, strict=True)
             if spec.role != "weight"
         ]
+        found = [self._captured(axes, model, arguments, stands) for _ in range(_CALLS)]
+        if found.count(found[0]) != _CALLS:
+            raise NotCaptured("calls differ from each other")
+        return found[0]
+
+    def _captured(
+        self, axes: tuple[int, ...], model: nn.Module, arguments: Sequence[StandIn],
+        stands: Sequence[StandIn],
+    ) -> Program:  # fmt: skip
+        """One call."""
         self._driver.capture = capture = Capture(stands)
         with torch.no_grad(), capture:
             returned = flatten_outputs(model(*arguments))
-        return self._into_outputs(axes, sizes, capture, returned)
+        return self._into_outputs(axes, capture, returned)
 
     def _into_outputs(
-        self, axes: tuple[int, ...], sizes: Mapping[str, int], capture: Capture,
-        returned: Sequence[Tensor],
-    ) -> Program:  # fmt: skip
+        self, axes: tuple[int, ...], capture: Capture, returned: Sequence[Tensor]
+    ) -> Program:
         """The program with the memory of what is returned replaced by that of the outputs."""
         problem = self._problem
+        sizes = dict(zip(problem.axes, axes, strict=True))
         if len(returned) != len(problem.outputs):
             raise NotCaptured(f"{len(returned)} outputs")
         outputs: dict[int, int] = {}
@@ -185,6 +196,15 @@ def _names(error: BaseException) -> set[str]:
     cause = error.__cause__
     own = {base.__name__ for base in type(error).__mro__}
     return own | (_names(cause) if cause is not None else set())
+
+
+def get_ready() -> None:
+    """What torch imports when it is first asked for tensors without values, or to let somebody look
+    at its operators: two seconds of it. For a process that many are forked from."""
+    with made_for("meta"):
+        stand = StandIn(torch.randn(1))
+    with torch.no_grad(), Capture([stand]):
+        torch.empty_like(stand)
 
 
 def serve(

@@ -79,11 +79,13 @@ def reachable() -> bool:
 class Zygote:
     """One zygote for one folder of a judge, started when first needed and again when it ended."""
 
-    def __init__(self, folder: Path, *, gpu: bool = False):
+    def __init__(self, folder: Path, *, gpu: bool = False, triton: bool | None = None):
         """`folder` is a judge's: what lives may read beside Python is in it. With `gpu` they see
-        the nodes of NVIDIA's driver, of which the zygote itself makes no use."""
+        the nodes of NVIDIA's driver, of which the zygote itself makes no use. With `triton`, as by
+        default with `gpu`, it has done what Triton does before its first kernel."""
         self.forked = 0  # lives so far
         self._gpu = gpu
+        self._triton = gpu if triton is None else triton
         self._folder = folder
         self._failures = 0
         self._lock = threading.Lock()
@@ -174,7 +176,7 @@ class Zygote:
         flags += ["--dir", str(self._folder), "--remount-ro", "/", "--chdir", "/tmp", "--"]
         program = [sys.executable, "-I", "-B", "-m", _PROCESS, str(theirs.fileno())]
         argv = [walls.bwrap(), *flags, *program, str(confine_library()), _HIDDEN]
-        argv += ["triton"] if self._gpu else []
+        argv += ["triton"] if self._triton else []
         try:
             output = log.open("wb")
         except OSError as error:

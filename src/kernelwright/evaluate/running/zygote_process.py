@@ -41,7 +41,10 @@ def main(arguments: Sequence[str]) -> None:
     """Serve requests until the broker closes its end."""
     broker = socket.socket(fileno=int(arguments[0]))
     library, hidden = ctypes.CDLL(arguments[1]), Path(arguments[2])
-    built = triton_start.get_ready(_HOME) if "triton" in arguments[3:] else {}
+    built = {}
+    if "triton" in arguments[3:]:
+        ahead.get_ready()
+        built = triton_start.get_ready(_HOME)
     ended, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
