@@ -1,7 +1,6 @@
 """The builders: side by side, once per text, aside while something is timed, and the cache."""
 
 import os
-import threading
 import time
 from pathlib import Path
 
@@ -64,30 +63,6 @@ def test_no_build_runs_while_something_is_timed(builder):
         time.sleep(0.3)
         assert not later.done()
     assert isinstance(later.result(timeout=10), Built)
-
-
-def test_a_measurement_that_waits_goes_before_builds_that_wait():
-    gate, order = Gate(1), []
-
-    def work(name):
-        with gate.working():
-            order.append(name)
-            time.sleep(0.1)
-
-    def measure():
-        with gate.quiet():
-            order.append("measured")
-
-    threads = [threading.Thread(target=work, args=("first",))]
-    threads[0].start()
-    time.sleep(0.02)
-    threads += [threading.Thread(target=measure), threading.Thread(target=work, args=("next",))]
-    for thread in threads[1:]:
-        thread.start()
-        time.sleep(0.02)
-    for thread in threads:
-        thread.join()
-    assert order == ["first", "measured", "next"]
 
 
 def test_what_fails_says_why_and_a_limit_is_a_limit(tmp_path):

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -260,11 +260,14 @@ class Sitting:
         self.findings.lane = form.lane
         return form
 
-    def _body(self, form: Form, *, sanitize: bool = False, thread_count: int | None = None) -> Body:
+    def _body(
+        self, form: Form, *, sanitize: bool = False, thread_count: int | None = None,
+        timed: bool = False,
+    ) -> Body:  # fmt: skip
         return body(
             form.built, form.lane, form.environment, self._room.setup,
             device=self._room.device, sanitize=sanitize, thread_count=thread_count,
-            zygote=self._room.zygote, scalars=scalar_mask(self._room.problem),
+            zygote=self._room.zygote, scalars=scalar_mask(self._room.problem), timed=timed,
         )  # fmt: skip
 
     def _verify_all(self, forms: Forms, place: _Place) -> _Ready:
@@ -288,12 +291,12 @@ class Sitting:
                 bench.start(exam.distributions)
         form = self._for_core(forms)
         with self._on(place()):
-            runner = self._body(form)
+            runner = self._body(form, timed=True)
             if self._timed:
                 # The processes of an early life end with the thread that started them: this one.
                 runner = self._open.enter_context(bench.early(runner, form.lane))
             with exam.lend("core", lane) as cases:
-                self._verify("core", cases, replace(runner, early=None))
+                self._verify("core", cases, self._body(form))
             if self._promotion:
                 self._audit(form)
             if self._timed:
