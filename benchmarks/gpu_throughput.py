@@ -9,7 +9,7 @@ floats. In one run, for each language:
 - *cold*: from nothing to the open judge, and to its first verdict with a timing. Paid once for a
   problem.
 - *one by one*: the seconds of a verdict of each class, warm, at the precision of a search.
-- *as a batch*: the whole set, mixed, three times over, through `judge_many`, which builds ahead and
+- *as a batch*: the whole set, mixed, five times over, through `judge_many`, which builds ahead and
   verifies side by side, as a search does. The verdicts per minute are those of the batch.
 - *KernelBench*: `eval_kernel_against_ref` in a fresh process with a fresh build folder for each
   candidate, one after the other, as its scripts do on one GPU. A verdict on CUDA takes it most of a
@@ -58,7 +58,7 @@ SMALLER, ROWS = "batch_size = 2048", "batch_size = 4096"
 TARGETS = {"triton": 10.0, "cuda": 40.0}
 _VERDICTS = {"passed": "right", "wrong_result": "wrong"}  # any other outcome is a failure
 _LIMIT_S = 560
-_ROUNDS = 3  # so that beginning and end, when few are judged side by side, weigh less
+_ROUNDS = 5  # so that beginning and end, when few are judged side by side, weigh less
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,7 +155,7 @@ class TestOurs:
     def test_each_is_judged_alone_and_in_a_batch_with_a_text_of_its_own(self, language):
         found, judge = told(language)
         assert [s.name for s in found.one_by_one] == [e.name for e in found.entries]
-        assert [s.name for s in found.batch] == 3 * [e.name for e in gpu_mix.mixed(found.entries)]
+        assert [s.name for s in found.batch] == 5 * [e.name for e in gpu_mix.mixed(found.entries)]
         assert all(s.expected for s in (*found.one_by_one, *found.batch, found.first))
         assert len(judge.texts) == len(set(judge.texts))
         assert 0 <= found.open_s <= found.first_verdict_s
@@ -246,7 +246,7 @@ def test_every_sample_is_stored(tmp_path):
     found, _ = told()
     found.kernelbench = samples(1.0, 1.0, 1.0, 1.0, count=1)
     stored = json.loads(json.dumps(found.stored()))
-    assert len(stored["one_by_one"]) == len(stored["set"]) == len(stored["batch"]) / 3 == 16
+    assert len(stored["one_by_one"]) == len(stored["set"]) == len(stored["batch"]) / 5 == 16
     assert len(stored["kernelbench"]) == 4
     assert stored["first"]["said"] == "right"
     head = gpu_throughput.machine("abc")

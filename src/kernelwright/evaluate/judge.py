@@ -92,9 +92,9 @@ class Judge:
     @property
     def places(self) -> int:
         """How many candidates are worth asking about at once: where some are verified side by side,
-        as many again are compiled or wait for their turn to be timed."""
+        twice as many are compiled or wait for their turn to be timed."""
         count = self._room.places.count
-        return count if count == 1 else 2 * count
+        return count if count == 1 else 3 * count
 
     async def evaluate(self, candidate: Candidate, effort: Effort) -> Evaluation:
         """The verdict on `candidate`; see `judge`."""

@@ -15,7 +15,6 @@ from kernelwright.problems.reference import Device
 
 # A life on a GPU has a context there, and mostly waits for the device and for compilers.
 _MOST_PLACES, _PROCESSORS_EACH = 6, 2
-_GATHER = 3  # candidates are timed one after the other, if so many are ready
 
 
 class Places:
@@ -23,7 +22,7 @@ class Places:
 
     def __init__(self, count: int, card: DeviceLock | None = None):
         self.count = count
-        self._gate = Gate(count, gather=min(count, _GATHER))
+        self._gate = Gate(count, gather=count)
         self._card = card
 
     @classmethod

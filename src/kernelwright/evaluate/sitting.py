@@ -191,7 +191,8 @@ class Sitting:
             ready = self._verify_all(forms, places.alone)
         with self._on(places.quiet()):
             ready.put_anew()
-            measurements = self._measured(ready.runner)
+            timed = self._timed_quietly(ready.runner)
+        measurements = self._measured(timed)
         profile = self._profile(plan, ready.form, measurements)
         return Passed(
             agreements=self.findings.agreements, measurements=measurements, profile=profile
@@ -204,17 +205,30 @@ class Sitting:
             self._mark = time.monotonic()
             yield
 
-    def _measured(self, runner: Body) -> tuple[Measurement, ...]:
-        """Its times, and on promotion whether it is right on sizes that take the machine alone."""
+    def _timed_quietly(self, runner: Body) -> Timed | None:
+        """Its times, and on promotion whether it is right on sizes that take the machine alone.
+        None where nothing is timed."""
         if not self._promotion:
             self._leave_out("sanitizers and other numbers of threads: on promotion")
         if missing := self._language.missing("time"):
             self._leave_out(f"timing: {missing}")
-            return ()
-        measurements = self._time(runner)
+            return None
+        timed = self._time(runner)
         if self._promotion and self._candidate.lane == "native":
             self._look_far(runner)
-        return measurements
+        return timed
+
+    def _measured(self, timed: Timed | None) -> tuple[Measurement, ...]:
+        """The measurements, once what was timed is known to be right."""
+        if timed is None:
+            return ()
+        wrong = timed.wrong()
+        self._finished("timing")
+        if wrong is not None:
+            raise _Ended(wrong)
+        self.findings.checks += timed.checks
+        self._leave_out(*timed.not_checked)
+        return timed.measurements
 
     def _build(self, planned: Callable[[], BuildPlan]) -> tuple[BuildPlan, Built]:
         try:
@@ -372,16 +386,14 @@ class Sitting:
                 case _:
                     raise _Ended(found)
 
-    def _time(self, runner: Body) -> tuple[Measurement, ...]:
+    def _time(self, runner: Body) -> Timed:
         beside = self._room.device == "cuda" and SPARED > 0 and not self._promotion
         with _at_once() if beside else self._room.builder.quiet():
             timed = self._room.bench.time(runner, self.findings.lane, self._effort)
         self._finished("timing")
         if not isinstance(timed, Timed):
             raise _Ended(timed)
-        self.findings.checks += timed.checks
-        self._leave_out(*timed.not_checked)
-        return timed.measurements
+        return timed
 
     def _profile(
         self, plan: BuildPlan, form: Form, measurements: tuple[Measurement, ...]

@@ -15,14 +15,14 @@ import os
 import threading
 from collections.abc import Iterator
 
-_PATIENCE_S = 2.0
+_PATIENCE_S = 4.0
 
 
 class Gate:
     """Lets up to `places` workers in, or one measurement, never both.
 
     A measurement that waits goes before workers that wait. Where `gather` is more than one, the
-    gate is closed to workers only for so many measurements, or for one that has waited two
+    gate is closed to workers only for so many measurements, or for one that has waited four
     seconds: each time that it is closed some places are empty until the last worker has come out.
     Do not ask to go in while holding the quiet: that would wait for itself.
     """

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kernelwright.core.candidate import Lane
 from kernelwright.core.errors import SandboxError, WorkerError
-from kernelwright.core.evaluation import Effort, Isolation, Measurement, Regime
+from kernelwright.core.evaluation import Effort, Isolation, Measurement, Regime, WrongResult
 from kernelwright.core.problem import Problem
 from kernelwright.core.statistics import baselines, by_subject, median_ns
 from kernelwright.evaluate.correctness.cases import Draws
@@ -68,9 +68,11 @@ def in_background(work: Callable[[], None]) -> Future[None]:
 
 @dataclass(frozen=True)
 class Timed:
-    """A candidate's measurements, what was checked on the way, and what could not be."""
+    """A candidate's measurements, what was checked on the way, and what could not be. `wrong` says
+    what is wrong with timed outputs that were not compared yet, which needs no quiet."""
 
     measurements: tuple[Measurement, ...]
+    wrong: Callable[[], WrongResult | None]
     checks: Counter[str] = field(default_factory=Counter)
     not_checked: tuple[str, ...] = ()
 
@@ -233,8 +235,9 @@ class Bench:
         if not promotion and self._best is not None:
             subjects = (self._best,)
         timer = Timer(
-            session, runner, subjects, lane=lane, defences=self._defences, control=control
-        )
+            session, runner, subjects, lane=lane, defences=self._defences, control=control,
+            compares_later=self._device == "cuda" and not promotion,
+        )  # fmt: skip
         measurements: list[Measurement] = []
         both = lane == "native" and self._device == "cpu"
         regimes = [r for r in _REGIMES[effort] if r == "returned" or both]
@@ -245,7 +248,7 @@ class Bench:
             measurements += measured
         failed = self._cross_check(timer, measurements, promotion)
         if failed is not None:
-            return failed
+            return timer.wrong() or failed
         self._remember_best(measurements)
         checks = Counter({"timed outputs compared": timer.checked_calls, **timer.notes})
         left_out = self._left_out(session, regimes, effort, lane)
@@ -256,7 +259,7 @@ class Bench:
                 f"a quiet machine: something waited for a processor in {timer.disturbed} of "
                 f"{timer.notes['timed rounds']} timed rounds, so believe no small difference",
             )
-        return Timed(tuple(measurements), checks, left_out)
+        return Timed(tuple(measurements), timer.wrong, checks, left_out)
 
     def _cross_check(
         self, timer: Timer, measurements: list[Measurement], promotion: bool

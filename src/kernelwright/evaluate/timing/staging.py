@@ -17,7 +17,7 @@ import numpy as np
 
 from kernelwright.core.candidate import Lane
 from kernelwright.core.problem import ITEM_BYTES, Problem, TensorSpec, Workload
-from kernelwright.evaluate.correctness.cases import SEED_BITS, Checked, Draws, Written, check_call
+from kernelwright.evaluate.correctness.cases import SEED_BITS, Draws, Written
 from kernelwright.evaluate.running.allocation import THRESHOLD
 from kernelwright.evaluate.running.arena import POISONS, Arena, Call, Slot, write_table
 from kernelwright.evaluate.running.remote import read
@@ -66,10 +66,6 @@ class TimedCases:
     def largest_block(self) -> int:
         """The most calls that one block has: about a third of the cases."""
         return max(2, 2 * (len(self) // 6))
-
-    def check(self, index: int, written: Sequence[Written]) -> Checked:
-        """Compare what a call on case `index` left with what it must be."""
-        return check_call(self.problem, self.workload, self.cases[index], written)
 
 
 def _most(problem: Problem) -> int:

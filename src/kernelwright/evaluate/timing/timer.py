@@ -137,7 +137,9 @@ class Timer:
         lane: Lane,
         defences: Defences,
         control: str | None = None,
+        compares_later: bool = False,
     ):
+        """With `compares_later` nobody looks at outputs before `wrong` is asked."""
         self._session = session
         self._body = body
         self._lane = lane
@@ -150,6 +152,7 @@ class Timer:
             self._rivals[CONTROL] = control
         self._random = random.Random(secrets.randbits(64))
         self._answers = Answers(session.cases)
+        self._compares_later = compares_later
         self.notes: Counter[str] = Counter()
         self.disturbed = 0
 
@@ -176,12 +179,17 @@ class Timer:
                 self._queued = self._blocked < _BLOCKED
                 rounds = _Rounds((CANDIDATE, *self._rivals), precision)
                 continue
-            mismatches = self._answers.mismatches()
-            if mismatches:
-                return WrongResult(mismatches=tuple(mismatches))
+            wrong = None if self._compares_later else self.wrong()
+            if wrong is not None:
+                return wrong
             if self._known(regime, rounds):
                 self._note(rounds)
                 return self._measurements(regime, rounds)
+
+    def wrong(self) -> WrongResult | None:
+        """What is wrong with the timed outputs that nobody has compared yet."""
+        mismatches = self._answers.mismatches()
+        return WrongResult(mismatches=tuple(mismatches)) if mismatches else None
 
     def _note(self, rounds: _Rounds) -> None:
         self.notes["timed rounds"] += len(rounds.kept)

@@ -17,7 +17,7 @@ import numpy as np
 from kernelwright.core.candidate import Lane
 from kernelwright.core.evaluation import Mismatch, Regime, Rejected
 from kernelwright.core.formats import Array
-from kernelwright.evaluate.correctness.cases import Written
+from kernelwright.evaluate.correctness.cases import Written, check_call
 from kernelwright.evaluate.correctness.verify import call_limit_s
 from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.running.arena import Bytes
@@ -25,6 +25,7 @@ from kernelwright.evaluate.running.life import Answer, Life, LifeEnded, Operatio
 from kernelwright.evaluate.running.remote import Unreadable, anonymous_bytes
 from kernelwright.evaluate.timing.baseline import Baseline
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
+from kernelwright.problems.case import Case
 
 _LOAD_LIMIT_S = 60.0
 # How much of the outputs must be new; what a kernel frees meanwhile counts against it.
@@ -37,7 +38,7 @@ class Answers:
     def __init__(self, cases: TimedCases):
         self._cases = cases
         self._right: dict[int, list[Bytes]] = {}
-        self._pending: list[tuple[int, list[Written]]] = []
+        self._pending: list[tuple[int, Case, list[Written]]] = []
         self._witnessed: list[Mismatch] = []
         self.count = 0
 
@@ -47,7 +48,8 @@ class Answers:
         known = self._right.get(index)
         if known is not None and _same(known, written):
             return
-        self._pending.append((index, [replace(w, data=w.data.copy()) for w in written]))
+        kept = [replace(w, data=w.data.copy()) for w in written]
+        self._pending.append((index, self._cases.cases[index], kept))
 
     def witnessed(self, mismatch: Mismatch | None) -> None:
         """Note what a witness says of a call of which it is not known what it must give."""
@@ -57,8 +59,8 @@ class Answers:
     def mismatches(self) -> list[Mismatch]:
         """Compare what is pending with the oracle; the mismatches that were found."""
         found, self._witnessed = self._witnessed, []
-        for index, written in self._pending:
-            checked = self._cases.check(index, written)
+        for index, case, written in self._pending:
+            checked = check_call(self._cases.problem, self._cases.workload, case, written)
             found += checked.mismatches
             if not checked.mismatches:
                 self._right[index] = [w.data for w in written]
