@@ -75,6 +75,19 @@ def test_what_fails_says_why_and_a_limit_is_a_limit(tmp_path):
     builder.close()
 
 
+def test_a_build_that_somebody_holds_is_not_given_up(builder):
+    held, other = plan(text="held"), plan(text="other")
+    with builder.holding(held):
+        kept, left = builder.build(held), builder.build(other)
+        for n in range(REMEMBERED + 10):
+            builder.build(plan(text=str(n)))
+        assert kept.folder.exists()
+        assert not left.folder.exists()
+    for n in range(REMEMBERED):
+        builder.build(plan(text=f"more {n}"))
+    assert not kept.folder.exists()
+
+
 def test_a_judge_keeps_a_bounded_number_of_builds_on_its_disk(tmp_path):
     builder = Builder(tmp_path, "process", gate=Gate(2))
     made = [builder.build(plan(text=str(n))) for n in range(REMEMBERED + 10)]

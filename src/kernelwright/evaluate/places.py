@@ -14,7 +14,7 @@ from kernelwright.evaluate.building.gate import MACHINE, Gate
 from kernelwright.problems.reference import Device
 
 # A life on a GPU has a context there, and mostly waits for the device and for compilers.
-_MOST_PLACES, _PROCESSORS_EACH = 6, 2
+_MOST_PLACES = 10
 
 
 class Places:
@@ -30,7 +30,7 @@ class Places:
         """As many places as `device` has use for: a CPU has it for one."""
         if device == "cpu":
             return cls(1)
-        count = max(1, min(_MOST_PLACES, MACHINE.places // _PROCESSORS_EACH))
+        count = max(1, min(_MOST_PLACES, MACHINE.places))
         return cls(count, lock_of(first_card()))
 
     @contextlib.contextmanager

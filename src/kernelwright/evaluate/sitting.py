@@ -235,6 +235,7 @@ class Sitting:
             plan = planned()
         except BuildRefused as refused:
             raise _Ended(Rejected(rule="build_refused", evidence=str(refused))) from refused
+        self._open.enter_context(self._room.builder.holding(plan))
         built = self._room.builder.build(plan)
         self._finished("build")
         if isinstance(built, BuildFailed | TimedOut):

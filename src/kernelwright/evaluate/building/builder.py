@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,6 +79,7 @@ class Builder:
         self._lock = threading.Lock()
         self._builds: OrderedDict[str, Future[Result]] = OrderedDict()
         self._waiting: set[str] = set()
+        self._held: Counter[str] = Counter()
         self._children: dict[int, sandbox.Child] = {}
         self._closed = False
 
@@ -101,6 +102,19 @@ class Builder:
             with self._lock:
                 self._builds.pop(key, None)
             raise
+
+    @contextlib.contextmanager
+    def holding(self, plan: BuildPlan) -> Iterator[None]:
+        """What `plan` is built to, within this block or before, is not given up while it lasts."""
+        key = _key(plan)
+        with self._lock:
+            self._held[key] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held[key] -= 1
+                self._held += Counter()  # drops those that nobody holds
 
     def ahead(self, plan: BuildPlan) -> Future[Result] | None:
         """Start to build `plan` before it is asked for; None when enough is under way already."""
@@ -141,12 +155,12 @@ class Builder:
         return self._builds[key]
 
     def _forget(self) -> None:
-        """Give up the builds that were asked for longest ago. The lock is held."""
+        """Give up builds that nobody holds, those asked for longest ago first. The lock is held."""
         spare = len(self._builds) - REMEMBERED
         for key in list(self._builds):
             if spare <= 0:
                 return
-            if self._builds[key].done():
+            if self._builds[key].done() and not self._held[key]:
                 del self._builds[key]
                 self._waiting.discard(key)
                 shutil.rmtree(self._folder / key, ignore_errors=True)
