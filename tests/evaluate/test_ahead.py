@@ -9,10 +9,10 @@ import pytest
 
 from kernelwright.core.evaluation import BEST_ISOLATION, BuildFailed
 from kernelwright.core.problem import Source
-from kernelwright.evaluate.building.ahead import Compiled, NotCompiled, Order, compiling
 from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.profile.disassembly import cuobjdump, look_at
 from kernelwright.evaluate.running.bodies import write_setup
+from kernelwright.evaluate.running.compiling import Compiled, NotCompiled, Order, compiling
 from kernelwright.evaluate.running.zygote import Zygote, reachable
 from kernelwright.problems.reference import Reference
 
@@ -99,7 +99,7 @@ def ahead(problem, zygote, tmp_path):
         (home / "kernel.py").write_text(text)
         write_setup(problem, "cuda", folder / "problem.json")
         with compiling(
-            Built(home, home / "kernel.py", ""), Order.of(problem, "sm_90"),
+            Built(home, home / "kernel.py", ""), Order.of(problem, "sm_90", 232448),
             setup=folder / "problem.json", zygote=zygote, gpu=False, level=BEST_ISOLATION,
             log=tmp_path / "log", folder=tmp_path / "files",
         ) as found:  # fmt: skip
@@ -219,7 +219,7 @@ def test_a_process_that_ends_says_nothing_of_the_candidate(first):
 
 
 def test_the_report_size_is_first_and_every_size_is_there_once(problem):
-    order = Order.of(problem, "sm_90")
+    order = Order.of(problem, "sm_90", 232448)
     everything = [*order.seen, *order.hidden]
     assert len(everything) == len(set(everything))
     assert set(everything) == {tuple(w.axes[a] for a in problem.axes) for w in problem.workloads}

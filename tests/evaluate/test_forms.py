@@ -7,9 +7,9 @@ import pytest
 
 from kernelwright.core.evaluation import BuildFailed, TimedOut
 from kernelwright.core.protocols import BuildPlan
-from kernelwright.evaluate.building.ahead import Compiled, NotCompiled
 from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.forms import Form, Forms
+from kernelwright.evaluate.running.compiling import Compiled, NotCompiled
 
 PLAN = BuildPlan(files={}, commands=(), artifact="kernel.py", lane="module", ahead=True)
 MODULE = Built(Path("module"), Path("module/kernel.py"), "")

@@ -15,8 +15,8 @@ from pathlib import Path
 from kernelwright.core.candidate import Lane
 from kernelwright.core.evaluation import BuildFailed, TimedOut
 from kernelwright.core.protocols import BuildPlan
-from kernelwright.evaluate.building.ahead import Ahead, Compiled, NotCompiled
 from kernelwright.evaluate.building.builder import Built
+from kernelwright.evaluate.running.compiling import Ahead, Compiled, NotCompiled
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,6 @@ from kernelwright.core.evaluation import (
 )
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan, Language
-from kernelwright.evaluate.building.ahead import WORKERS, Ahead, Order, compiling, is_known
 from kernelwright.evaluate.building.builder import Builder, Built
 from kernelwright.evaluate.building.gate import SPARED
 from kernelwright.evaluate.correctness import device_audit
@@ -57,8 +56,10 @@ from kernelwright.evaluate.forms import Form, Forms
 from kernelwright.evaluate.places import Places
 from kernelwright.evaluate.profile.diagnose import diagnose
 from kernelwright.evaluate.profile.disassembly import look, look_at
+from kernelwright.evaluate.profile.occupancy import most_shared_bytes
 from kernelwright.evaluate.profile.roofline import position
 from kernelwright.evaluate.running.bodies import body, scalar_mask
+from kernelwright.evaluate.running.compiling import WORKERS, Ahead, Order, compiling
 from kernelwright.evaluate.running.runner import Body
 from kernelwright.evaluate.running.zygote import Zygote
 from kernelwright.evaluate.timing.bench import Bench, Timed, in_background
@@ -251,10 +252,11 @@ class Sitting:
         """Whose kernels are compiled ahead of its lives: in a search those of a module that does
         nothing but launch some. What is promoted is the module, as its users call it."""
         arch = cuda_arch()
-        if not plan.ahead or self._promotion or not is_known(arch):
+        shared_bytes = most_shared_bytes(arch)
+        if not plan.ahead or self._promotion or shared_bytes is None:
             return Forms(plan, built, None)
         room = self._room
-        order = Order.of(room.problem, arch)
+        order = Order.of(room.problem, arch, shared_bytes)
 
         def begin() -> contextlib.AbstractContextManager[Ahead]:
             return compiling(

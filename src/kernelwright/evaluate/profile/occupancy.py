@@ -14,7 +14,7 @@ WARP = 32
 BLOCK_SIZES = tuple(range(WARP, 1025, WARP))
 _REGISTER_UNIT = 256  # registers are given to a warp in this unit, from 7.0 to 9.0
 _SHARED_UNIT = 128  # bytes, from 8.0 on
-RESERVED_SHARED = 1024  # bytes that the driver takes of each block, from 8.0 on
+_RESERVED_SHARED = 1024  # bytes that the driver takes of each block, from 8.0 on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,16 @@ LIMITS: dict[str, Multiprocessor] = {
 }
 
 
+def most_shared_bytes(arch: str) -> int | None:
+    """The most shared memory that one block can have; None for an architecture not in `LIMITS`.
+
+    >>> most_shared_bytes("sm_90")
+    232448
+    """
+    has = LIMITS.get(arch)
+    return None if has is None else has.shared_bytes - _RESERVED_SHARED
+
+
 def occupancy(
     arch: str, block_threads: int, *, registers: int, shared_bytes: int = 0
 ) -> float | None:
@@ -51,7 +61,7 @@ def occupancy(
         return None
     warps = _up(block_threads, WARP) // WARP
     warp_registers = _up(max(registers, 1) * WARP, _REGISTER_UNIT)
-    shared = _up(shared_bytes + RESERVED_SHARED, _SHARED_UNIT)
+    shared = _up(shared_bytes + _RESERVED_SHARED, _SHARED_UNIT)
     blocks = min(
         has.blocks,
         has.threads // (warps * WARP),

@@ -18,7 +18,6 @@ from typing import Any
 from kernelwright.core.evaluation import BuildFailed, Isolation, TimedOut
 from kernelwright.core.problem import Problem, Workload
 from kernelwright.evaluate.building.builder import BUILD_LIMIT_S, Built
-from kernelwright.evaluate.profile.occupancy import LIMITS, RESERVED_SHARED
 from kernelwright.evaluate.running.arena import Arena, seal_table
 from kernelwright.evaluate.running.bodies import ahead_body
 from kernelwright.evaluate.running.launches import images
@@ -54,24 +53,27 @@ Found = Compiled | NotCompiled | BuildFailed | TimedOut
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is compiled for: an architecture such as ``sm_90``, and two groups of sizes, the report
-    size first. What is printed while those of the second are compiled is hidden, as they are."""
+    """What is compiled for: an architecture such as ``sm_90`` with the shared memory that a block
+    can have there, in bytes, and two groups of sizes, the report size first. What is printed while
+    those of the second are compiled is hidden, as they are."""
 
     arch: str
+    shared_bytes: int
     seen: tuple[Sizes, ...]
     hidden: tuple[Sizes, ...]
 
     @classmethod
-    def of(cls, problem: Problem, arch: str) -> Order:
+    def of(cls, problem: Problem, arch: str, shared_bytes: int) -> Order:
         """All sizes of `problem`."""
         report = problem.report_workload
         seen = _sizes(problem, [report, *problem.split("search"), *problem.split("report")])
         every = _sizes(problem, problem.workloads)
-        return cls(arch=arch, seen=seen, hidden=tuple(s for s in every if s not in seen))
+        hidden = tuple(sizes for sizes in every if sizes not in seen)
+        return cls(arch=arch, shared_bytes=shared_bytes, seen=seen, hidden=hidden)
 
     def text(self) -> str:
         """As `running.ahead` takes it."""
-        shared = LIMITS[self.arch].shared_bytes - RESERVED_SHARED
+        shared = self.shared_bytes
         order = {
             "arch": int(self.arch.removeprefix("sm_")),
             "properties": {"max_shared_mem": shared, "warpSize": 32, "max_num_regs": 65536},
@@ -174,8 +176,3 @@ def compiling(
         os.close(table)
         inputs.close()
         outputs.close()
-
-
-def is_known(arch: str) -> bool:
-    """Whether enough is known of an architecture to compile for it with no device."""
-    return arch in LIMITS
