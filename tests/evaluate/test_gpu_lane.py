@@ -228,9 +228,12 @@ def test_nobody_gets_a_life_that_began_over_other_memory(grounds, runner):
 
 
 def test_an_early_life_that_nobody_took_is_ended(grounds, runner, tmp_path):
+    before = processes.children(os.getpid())
     with grounds.early(runner("work();"), "native"):
         assert len(list(tmp_path.glob("early-*"))) == 1
+        assert processes.children(os.getpid()) != before
     assert not list(tmp_path.glob("early-*"))
+    assert processes.children(os.getpid()) == before
 
 
 @pytest.mark.parametrize("queued", [True, False])

@@ -43,10 +43,11 @@ from kernelwright.evaluate.places import Places
 from kernelwright.evaluate.profile import nsight
 from kernelwright.evaluate.profile.counters import Counters
 from kernelwright.evaluate.profile.disassembly import Facts, look
+from kernelwright.evaluate.room import Findings, Room
 from kernelwright.evaluate.rotation import Rotation
 from kernelwright.evaluate.running.bodies import body, scalar_mask, write_setup
 from kernelwright.evaluate.running.zygote import Zygote
-from kernelwright.evaluate.sitting import Findings, Room, Sitting
+from kernelwright.evaluate.sitting import Sitting
 from kernelwright.evaluate.timing.bench import Bench
 from kernelwright.evaluate.verdicts import Verdicts
 from kernelwright.problems.reference import Device, Reference

@@ -11,22 +11,18 @@ import re
 import secrets
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
-from kernelwright.core.candidate import Candidate, Lane
+from kernelwright.core.candidate import Candidate
 from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import BuildRefused, SandboxError
 from kernelwright.core.evaluation import (
-    Agreement,
     BuildFailed,
     Crashed,
     Effort,
-    Isolation,
     Measurement,
     Outcome,
     Passed,
@@ -34,9 +30,8 @@ from kernelwright.core.evaluation import (
     Stage,
     TimedOut,
 )
-from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan, Language
-from kernelwright.evaluate.building.builder import Builder, Built
+from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.building.gate import SPARED
 from kernelwright.evaluate.correctness import device_audit
 from kernelwright.evaluate.correctness.audit import (
@@ -47,62 +42,24 @@ from kernelwright.evaluate.correctness.audit import (
     unsanitized,
 )
 from kernelwright.evaluate.correctness.cases import CaseSet
-from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.correctness.far import look_far
 from kernelwright.evaluate.correctness.notes import Verified, merged
 from kernelwright.evaluate.correctness.verify import run_stage
-from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.forms import Form, Forms
-from kernelwright.evaluate.places import Places
 from kernelwright.evaluate.profile.diagnose import diagnose
 from kernelwright.evaluate.profile.disassembly import look, look_at
 from kernelwright.evaluate.profile.occupancy import most_shared_bytes
 from kernelwright.evaluate.profile.roofline import position
+from kernelwright.evaluate.room import Findings, Room
 from kernelwright.evaluate.running.bodies import body, scalar_mask
 from kernelwright.evaluate.running.compiling import WORKERS, Ahead, Order, compiling
 from kernelwright.evaluate.running.runner import Body
-from kernelwright.evaluate.running.zygote import Zygote
-from kernelwright.evaluate.timing.bench import Bench, Timed, in_background
+from kernelwright.evaluate.timing.bench import Timed, in_background
 from kernelwright.evaluate.timing.plausible import known_peaks
 from kernelwright.languages.machine import cuda_arch
-from kernelwright.problems.reference import Device
 
 _Place = Callable[[], contextlib.AbstractContextManager[None]]
 _NO_MEMORY = re.compile(r"out.of.memory|MemoryError|SIGKILL|cannot allocate", re.IGNORECASE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Room:
-    """What a judge has ready for every candidate of its problem.
-
-    `setup` is the file that modules are told the problem by, and lies in `folder`, the judge's own.
-    Candidates take `places` side by side while they are verified, and in quiet to be timed.
-    """
-
-    problem: Problem
-    device: Device
-    level: Isolation
-    defences: Defences
-    folder: Path
-    setup: Path
-    places: Places
-    builder: Builder
-    zygote: Zygote
-    exam: Exam
-    bench: Bench
-
-
-@dataclass
-class Findings:
-    """What an evaluation gathers on its way, whatever its outcome. Times are in seconds; `lane` is
-    the one that it ran in."""
-
-    lane: Lane
-    stage_s: dict[str, float] = field(default_factory=dict)
-    checks: Counter[str] = field(default_factory=Counter)
-    not_checked: list[str] = field(default_factory=list)
-    agreements: tuple[Agreement, ...] = ()
-    log: str = ""
 
 
 class _Ended(Exception):
@@ -149,6 +106,7 @@ class Sitting:
         self._language = language
         self._effort: Effort = effort
         self._open = contextlib.ExitStack()  # what is ended when the evaluation is
+        self._early = contextlib.ExitStack()  # the life that began early, likewise
         self._files = room.folder / f"compiled-{secrets.token_hex(8)}"
         self._log = room.folder / f"life-{secrets.token_hex(8)}.log"  # each life begins it anew
         self._mark = time.monotonic()
@@ -173,6 +131,7 @@ class Sitting:
         except _Ended as ended:
             return ended.outcome
         finally:
+            self._early.close()
             self._open.close()
             shutil.rmtree(self._files, ignore_errors=True)
             self._log.unlink(missing_ok=True)
@@ -189,6 +148,7 @@ class Sitting:
                 raise
             self.findings.checks.clear()
             self.findings.agreements = ()
+            self._early.close()
             ready = self._verify_all(forms, places.alone)
         with self._on(places.quiet()):
             ready.put_anew()
@@ -289,7 +249,7 @@ class Sitting:
 
     def _verify_all(self, forms: Forms, place: _Place) -> _Ready:
         """The screen, the core, during which the baselines of the bench compile, and on promotion
-        the audit. Calls are made while a `place` is held, and nothing is compiled."""
+        the audit. A `place` is held while calls are made, and not while kernels are compiled."""
         exam, bench, lane = self._room.exam, self._room.bench, self._candidate.lane
         put_anew = _nothing
         self.findings.lane = lane
@@ -300,23 +260,23 @@ class Sitting:
             many = self._body(forms.built, thread_count=screen_threads(self._room.defences))
             # On a GPU most of making the bench ready is waiting; on a CPU it is work, for which
             # there must be some hope first.
-            if self._timed and self._room.device == "cuda":
+            if self._is_timed and self._room.device == "cuda":
                 in_background(partial(bench.start, exam.distributions))
             with exam.lend("screen", lane) as cases:
                 self._verify("screen", cases, many)
-            if self._timed and self._room.device == "cpu":
+            if self._is_timed and self._room.device == "cpu":
                 bench.start(exam.distributions)
         form = self._for_core(forms)
         with self._on(place()):
             runner = self._body(form, timed=True)
-            if self._timed:
+            if self._is_timed:
                 # The processes of an early life end with the thread that started them: this one.
-                runner = self._open.enter_context(bench.early(runner, form.lane))
+                runner = self._early.enter_context(bench.early(runner, form.lane))
             with exam.lend("core", lane) as cases:
                 self._verify("core", cases, self._body(form))
             if self._promotion:
                 self._audit(form)
-            if self._timed:
+            if self._is_timed:
                 bench.start(exam.distributions)
                 bench.wait()
             self._finished("timing")
@@ -327,7 +287,7 @@ class Sitting:
         return _Ready(form, runner, put_anew)
 
     @property
-    def _timed(self) -> bool:
+    def _is_timed(self) -> bool:
         return self._language.missing("time") is None
 
     def _verify(self, stage: Stage, cases: CaseSet, runner: Body) -> None:

@@ -32,15 +32,13 @@ from torch import Tensor, nn
 
 from kernelwright.core.problem import Problem
 from kernelwright.evaluate.running.capture import Capture, NotCaptured, StandIn, compile_for
+from kernelwright.evaluate.running.frames import COMMAND, MAGIC, REPLY
 from kernelwright.evaluate.running.launches import Launch, Place, Program, packed
 from kernelwright.evaluate.running.loaded import import_file
 from kernelwright.problems.loading import load_program
 from kernelwright.problems.program import Program as Reference
 from kernelwright.problems.program import flatten_outputs, made_for
 
-_MAGIC = 0x4B57524E
-_COMMAND = struct.Struct("<6I")
-_REPLY = struct.Struct("<4Iq")
 _OPEN = 11
 _CALLS = 3  # that must come to the same: what a module remembers of one may change the next
 _LENGTH = struct.Struct("<q")
@@ -96,7 +94,7 @@ class Ahead:
 
     def file(self) -> bytes:
         """Everything that was captured so far."""
-        return packed(self._driver.compiled.kernels, self.programs)
+        return packed(self._driver.kernels, self.programs)
 
     def _program(self, axes: tuple[int, ...]) -> Program:
         problem = self._problem
@@ -211,8 +209,8 @@ def serve(
     control: socket.socket, ahead: Ahead, groups: Sequence[Sequence[Sequence[int]]], output: Any
 ) -> None:
     """Answer commands until the broker closes the socket."""
-    while frame := control.recv(_COMMAND.size):
-        _, operation, first, count, _, _ = _COMMAND.unpack(frame)
+    while frame := control.recv(COMMAND.size):
+        _, operation, first, count, _, _ = COMMAND.unpack(frame)
         if operation == _OPEN:
             said = ahead.take(groups[first])
             file = b"" if "kernels" not in said else ahead.file()
@@ -222,7 +220,7 @@ def serve(
                 text = json.dumps({"not_captured": "too much code", "bytes": 0}).encode()
                 answer = _LENGTH.pack(len(text)) + text
             output[: len(answer)] = answer
-        control.send(_REPLY.pack(_MAGIC, operation, 0, count, 0))
+        control.send(REPLY.pack(MAGIC, operation, 0, count, 0))
 
 
 def main(arguments: Sequence[str]) -> None:

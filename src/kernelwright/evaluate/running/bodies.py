@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kernelwright.core.candidate import Lane
@@ -14,13 +14,15 @@ from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.isolation import sandbox
 from kernelwright.evaluate.native.programs import executable, gate, gpu_runner
 from kernelwright.evaluate.running.runner import Body, threads
-from kernelwright.evaluate.running.zygote import Request, Zygote
+from kernelwright.evaluate.running.zygote import Program, Request, Zygote
 from kernelwright.problems.reference import Device
 
 _PACKAGE = "kernelwright.evaluate.running"
 _MEMORY_BYTES = 16 << 30
+# torch.compile inside a module would precompile headers of more bytes than a file may have.
+_MODULE_SETTINGS = {"TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
 # Contexts on one device are made one after the other. With few queues that takes half the time: of
-# six at once 84 ms each instead of 182 on an H100.
+# six at once 105 ms each instead of 182 on an H100.
 _FEW_QUEUES = {"CUDA_DEVICE_MAX_CONNECTIONS": "2"}
 NO_HANDLES = "-"  # a runner on a GPU has device memory of its own
 
@@ -47,9 +49,8 @@ def body(
     A sanitizer and CUDA reserve terabytes of address space, so theirs is not limited that way.
     """
     gpu = device == "cuda"
-    # torch.compile inside a module would precompile headers of more bytes than a file may have.
-    settings = {"TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"} if lane == "module" else {}
-    settings |= {"OMP_NUM_THREADS": str(thread_count or threads()), **environment}
+    settings = _MODULE_SETTINGS if lane == "module" else {}
+    settings = settings | {"OMP_NUM_THREADS": str(thread_count or threads()), **environment}
     settings |= {} if timed or not gpu else _FEW_QUEUES
     assignments = [f"{name}={value}" for name, value in settings.items()]
     forked = None
@@ -63,12 +64,8 @@ def body(
         program = [*_python("module_runner"), str(setup), NO_HANDLES]
         reads = [setup, built.folder, *sandbox.python_folders()]
         reads += [gate()] if gpu else []
-        request = Request(
-            program="module_runner",
-            arguments=(str(setup), NO_HANDLES, str(built.artifact)),
-            environment=settings,
-        )
-        forked = (zygote, request) if zygote is not None else None
+        arguments = (str(setup), NO_HANDLES, str(built.artifact))
+        forked = _forked(zygote, "module_runner", arguments, settings)
     return Body(
         argv=("/usr/bin/env", *assignments, *program, str(built.artifact)),
         reads=tuple(reads),
@@ -86,7 +83,6 @@ def ahead_body(built: Built, order: str, setup: Path, *, zygote: Zygote | None, 
     has no use for a device. Those that are forked from a zygote `gpu` see what that one sees."""
     settings = {"OMP_NUM_THREADS": "1"}
     arguments = (str(setup), order, str(built.artifact))
-    request = Request(program="ahead", arguments=arguments, environment=settings)
     return Body(
         argv=("/usr/bin/env", "OMP_NUM_THREADS=1", *_python("ahead"), *arguments),
         reads=(setup, built.folder, *sandbox.python_folders()),
@@ -94,11 +90,19 @@ def ahead_body(built: Built, order: str, setup: Path, *, zygote: Zygote | None, 
         limits=sandbox.Limits(memory_bytes=None if gpu else _MEMORY_BYTES),
         processes=True,  # the assembler
         gpu=gpu,
-        forked=(zygote, request) if zygote is not None else None,
+        forked=_forked(zygote, "ahead", arguments, settings),
     )
 
 
-def _python(program: str) -> tuple[str, ...]:
+def _forked(
+    zygote: Zygote | None, program: Program, arguments: Sequence[str], settings: Mapping[str, str]
+) -> tuple[Zygote, Request] | None:
+    if zygote is None:
+        return None
+    return zygote, Request(program=program, arguments=arguments, environment=settings)
+
+
+def _python(program: Program) -> tuple[str, ...]:
     return (sys.executable, "-I", "-B", "-m", f"{_PACKAGE}.{program}")
 
 

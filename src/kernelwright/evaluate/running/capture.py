@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,13 +85,6 @@ class StandIn(Tensor):
     ) -> Any:
         """Only reached outside of a `Capture`."""
         raise NotCaptured(f"{func} outside of a call")
-
-
-@dataclass
-class Compiled:
-    """The kernels that were compiled so far, in the order of their numbers."""
-
-    kernels: list[Kernel] = field(default_factory=list)
 
 
 class Capture(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -183,8 +176,8 @@ def _storage(tensor: Tensor) -> int:
 class _Utils:
     """What Triton asks its link to the driver for."""
 
-    def __init__(self, compiled: Compiled, properties: Mapping[str, int]):
-        self._compiled = compiled
+    def __init__(self, kernels: list[Kernel], properties: Mapping[str, int]):
+        self._kernels = kernels
         self._properties = properties
 
     def get_device_properties(self, device: int) -> Mapping[str, int]:  # noqa: ARG002
@@ -195,8 +188,8 @@ class _Utils:
         self, name: str, image: bytes, shared: int, device: int  # noqa: ARG002
     ) -> tuple[int, int, int, int, int]:  # fmt: skip
         """The number of a kernel as its module and its function, and what only loading tells."""
-        self._compiled.kernels.append(Kernel(image, name, shared, 0))
-        number = len(self._compiled.kernels)
+        self._kernels.append(Kernel(image, name, shared, 0))
+        number = len(self._kernels)
         return number, number, 0, 0, 1024
 
     def unload_module(self, module: int) -> None:
@@ -204,12 +197,13 @@ class _Utils:
 
 
 class AheadDriver:
-    """A driver for Triton that notes launches; `capture` is the call that they belong to."""
+    """A driver for Triton that notes launches; `capture` is the call that they belong to, and
+    `kernels` is everything that was compiled so far."""
 
     def __init__(self, target: Any, properties: Mapping[str, int]):
-        self.compiled = Compiled()
+        self.kernels: list[Kernel] = []
         self.capture: Capture | None = None
-        self.utils = _Utils(self.compiled, properties)
+        self.utils = _Utils(self.kernels, properties)
         self._target = target
 
     def get_current_device(self) -> int:
@@ -254,8 +248,7 @@ class AheadDriver:
         return launch
 
     def _set_threads(self, number: int, threads: int) -> None:
-        known = self.compiled.kernels[number]
-        self.compiled.kernels[number] = Kernel(known.image, known.name, known.shared_bytes, threads)
+        self.kernels[number] = replace(self.kernels[number], threads=threads)
 
     def _passed(self, types: Sequence[Any], arguments: Sequence[Any]) -> Iterator[Place | bytes]:
         assert self.capture is not None

@@ -73,10 +73,13 @@ class Order:
 
     def text(self) -> str:
         """As `running.ahead` takes it."""
-        shared = self.shared_bytes
         order = {
             "arch": int(self.arch.removeprefix("sm_")),
-            "properties": {"max_shared_mem": shared, "warpSize": 32, "max_num_regs": 65536},
+            "properties": {
+                "max_shared_mem": self.shared_bytes,
+                "warpSize": 32,
+                "max_num_regs": 65536,
+            },
             "groups": [self.seen, self.hidden],
             "workers": WORKERS,
         }

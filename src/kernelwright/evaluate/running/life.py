@@ -10,7 +10,6 @@ from __future__ import annotations
 import select
 import signal
 import socket
-import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from kernelwright.core.evaluation import (
 )
 from kernelwright.evaluate.isolation import sandbox
 from kernelwright.evaluate.isolation.processes import Unstoppable
+from kernelwright.evaluate.running.frames import COMMAND, MAGIC, REPLY
 from kernelwright.evaluate.running.pressure import patiently
 
 Operation = Literal[
@@ -49,9 +49,6 @@ _CODES: dict[Operation, int] = {
 }  # fmt: skip
 _CALLS = ("buffer", "returned", "heap", "queue", "profile")
 _FAILING = (*_CALLS, "collect")  # in reply to which a device may report an error
-_MAGIC = 0x4B57524E
-_COMMAND = struct.Struct("<6I")
-_REPLY = struct.Struct("<4Iq")
 _OK, _FAILED, _SIGNAL, _DEVICE = 0, 1, 2, 5
 MISSHAPEN = {3: "wrong_shape", 4: "wrong_dtype"}  # a module's own reply, by status
 # Of the errors that NVIDIA's driver has, by their numbers in its API reference, those that a kernel
@@ -140,7 +137,7 @@ class Life:
             LifeEnded: it crashed, hung, or answered something else.
         """
         self._refuse_unasked(stage)
-        frame = _COMMAND.pack(_MAGIC, _CODES[operation], first, count, subject, token)
+        frame = COMMAND.pack(MAGIC, _CODES[operation], first, count, subject, token)
         if wake:
             self._child.ready()
         start = time.perf_counter_ns()
@@ -174,14 +171,14 @@ class Life:
             LifeEnded: it is not a good one.
         """
         code = _CODES[operation]
-        if len(reply) != _REPLY.size:
+        if len(reply) != REPLY.size:
             raise LifeEnded(self._post_mortem(stage, reply))
-        magic, said, status, number, claimed = _REPLY.unpack(reply)
-        if magic == _MAGIC and status == _SIGNAL:
+        magic, said, status, number, claimed = REPLY.unpack(reply)
+        if magic == MAGIC and status == _SIGNAL:
             raise LifeEnded(self._signalled(stage, number, claimed), region=claimed)
-        if (magic, said, status) == (_MAGIC, code, _DEVICE) and operation in _FAILING:
+        if (magic, said, status) == (MAGIC, code, _DEVICE) and operation in _FAILING:
             raise LifeEnded(self._device_failed(stage, number))
-        if (magic, said, status) != (_MAGIC, code, _OK):
+        if (magic, said, status) != (MAGIC, code, _OK):
             raise LifeEnded(self._refused(operation, status))
         if operation in _CALLS and (number != count or not 0 <= claimed <= elapsed):
             raise LifeEnded(self._refused(operation, _OK))
@@ -189,7 +186,7 @@ class Life:
 
     def _receive(self, limit_s: float) -> bytes | None:
         ready, _, _ = select.select([self._control], [], [], limit_s)
-        return self._control.recv(_REPLY.size + 1) if ready else None
+        return self._control.recv(REPLY.size + 1) if ready else None
 
     def _receive_until(self, enough: Callable[[], bool], limit_s: float) -> bytes | None:
         end = time.monotonic() + limit_s
@@ -209,9 +206,9 @@ class Life:
             return
         if not early:
             raise LifeEnded(self._post_mortem(stage, early))
-        if len(early) == _REPLY.size:
-            magic, _, status, number, claimed = _REPLY.unpack(early)
-            if magic == _MAGIC and status == _SIGNAL:
+        if len(early) == REPLY.size:
+            magic, _, status, number, claimed = REPLY.unpack(early)
+            if magic == MAGIC and status == _SIGNAL:
                 raise LifeEnded(self._signalled(stage, number, claimed))
         evidence = self._detail("The runner sent a frame that nobody had asked for.")
         raise LifeEnded(Rejected(rule="forged_reply", evidence=evidence))
@@ -240,7 +237,7 @@ class Life:
 
     def _post_mortem(self, stage: Stage, reply: bytes) -> Crashed | Rejected:
         if reply:
-            evidence = f"The runner sent {len(reply)} bytes where a reply has {_REPLY.size}."
+            evidence = f"The runner sent {len(reply)} bytes where a reply has {REPLY.size}."
             return Rejected(rule="forged_reply", evidence=evidence)
         code, name = self._child.ending(_ENDING_S)
         if code == _RACE and stage == "sanitize":

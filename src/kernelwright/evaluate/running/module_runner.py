@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import socket
-import struct
 import sys
 import time
 import traceback
@@ -33,14 +32,12 @@ from torch import Tensor, nn
 from kernelwright.core.problem import Problem
 from kernelwright.evaluate.running.allocation import SETTLING_ROUNDS, Allocator
 from kernelwright.evaluate.running.device import DeviceError
+from kernelwright.evaluate.running.frames import COMMAND, MAGIC, REPLY
 from kernelwright.evaluate.running.loaded import import_file
 from kernelwright.evaluate.running.module_calls import Calls
 from kernelwright.problems.loading import load_program
 from kernelwright.problems.program import Program, flatten_outputs, synchronize
 
-_MAGIC = 0x4B57524E
-_COMMAND = struct.Struct("<6I")
-_REPLY = struct.Struct("<4Iq")
 _LOAD, _RETURNED, _COLLECT, _STAGE, _QUEUE, _PROFILE = 1, 3, 5, 7, 10, 12
 _OK, _FAILED, _WRONG_SHAPE, _WRONG_DTYPE = 0, 1, 3, 4
 
@@ -71,8 +68,8 @@ class Runner:
 
     def serve(self, artifact: Path) -> None:
         """Answer commands until the broker closes the socket."""
-        while frame := self._control.recv(_COMMAND.size):
-            _, operation, first, count, _, token = _COMMAND.unpack(frame)
+        while frame := self._control.recv(COMMAND.size):
+            _, operation, first, count, _, token = COMMAND.unpack(frame)
             status, claimed = _OK, 0
             try:
                 if operation == _LOAD:
@@ -95,7 +92,7 @@ class Runner:
                 traceback.print_exc()
                 sys.stderr.flush()
                 status = _FAILED
-            self._control.send(_REPLY.pack(_MAGIC, operation, status, count, claimed))
+            self._control.send(REPLY.pack(MAGIC, operation, status, count, claimed))
 
     def _load(self, artifact: Path) -> None:
         # What cannot be imported costs nobody a context on a device.

@@ -41,12 +41,15 @@ _READ_LATE = frozenset({"OMP_NUM_THREADS", "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_H
 _READ_AT_START = ("OMP_", "GOMP_", "KMP_", "MKL_", "TORCH", "PYTORCH", "LD_", "PYTHON")
 
 
+Program = Literal["module_runner", "ahead"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """A life of one of our programs for modules: its arguments before the descriptors, and its
     variables."""
 
-    program: Literal["module_runner", "ahead"]
+    program: Program
     arguments: Sequence[str]
     environment: Mapping[str, str]
 

@@ -18,7 +18,6 @@ import json
 import mmap
 import os
 import socket
-import struct
 import sys
 import time
 import traceback
@@ -34,12 +33,10 @@ from kernelwright.core.evaluation import Regime
 from kernelwright.core.problem import Problem, TensorSpec
 from kernelwright.evaluate.running.allocation import SETTLING_ROUNDS, Allocator
 from kernelwright.evaluate.running.device import LentDevice
+from kernelwright.evaluate.running.frames import COMMAND, MAGIC, REPLY
 from kernelwright.problems.loading import load_program
 from kernelwright.problems.program import Program, flatten_outputs, synchronize
 
-_MAGIC = 0x4B57524E
-_COMMAND = struct.Struct("<6I")
-_REPLY = struct.Struct("<4Iq")
 _LOAD, _BUFFER, _RETURNED, _COLLECT, _STAGE, _QUEUE, _OPEN = 1, 2, 3, 5, 7, 10, 11
 _REGIMES: dict[int, Regime] = {_RETURNED: "returned", _BUFFER: "buffer"}
 
@@ -122,8 +119,8 @@ class Worker:
     def serve(self) -> None:
         """Answer commands until the broker closes the socket."""
         works = 0
-        while frame := self._control.recv(_COMMAND.size):
-            _, operation, first, count, subject, token = _COMMAND.unpack(frame)
+        while frame := self._control.recv(COMMAND.size):
+            _, operation, first, count, subject, token = COMMAND.unpack(frame)
             claimed = 0
             if operation == _LOAD:
                 self._program.set_weights(self._staged.weights())
@@ -141,7 +138,7 @@ class Worker:
                 synchronize(self._program.device)
                 self._kept.clear()
                 self._calls.clear()
-            self._control.send(_REPLY.pack(_MAGIC, operation, 0, count, claimed))
+            self._control.send(REPLY.pack(MAGIC, operation, 0, count, claimed))
 
     def _prepared(self, subject: Run | None, first: int, count: int) -> list[Call]:
         """The calls of a block, with everything done that is not timed."""

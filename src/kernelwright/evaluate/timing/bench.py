@@ -244,7 +244,7 @@ class Bench:
         for regime in regimes:
             measured = timer.measure(regime, FULL if promotion else QUICK)
             if not isinstance(measured, tuple):
-                return measured
+                return timer.wrong() or measured
             measurements += measured
         failed = self._cross_check(timer, measurements, promotion)
         if failed is not None:
