@@ -35,7 +35,7 @@ from kernelwright.evaluate.timing.gate import Gate
 from kernelwright.evaluate.timing.grounds import DeviceGrounds
 from kernelwright.evaluate.timing.keeper import Keeper, Shown, fitting
 from kernelwright.evaluate.timing.staging import TURNED_BY, TimedCases, turnable
-from kernelwright.evaluate.timing.turns import Answers
+from kernelwright.evaluate.timing.turns import Answers, Spare
 from kernelwright.evaluate.timing.witness import agreement
 from kernelwright.languages.cuda import Cuda
 from kernelwright.problems.reference import Reference
@@ -178,7 +178,7 @@ def timed(runner, exam, keeper, grounds):
     queued them goes on: what stands in for a device is a process that would be stopped too."""
 
     def block(lines, *, queued=True, **switched):
-        answers = Answers(exam.cases)
+        answers = Answers(exam.cases, Spare())
         with grounds.life(runner(lines), "native") as running:
             turns = DeviceTurns(
                 cases=exam.cases, keeper=keeper, witness=Silent(), answers=answers,

@@ -121,7 +121,6 @@ static void choose(const struct place *places) {
     for (int i = 0; i < SAMPLES; i++)
         chosen[i] = places ? address(places[i].in, places[i].at, sizeof(uint32_t)) : spaces[SCRATCH].at;
     must(cuMemcpyHtoD(addresses, chosen, sizeof chosen, stream), "choose");
-    settle("choose");
 }
 
 /* The steps; then `subject` says whether the words to be sampled are new ones, and whether all that
@@ -177,6 +176,7 @@ static int open_names(uint32_t first, uint32_t count) {
 /* Forget the memory of a process that is gone, or will be. */
 static void close_names(void) {
     choose(NULL);
+    settle("choose");
     for (int i = 0; i < n_known; i++) cuIpcCloseMemHandle(known[i].space.at);
     memset(&spaces[OPENED], 0, NAMES * sizeof *spaces);
     n_known = 0;
@@ -191,6 +191,7 @@ int main(int argc, char **argv) {
     if (script_bytes < sizeof *script) return 2;
     take_memory(open_device(), strtoull(argv[4], NULL, 10), strtoull(argv[5], NULL, 10), strtoull(argv[6], NULL, 10));
     choose(NULL);
+    settle("choose");
     print_handle(spaces[INPUTS].at);
     print_handle(spaces[OUTPUTS].at);
     printf("\n");

@@ -152,7 +152,7 @@ class DeviceTurns:
         if self.defences.frozen_between:
             self.running.stand_still()
         if self.defences.late_inputs:
-            keeper.stage(first, block)
+            keeper.lay(first, block)
         self._note(first, len(block))
         gate.settle()
         start = time.perf_counter_ns()

@@ -13,9 +13,6 @@ beforehand, but nobody can tell it from the others; `witness` asks a baseline ab
 
 from __future__ import annotations
 
-import ctypes
-import mmap
-import os
 import random
 import secrets
 import socket
@@ -25,43 +22,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import Rejected
 from kernelwright.evaluate.correctness.cases import Written
 from kernelwright.evaluate.isolation import sandbox
 from kernelwright.evaluate.native.programs import keeper
-from kernelwright.evaluate.running.arena import GUARD, NAME_BYTES, PAGE, POISONS, Slot
+from kernelwright.evaluate.running.arena import GUARD, PAGE, POISONS, Slot
 from kernelwright.evaluate.running.life import Life, LifeEnded, Operation
 from kernelwright.evaluate.timing.device_layout import SLOTS_BYTES, Layout, Window
+from kernelwright.evaluate.timing.script import (
+    FILLED,
+    INPUTS,
+    OPENED,
+    OUTPUTS,
+    POOL,
+    SAMPLES,
+    SCRATCH,
+    WINDOW,
+    Script,
+    Words,
+)
 from kernelwright.evaluate.timing.staging import TURNED_BY, TimedCases, turnable
-
-Words = NDArray[np.uint32]
 
 _START_S = 60.0
 _LIMIT_S = 60.0
 _HANDLES = 2 * 2 * 64  # two IPC handles of 64 bytes, in hexadecimal
 _WORD = 4
-_STEPS, _NAMES, _SAMPLES = 16384, 4096, 4096
 _RIVALS = 3072  # where the names of a baseline's outputs begin
-# The places that a step copies from and to; `native/keeper.c` has the same.
-_WINDOW, _POOL, _INPUTS, _OUTPUTS, _SCRATCH, _OPENED = range(6)
-_FILLED = -1
 # How much of a card that is shared with others is asked for, until there is that much.
 _SHARES = (SLOTS_BYTES, SLOTS_BYTES // 4, SLOTS_BYTES // 16, 1)
 _CHOOSE, _FLUSH, _CHOOSE_NONE = 1, 2, 4
-
-
-class _Script(ctypes.Structure):
-    """What the keeper is told to do, in memory that it shares."""
-
-    _fields_ = (
-        ("steps", ctypes.c_int64 * 5 * _STEPS),
-        ("names", ctypes.c_char * (NAME_BYTES * _NAMES)),
-        ("places", ctypes.c_int64 * 2 * _SAMPLES),
-        ("words", ctypes.c_uint32 * _SAMPLES),
-    )
 
 
 @dataclass(frozen=True)
@@ -93,14 +84,8 @@ class Keeper:
         self.layout = Layout(cases.problem, cases.workload, most_bytes)
         self.window = Window(cases.problem, cases.workload)
         self._place_pool()
-        self._fd = os.memfd_create("kernelwright-script", os.MFD_CLOEXEC)
-        os.ftruncate(self._fd, ctypes.sizeof(_Script))
-        self._script = _Script.from_buffer(mmap.mmap(self._fd, 0))
-        self._steps = np.ctypeslib.as_array(self._script.steps)
-        self._places = np.ctypeslib.as_array(self._script.places)
-        self._words = np.ctypeslib.as_array(self._script.words)
+        self._script = Script()
         self._draw = np.random.default_rng(secrets.randbits(128))
-        self._queued: list[tuple[int, int, int, int, int]] = []
         self._log = folder / "keeper.log"
         self._running = self._start()
         try:
@@ -127,7 +112,7 @@ class Keeper:
 
     def _start(self) -> Life:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        descriptors = [theirs.fileno(), self._fd, self.window.memory.fd]
+        descriptors = [theirs.fileno(), self._script.fd, self.window.memory.fd]
         sizes = [self.layout.inputs.nbytes, self.layout.outputs.nbytes, self._pool_bytes]
         with theirs, self._log.open("wb") as log:
             process = subprocess.Popen(
@@ -163,7 +148,7 @@ class Keeper:
                 if index == 0 or self._specs[name].role != "weight":
                     self.window.memory.data(slot)[:] = case.inputs[name].view(np.uint8)
                     to = self._pooled(name, index)
-                    self._queue(_POOL, to, _WINDOW, slot.offset, slot.nbytes)
+                    self._script.queue(POOL, to, WINDOW, slot.offset, slot.nbytes)
             self._stage()
 
     def stage_all(self) -> None:
@@ -178,8 +163,8 @@ class Keeper:
 
     def wipe(self) -> None:
         """Leave nothing of an earlier life."""
-        for space, arena in ((_INPUTS, self.layout.inputs), (_OUTPUTS, self.layout.outputs)):
-            self._queue(space, 0, _FILLED, GUARD, arena.nbytes)
+        for space, arena in ((INPUTS, self.layout.inputs), (OUTPUTS, self.layout.outputs)):
+            self._script.queue(space, 0, FILLED, GUARD, arena.nbytes)
         self._stage()
 
     def turn(self, source: random.Random) -> Shown:
@@ -203,6 +188,12 @@ class Keeper:
 
     def stage(self, first: int, block: Sequence[Shown]) -> None:
         """Show the tensors of the calls of a block, and poison their outputs."""
+        self.lay(first, block)
+        self._stage()
+
+    def lay(self, first: int, block: Sequence[Shown]) -> None:
+        """As `stage`, but done no sooner than words are chosen. Where others wait at a gate each
+        thing that is asked of the device costs a slice of its time."""
         for slot, shown in enumerate(block, first):
             for place, spec in zip(
                 self.layout.calls[slot].inputs, self._cases.problem.inputs, strict=True
@@ -210,14 +201,13 @@ class Keeper:
                 if spec.role == "input" or (spec.role == "weight" and slot == first):
                     self._show(place, spec.name, shown)
             for place in self.layout.calls[slot].outputs:
-                self._queue(_OUTPUTS, place.offset, _FILLED, _poison(slot), place.nbytes)
-        self._stage()
+                self._script.queue(OUTPUTS, place.offset, FILLED, _poison(slot), place.nbytes)
 
     def _show(self, place: Slot, name: str, shown: Shown) -> None:
         start, by = self._pooled(name, shown.case), shown.turned.get(name, 0)
-        self._queue(_INPUTS, place.offset, _POOL, start + by, place.nbytes - by)
+        self._script.queue(INPUTS, place.offset, POOL, start + by, place.nbytes - by)
         if by:
-            self._queue(_INPUTS, place.offset + place.nbytes - by, _POOL, start, by)
+            self._script.queue(INPUTS, place.offset + place.nbytes - by, POOL, start, by)
 
     def flush(self) -> None:
         """Leave nothing in the device's cache, from which a user's inputs may not come either, and
@@ -237,8 +227,7 @@ class Keeper:
         sizes = [place.nbytes for slot in slots for place in self.layout.calls[slot].outputs]
         if (np.frombuffer(said, np.int64).reshape(len(sizes), -1)[:, -1] < sizes).any():
             return False
-        names = ctypes.addressof(self._script) + _Script.names.offset
-        ctypes.memmove(names + NAME_BYTES * at, said, len(said))
+        self._script.put_names(at, said)
         try:
             self._running.ask("open", stage="timing", limit_s=_LIMIT_S, first=at, count=len(sizes))
         except LifeEnded as ended:
@@ -251,16 +240,19 @@ class Keeper:
         """Words at the same places of output `number` of a candidate's call in `slot`, of a block
         that began at `first`, and of a baseline's call on the same inputs."""
         place = self.layout.calls[slot].outputs[number]
-        ours = (_OPENED + (slot - first) * self._outputs + number, 0)
+        ours = (OPENED + (slot - first) * self._outputs + number, 0)
         if not opened:
-            ours = (_OUTPUTS, place.offset)
-        half = _SAMPLES // 2
+            ours = (OUTPUTS, place.offset)
+        half = SAMPLES // 2
         offsets = _WORD * self._draw.integers(place.nbytes // _WORD, size=half)
-        self._places[:half, 0], self._places[half:, 0] = ours[0], _OPENED + _RIVALS + number
-        self._places[:half, 1], self._places[half:, 1] = ours[1] + offsets, offsets
+        self._script.places[:half, 0], self._script.places[half:, 0] = (
+            ours[0],
+            OPENED + _RIVALS + number,
+        )
+        self._script.places[:half, 1], self._script.places[half:, 1] = ours[1] + offsets, offsets
         self._ask("stage", subject=_CHOOSE)
         self.sample()
-        found = self._words.copy()
+        found = self._script.words.copy()
         return found[:half], found[half:]
 
     @property
@@ -268,22 +260,23 @@ class Keeper:
         return len(self._cases.problem.outputs)
 
     def choose(self, first: int, calls: int, *, opened: bool) -> None:
-        """Choose the words that will be noted of the outputs of a block, and flush the cache."""
+        """Choose the words that will be noted of the outputs of a block, lay out what waits for
+        it, and flush the cache."""
         outputs = [p for call in self.layout.calls[first : first + calls] for p in call.outputs]
         spans = np.array(
             [
-                (_OPENED + at, 0, place.nbytes)
-                if opened
-                else (_OUTPUTS, place.offset, place.nbytes)
+                (OPENED + at, 0, place.nbytes) if opened else (OUTPUTS, place.offset, place.nbytes)
                 for at, place in enumerate(outputs)
                 if place.nbytes >= _WORD
             ]
-            or [(_SCRATCH, 0, _WORD)]
+            or [(SCRATCH, 0, _WORD)]
         )
-        chosen = spans[np.arange(_SAMPLES) % len(spans)]
-        self._places[:, 0] = chosen[:, 0]
-        self._places[:, 1] = chosen[:, 1] + _WORD * self._draw.integers(chosen[:, 2] // _WORD)
-        self._ask("stage", subject=_CHOOSE | _FLUSH)
+        chosen = spans[np.arange(SAMPLES) % len(spans)]
+        self._script.places[:, 0] = chosen[:, 0]
+        self._script.places[:, 1] = chosen[:, 1] + _WORD * self._draw.integers(
+            chosen[:, 2] // _WORD
+        )
+        self._stage(_CHOOSE | _FLUSH)
 
     def sample(self) -> None:
         """Note the chosen words of the outputs as they are now."""
@@ -296,16 +289,16 @@ class Keeper:
         places = self.layout.calls[slot].outputs
         for number, (place, to) in enumerate(zip(places, self.window.outputs, strict=True)):
             if opened:
-                space = _OPENED + (slot - first) * self._outputs + number
+                space = OPENED + (slot - first) * self._outputs + number
                 span = _Span(space, 0, place.nbytes, 0)
             else:
                 span = _Span(
-                    _OUTPUTS,
+                    OUTPUTS,
                     place.start,
                     place.end + PAGE - place.start,
                     place.offset - place.start,
                 )
-            self._queue(_WINDOW, to.offset, span.space, span.begin, span.nbytes)
+            self._script.queue(WINDOW, to.offset, span.space, span.begin, span.nbytes)
             whole.append((span, self.window.memory.memory[to.offset : to.offset + span.nbytes]))
         self._stage()
         same = all(self._unchanged(span, data) for span, data in whole)
@@ -319,22 +312,16 @@ class Keeper:
         return written, same
 
     def _unchanged(self, span: _Span, data: np.ndarray) -> bool:
-        spaces, at = self._places[:, 0], self._places[:, 1]
+        spaces, at = self._script.places[:, 0], self._script.places[:, 1]
         within = (spaces == span.space) & (at >= span.begin) & (at < span.begin + span.nbytes)
         words = (at[within] - span.begin) // _WORD
         usable = data[: data.size // _WORD * _WORD].view(np.uint32)
-        return bool((usable[words] == self._words[within]).all())
+        return bool((usable[words] == self._script.words[within]).all())
 
-    def _queue(self, to_in: int, to: int, from_in: int, start: int, nbytes: int) -> None:
-        self._queued.append((to_in, to, from_in, start, nbytes))
-
-    def _stage(self) -> None:
-        """Have the queued steps done."""
-        steps, self._queued = self._queued, []
-        for begin in range(0, len(steps), _STEPS):
-            part = steps[begin : begin + _STEPS]
-            self._steps[: len(part)] = part
-            self._ask("stage", count=len(part))
+    def _stage(self, subject: int = 0) -> None:
+        """Have the queued steps done, and with the last of them what `subject` says."""
+        for count, last in self._script.told():
+            self._ask("stage", count=count, subject=subject if last else 0)
 
     def _ask(
         self, operation: Operation, *, count: int = 0, subject: int = 0, limit_s: float = _LIMIT_S
@@ -357,7 +344,7 @@ class Keeper:
         self._running.end()
         self.layout.close()
         self.window.memory.close()
-        os.close(self._fd)
+        self._script.close()
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ from kernelwright.evaluate.timing.baseline import Baseline
 from kernelwright.evaluate.timing.device_turns import Blocked
 from kernelwright.evaluate.timing.grounds import Asked, Grounds, Turns
 from kernelwright.evaluate.timing.staging import TimedCases
-from kernelwright.evaluate.timing.turns import Answers
+from kernelwright.evaluate.timing.turns import Answers, Spare
 
 _SLOW_CALL_NS = 5_000_000  # a call this long needs no call before it to wake the threads
 # Below this a single call is mostly its own round trip, and says nothing.
@@ -71,7 +71,8 @@ class Precision:
     largest: int | None = None
 
 
-QUICK = Precision(least=8, most=20, half_width=0.025, limit_s=2.5)
+# Six pairs are the fewest between whose extremes a median lies with 95%.
+QUICK = Precision(least=6, most=20, half_width=0.025, limit_s=2.5)
 FULL = Precision(least=30, most=60, half_width=0.01, limit_s=6.0)
 SINGLE = Precision(least=16, most=16, half_width=0.01, limit_s=2.0, largest=1)
 
@@ -87,6 +88,7 @@ class Session:
     runner_overhead_ns: int
     baseline_overhead_ns: int
     queued: bool = False  # whether calls are queued before the clock runs
+    spare: Spare = field(default_factory=Spare)
 
 
 @dataclass
@@ -151,7 +153,7 @@ class Timer:
         if control is not None:
             self._rivals[CONTROL] = control
         self._random = random.Random(secrets.randbits(64))
-        self._answers = Answers(session.cases)
+        self._answers = Answers(session.cases, session.spare)
         self._compares_later = compares_later
         self.notes: Counter[str] = Counter()
         self.disturbed = 0
@@ -189,6 +191,8 @@ class Timer:
     def wrong(self) -> WrongResult | None:
         """What is wrong with the timed outputs that nobody has compared yet."""
         mismatches = self._answers.mismatches()
+        if self._compares_later:
+            self._answers.forget()
         return WrongResult(mismatches=tuple(mismatches)) if mismatches else None
 
     def _note(self, rounds: _Rounds) -> None:

@@ -9,6 +9,7 @@ caches in the same state.
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -32,11 +33,34 @@ _LOAD_LIMIT_S = 60.0
 _FRESH_SHARE = 0.75
 
 
+class Spare:
+    """Memory for outputs that are kept until somebody compares them, used again and again: the
+    first touch of new memory takes longer than a copy into memory that was touched before."""
+
+    def __init__(self) -> None:
+        self._free: defaultdict[int, list[Bytes]] = defaultdict(list)
+
+    def copied(self, data: Bytes) -> Bytes:
+        """A copy of `data`. Safe to call from any thread."""
+        free = self._free[data.size]
+        try:
+            kept = free.pop()
+        except IndexError:
+            kept = np.empty_like(data)
+        np.copyto(kept, data)
+        return kept
+
+    def take_back(self, kept: Bytes) -> None:
+        """Nobody needs this copy any more."""
+        self._free[kept.size].append(kept)
+
+
 class Answers:
     """What a candidate gave on each case: compared in full the first time, by its bits after."""
 
-    def __init__(self, cases: TimedCases):
+    def __init__(self, cases: TimedCases, spare: Spare):
         self._cases = cases
+        self._spare = spare
         self._right: dict[int, list[Bytes]] = {}
         self._pending: list[tuple[int, Case, list[Written]]] = []
         self._witnessed: list[Mismatch] = []
@@ -48,7 +72,7 @@ class Answers:
         known = self._right.get(index)
         if known is not None and _same(known, written):
             return
-        kept = [replace(w, data=w.data.copy()) for w in written]
+        kept = [replace(w, data=self._spare.copied(w.data)) for w in written]
         self._pending.append((index, self._cases.cases[index], kept))
 
     def witnessed(self, mismatch: Mismatch | None) -> None:
@@ -66,6 +90,13 @@ class Answers:
                 self._right[index] = [w.data for w in written]
         self._pending.clear()
         return found
+
+    def forget(self) -> None:
+        """Give back the memory of what was right, when nothing more will be timed."""
+        for outputs in self._right.values():
+            for data in outputs:
+                self._spare.take_back(data)
+        self._right.clear()
 
 
 def _same(known: Sequence[Array], written: Sequence[Written]) -> bool:

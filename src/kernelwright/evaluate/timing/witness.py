@@ -17,7 +17,8 @@ from kernelwright.core.evaluation import Mismatch
 from kernelwright.core.formats import Array, decode, storage_dtype
 from kernelwright.core.problem import DType, Problem
 from kernelwright.evaluate.timing.baseline import SUBJECTS, Baseline
-from kernelwright.evaluate.timing.keeper import Keeper, Words
+from kernelwright.evaluate.timing.keeper import Keeper
+from kernelwright.evaluate.timing.script import Words
 
 # An element agrees when it is off by this share of its size, or of what the elements usually are.
 _OFF = 0.05
