@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from kernelwright.knowledge.sketches.expr import Call, Constant, Expr, Maker, replaced, variables
+from kernelwright.knowledge.sketches.expr import (
+    Call,
+    Constant,
+    Expr,
+    Load,
+    Maker,
+    replaced,
+    variables,
+    walk,
+)
+from kernelwright.knowledge.sketches.index import Index
 
 _FLOATS = ("float32", "float64")
+_OTHERWISE = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
 
 # Primitives that cost many times an addition.
 HEAVY = frozenset(
@@ -35,6 +46,51 @@ def by_reciprocal(maker: Maker, root: Expr, inner: set[str]) -> Expr:
                 return None
 
     return replaced(maker, root, swap)
+
+
+def by_one_load(maker: Maker, root: Expr) -> Expr:
+    """`root` with a single load where both sides of a choice read the same element, each if it is
+    chosen: one side or the other is, so the element is there."""
+
+    def swap(expr: Expr) -> Expr | None:
+        match expr.form:
+            case Call(name="where", args=(condition, chosen, other)):
+                ours = _loads(maker, chosen, condition)
+                theirs = _loads(maker, other, _otherwise(maker, condition))
+                shared = ours.keys() & theirs.keys()
+            case _:
+                return None
+        if not shared:
+            return None
+        free = {each[key].number for each in (ours, theirs) for key in shared}
+
+        def freed(load: Expr) -> Expr | None:
+            if load.number not in free or not isinstance(load.form, Load):
+                return None
+            return maker.make(Load(load.form.tensor, load.form.at, None), load.dtype)
+
+        sides = (replaced(maker, side, freed) for side in (chosen, other))
+        return maker.call("where", condition, *sides, dtype=expr.dtype)
+
+    return replaced(maker, root, swap)
+
+
+def _loads(maker: Maker, side: Expr, guard: Expr | None) -> dict[tuple[str, Index], Expr]:
+    """The loads in `side` that `guard` guards, by what they read."""
+    return {
+        (e.form.tensor, e.form.at): e
+        for e in walk(maker, [side])
+        if isinstance(e.form, Load) and e.form.guard is not None and e.form.guard is guard
+    }
+
+
+def _otherwise(maker: Maker, condition: Expr) -> Expr | None:
+    """What holds where the comparison `condition` of positions does not."""
+    match condition.form:
+        case Call(name=name, args=args) if name in _OTHERWISE:
+            return maker.call(_OTHERWISE[name], *args, dtype=condition.dtype)
+        case _:
+            return None
 
 
 def is_heavy(expr: Expr) -> bool:

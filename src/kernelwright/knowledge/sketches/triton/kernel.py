@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from kernelwright.core.candidate import Candidate, Tunable
 from kernelwright.core.problem import Problem
 from kernelwright.knowledge.sketches.poly import Poly
-from kernelwright.knowledge.sketches.rewrites import by_reciprocal
+from kernelwright.knowledge.sketches.rewrites import by_one_load, by_reciprocal
 from kernelwright.knowledge.sketches.stages import Plan, Stage, Temporary, mapped
 from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.across import Across, beside, tensors_read
@@ -143,7 +143,8 @@ class _Draft:
 
     def _cheaper(self, stage: Stage) -> Stage:
         inner = {"depth"} if not stage.in_rows else {"depth", "lane", "own"}
-        return mapped(stage, lambda e: by_reciprocal(self.maker, e, inner))
+        maker = self.maker
+        return mapped(stage, lambda e: by_one_load(maker, by_reciprocal(maker, e, inner)))
 
     # The forms.
 
@@ -152,9 +153,8 @@ class _Draft:
 
     def _held(self, name: str, stage: Stage) -> list[str]:
         """Rows as a whole where they are short enough, else tile by tile."""
-        # On an H100 rows of 4,096 are fastest with 16 warps, and with 8 where a position is sought.
-        places = any(f.kind.startswith("arg") for each in stage.passes for f in each)
-        self.guesses = self.guesses | self._warps(stage, 512 if places else 256)
+        # On an H100 rows of 4,096 are fastest with 16 warps.
+        self.guesses = self.guesses | self._warps(stage, 256)
         nest = Whole(self.text, self._cheaper(stage))
         held = self._launched(f"{name}_whole", nest.kernel())
         longer = Looped(self.text, with_moments(self.maker, self._cheaper(stage)))
