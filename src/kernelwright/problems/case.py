@@ -34,9 +34,10 @@ class Case:
 class Demand:
     """What the reference does in one call, from which follows how fast any kernel can be.
 
-    `flops` are those of its matrix products and convolutions. `whole` is true when every element
-    of every input takes part whatever the values are: no gathering, slicing or masking.
+    `flops` are those of its matrix products and convolutions. `read` are the inputs of which every
+    element takes part whatever the values are: none where something is gathered, sliced or masked,
+    and for a gradient those that it depends on.
     """
 
     flops: int
-    whole: bool
+    read: tuple[str, ...]

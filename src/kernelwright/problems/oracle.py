@@ -17,6 +17,8 @@ from kernelwright.core.agreement import Comparison, Expected, compare
 from kernelwright.core.errors import ProblemError
 from kernelwright.core.parts import in_parts
 from kernelwright.core.problem import Direction, Problem, Source, Workload
+from kernelwright.problems.case import Demand
+from kernelwright.problems.dependence import depended_on
 from kernelwright.problems.distributions import EXACT
 from kernelwright.problems.drawing import draw_values
 from kernelwright.problems.dtypes import raw
@@ -145,14 +147,26 @@ class Oracle:
             self._twins[key] = Twins.load(self.source, constants, self.device, self.direction)
         return self._twins[key]
 
-    def work(self, problem: Problem, workload: Workload) -> Work:
-        """What one call under `workload` does, on inputs as the file draws them."""
+    def work(self, problem: Problem, workload: Workload, *, forward_too: bool = False) -> Work:
+        """What one call under `workload` does, on inputs as the file draws them; `forward_too` adds
+        the forward pass that comes before a backward one."""
         twins = self.twins(workload.constants)
         inputs = twins.eager.take(draw_values(twins, problem.inputs, workload, "file", 0))
-        _, work = measured(twins.eager.prepare(inputs))
-        # A gradient need not depend on every input: that of a sum depends on none.
-        work.whole = work.whole and problem.direction != "backward"
-        return work
+        if forward_too:
+            return measured(lambda: twins.eager.prepare(inputs)())[1]
+        return measured(twins.eager.prepare(inputs))[1]
+
+    def demand(self, problem: Problem) -> Demand:
+        """What one call at the report size demands of any kernel."""
+        workload = problem.report_workload
+        if problem.direction == "backward":
+            # What a forward pass leaves out its gradient need not read either.
+            whole = self.work(problem, workload, forward_too=True).whole
+            return Demand(flops=0, read=depended_on(self.twins, problem) if whole else ())
+        work = self.work(problem, workload)
+        if not work.whole:
+            return Demand(flops=0, read=())
+        return Demand(flops=work.flops, read=tuple(spec.name for spec in problem.inputs))
 
     def answer(
         self,

@@ -100,8 +100,8 @@ class Worker:
 
     def _demand(self) -> Message:
         """What a call at the report size demands, seen in one run on a draw of the file."""
-        work = self.oracle.work(self.problem, self.problem.report_workload)
-        return {"flops": work.flops, "whole": work.whole}
+        demand = self.oracle.demand(self.problem)
+        return {"flops": demand.flops, "read": list(demand.read)}
 
     def _trace(self, asked: Message | None) -> Graph:
         """The graph at the workload that was `asked` for, or at one that suits."""

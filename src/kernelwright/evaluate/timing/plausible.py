@@ -167,12 +167,12 @@ class Floor:
 def floor(problem: Problem, demand: Demand, device: Device) -> Floor:
     """What one call at the report size must do at least.
 
-    Where a kernel may leave elements out (gathering, masking) only the outputs count. Arithmetic
-    counts in float32 and float64, since narrower types have units of their own.
+    Of the inputs those count of which no kernel may leave elements out (by gathering, masking).
+    Arithmetic counts in float32 and float64, since narrower types have units of their own.
     """
     axes = problem.report_workload.axes
     written = sum(spec.nbytes(axes) for spec in problem.outputs)
-    read = sum(spec.nbytes(axes) for spec in problem.inputs) if demand.whole else 0
+    read = sum(spec.nbytes(axes) for spec in problem.inputs if spec.name in demand.read)
     wide = all(spec.dtype in ("float32", "float64", "int64", "bool") for spec in problem.inputs)
-    flops = demand.flops if wide and demand.whole else 0
+    flops = demand.flops if wide else 0
     return Floor(nbytes=written + read, flops=flops, device=device)
