@@ -51,7 +51,7 @@ def compiled(study, triton_runs):
         types |= {f"kept_{n}": "*fp32" for n in range(9)}
         states = ("sum", "squares", "count", "max", "best")
         types |= {f"{s}{n}_parts": "*fp32" for s in states for n in range(9)}
-        types |= {f"at{n}_parts": "*i64" for n in range(9)}
+        types |= {f"at{n}_parts": "*i64" for n in range(9)} | {"marks": "*i32"}
         for place in runs.places[name, long_rows]:
             place.joinpath("types.json").write_text(json.dumps(types))
     runs.run("compile")

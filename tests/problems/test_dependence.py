@@ -47,7 +47,7 @@ def opened(body, weight=""):
         ("return x[:, 1:] * y[:, 1:]", "", set()),
         (
             "return x * self.scale + self.shift + y",
-            "self.scale = nn.Parameter(torch.ones(dim)); self.shift = nn.Parameter(torch.ones(dim))",
+            "self.scale, self.shift = (nn.Parameter(torch.ones(dim)) for _ in range(2))",
             {"x", "scale", "grad_out"},
         ),
     ],

@@ -20,6 +20,7 @@ from kernelwright.knowledge.sketches.triton.nests import Kernel, Pointwise, inde
 from kernelwright.knowledge.sketches.triton.resident import Whole
 from kernelwright.knowledge.sketches.triton.split import Joined, Parts, partial, results
 from kernelwright.knowledge.sketches.triton.text import TritonText
+from kernelwright.knowledge.sketches.triton.together import Together
 from kernelwright.knowledge.sketches.triton.unfold import is_single, unfolded
 
 BLOCK = Tunable(name="BLOCK", choices=(512, 1024, 2048, 4096, 8192), default=1024)
@@ -32,6 +33,7 @@ _ROWS = {"BLOCK": 2048, "NUM_WARPS": 8}
 _ACROSS = _ROWS | {"PROGRAMS": 256}
 _LONG_ROWS = {"BLOCK": 4096, "NUM_WARPS": 8}
 _LONG = 65536
+_TOGETHER = {"BLOCK": 8192, "NUM_WARPS": 4}
 
 # Fewer programs than this leave much of a device idle, if each has more elements than a few.
 _MANY_PROGRAMS = 264
@@ -44,6 +46,14 @@ def resident(problem: Problem, plan: Plan) -> Candidate | None:
     if not any(draft.can_reside(stage) for stage in plan.stages):
         return None
     return draft.candidate(resident=True)
+
+
+def together(problem: Problem, plan: Plan) -> Candidate | None:
+    """Long rows are held by several programs together; None where no stage has such rows."""
+    draft = _Draft(problem, plan)
+    if not any(draft.fits_together(stage) for stage in plan.stages):
+        return None
+    return draft.candidate(resident=True, together=True)
 
 
 def looped(problem: Problem, plan: Plan) -> Candidate | None:
@@ -77,7 +87,9 @@ class _Draft:
         self.spaces: list[Poly] = []
         self.guesses = _ROWS if any(s.passes for s in self.plan.stages) else {}
 
-    def candidate(self, *, resident: bool = False, spread: bool = False) -> Candidate:
+    def candidate(
+        self, *, resident: bool = False, together: bool = False, spread: bool = False
+    ) -> Candidate:
         """The plan with its stages in the forms that fit the sizes that will be timed."""
         self._keep(self.plan.temporaries)
         left = list(enumerate(self.plan.stages))
@@ -87,6 +99,8 @@ class _Draft:
             lines = self._beside(name, stage, left[0][1]) if resident and left else []
             if lines:
                 left.pop(0)
+            elif together and self.fits_together(stage):
+                lines = self._together(name, stage)
             else:
                 lines = self._stage(name, stage, resident=resident, spread=spread)
             self.launches += lines
@@ -103,6 +117,12 @@ class _Draft:
         if not stage.passes or (not stage.in_rows and is_single(stage)):
             return False
         return Whole(self.text, stage).fits(self.sizes)
+
+    def fits_together(self, stage: Stage) -> bool:
+        """Whether rows of `stage` are too long for a program, and not for several."""
+        if not self.is_long(stage):
+            return False
+        return Together(self.text, stage).fits_block(self.sizes, _TOGETHER["BLOCK"])
 
     def is_long(self, stage: Stage) -> bool:
         """Whether rows of `stage` are read more than once, and never held."""
@@ -160,6 +180,24 @@ class _Draft:
         longer = Looped(self.text, with_moments(self.maker, self._cheaper(stage)))
         walked = self._launched(name, longer.kernel())
         return [f"if {nest.condition()}:", *indented(held), "else:", *indented(walked)]
+
+    def _together(self, name: str, stage: Stage) -> list[str]:
+        """Rows that several programs hold together where a device can, else tile by tile."""
+        self.guesses = self.guesses | _TOGETHER
+        otherwise = self._stage(name, stage)
+        stage = with_moments(self.maker, self._cheaper(stage))
+        nest = Together(self.text, stage)
+        kernel = nest.kernel()
+        held = [
+            *kernel.before,
+            *self._partials(stage, [f for folds in nest.folds for f in folds]),
+            *nest.cleared(self.device),
+            self._call(f"{name}_together", kernel, kernel.grid),
+        ]
+        kept = self._allocated(stage)
+        on_device = f"{self.device.partition('=')[2]}.type == 'cuda'"
+        condition = f"{on_device} and {nest.condition()}"
+        return [*kept, f"if {condition}:", *indented(held), "else:", *indented(otherwise)]
 
     def _split(self, name: str, stage: Stage) -> list[str]:
         """Parts of rows or columns, and then what they come to."""

@@ -89,8 +89,9 @@ class Whole(Nest):
         depth, lane = self.stage.depth.extent.at(sizes), self.stage.lane.extent.at(sizes)
         if not self.stage.in_rows:
             return depth <= LONGEST // _NEIGHBOURS
-        return _power(depth) * _power(lane) <= LONGEST
+        return power(depth) * power(lane) <= LONGEST
 
 
-def _power(size: int) -> int:
+def power(size: int) -> int:
+    """The next power of two."""
     return 1 << max(0, size - 1).bit_length()
