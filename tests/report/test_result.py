@@ -120,6 +120,20 @@ def test_a_candidate_that_failed_its_promotion_is_not_handed_back():
     assert not result.promoted
 
 
+def test_where_the_promotion_refused_the_only_one_it_is_said_why():
+    made = candidate("right in the search")
+    died = Crashed(stage="sanitize", signal="SIGSEGV", detail="out of bounds")
+    result = told(
+        lambda log: log.attempt(0, DRAFT, made, passed(1e6)),
+        lambda log: log.verdict("promotion", 0, evaluation(made, died)),
+        lambda log: log.add("finished", {"reason": "done", "step": None}),
+    )
+    assert result.outcome == "nothing_passed"
+    assert result.reason == (
+        "right in the search, and on promotion died in sanitize with SIGSEGV: out of bounds"
+    )
+
+
 def test_the_step_that_the_run_ended_on_decides_between_promotions():
     one, two = candidate("one"), candidate("two")
     result = told(

@@ -252,7 +252,11 @@ def timed(evaluation: Evaluation | None) -> tuple[Figures | None, Figures | None
 
 
 def _why_nothing(story: Story) -> str | None:
-    """Why the first attempt came to nothing: the writer's reason, or the judge's."""
+    """Why nothing is handed back: what the promotion found, else why the first attempt came to
+    nothing, as the writer or the judge says."""
+    for promotion in story.state.promotions:
+        if not isinstance(promotion.evaluation.outcome, Passed):
+            return f"right in the search, and on promotion {reason(promotion.evaluation.outcome)}"
     for step in story.steps:
         if step.evaluation is not None:
             return reason(step.evaluation.outcome)
