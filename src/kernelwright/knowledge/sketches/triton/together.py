@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kernelwright.knowledge.sketches.expr import Expr, Load, Reduced, walk
 from kernelwright.knowledge.sketches.poly import ONE
 from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.folds import FoldText, Moments
@@ -54,6 +55,8 @@ class Together(Whole):
             f"{self.row} = ({self.ticket} // {self.parts}).to(INDEX)",
             f"{self.part} = {self.ticket} % {self.parts}",
             *self._tile_at(),
+            # What is there before anybody is waited for need not be waited for afterwards.
+            *self.text.define(self._loads(), self.known, name_roots=True),
         ]
         lines += self._passes() + self.written(self.spanning("elements"))
         once = self.after_rows()
@@ -63,6 +66,18 @@ class Together(Whole):
         if self.flat:
             return self._lanes_at(f"{self.part} * LANES", self.lanes)
         return [*self._depths_at(f"{self.part} * DEPTHS"), *self._lanes_at("", self.lanes)]
+
+    def _loads(self) -> list[Expr]:
+        """What is read of the tile whatever is found of the row."""
+        maker = self.text.maker
+        roots = [f.value for each in self.stage.passes for f in each]
+        roots += [s.value for s in self.spanning("elements")]
+        return [
+            e
+            for e in walk(maker, roots)
+            if isinstance(e.form, Load)
+            and not any(isinstance(part.form, Reduced) for part in walk(maker, [e]))
+        ]
 
     def _passes(self) -> list[str]:
         """Everything that is brought together, in each part and then of all parts."""
@@ -87,7 +102,7 @@ class Together(Whole):
         if isinstance(fold.fold, Moments):
             results = ", ".join(s.result for s in fold.states)
             value = self.text.value(fold.fold.value, self.known)
-            lines = [f"{results} = kw_moments_held({value}, {self.folded})"]
+            lines = [f"{results} = kw_moments_held({value}, {self.folded}, {self._count})"]
         else:
             axes = [0] if self.flat else [1, 0]
             lines = fold.whole(self.known, self.folded)
@@ -96,6 +111,14 @@ class Together(Whole):
             f"tl.store({self.text.unique(partial(s))} + {self.ticket}, {s.result})"
             for s in fold.states
         ]
+
+    @property
+    def _count(self) -> str:
+        """How many elements of the row the tile has."""
+        if self.flat:
+            return f"tl.minimum(LANES, {self.lanes} - {self.part} * LANES)"
+        depths = f"tl.minimum(DEPTHS, {self.depths} - {self.part} * DEPTHS)"
+        return f"{depths} * {grouped(self.lanes)}"
 
     def _of_all(self, fold: FoldText) -> list[str]:
         """What all parts of the row come to."""
