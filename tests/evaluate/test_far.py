@@ -74,8 +74,8 @@ def test_four_threads_share_the_rows(look):
 
 def test_what_is_wrong_only_after_a_walk_through_everything_is_found_with_just_enough_rows(look):
     first = "for (int64_t j = 0; rows > 100000 && j < rows * dim; j += 1 << 12) out[0] += x[j];"
-    spin = "for (int64_t j = 0; j < rows / 1000; j++) for (volatile int s = 0; s < 900000; s++);"
-    crashed = look("int", first + "if (rows > 100000) " + spin)
+    spin = "for (volatile int64_t s = 0; s < INT64_MAX; s++);"
+    crashed = look("int", first + "if (rows > 4000000) " + spin)  # 7168 times as many
     assert isinstance(crashed, Crashed)
     assert "With rows 1393 times as large" in crashed.detail
 
