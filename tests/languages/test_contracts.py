@@ -8,6 +8,7 @@ from kernelwright.languages.cuda import Cuda
 from kernelwright.languages.python import Python
 from kernelwright.languages.reading import candidate_from_text
 from kernelwright.languages.survey import survey
+from kernelwright.languages.torch_extension import TorchExtension
 from kernelwright.languages.triton import Triton
 from kernelwright.testing.languages import PROBLEM, LanguageContract, NullLanguage
 
@@ -55,6 +56,16 @@ class TestPython(LanguageContract):
     @pytest.fixture
     def candidate(self):
         return candidate_from_text(PROBLEM, MODULE, "python")
+
+
+class TestTorchExtension(LanguageContract):
+    @pytest.fixture
+    def language(self):
+        return TorchExtension()
+
+    @pytest.fixture
+    def candidate(self):
+        return candidate_from_text(PROBLEM, MODULE, "torch_extension")
 
 
 class TestNullLanguage(LanguageContract):

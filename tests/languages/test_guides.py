@@ -7,6 +7,7 @@ from kernelwright.core.problem import TensorSpec
 from kernelwright.languages.cpp import Cpp
 from kernelwright.languages.cuda import Cuda
 from kernelwright.languages.python import Python
+from kernelwright.languages.torch_extension import TorchExtension
 from kernelwright.languages.triton import Triton
 from kernelwright.testing.languages import PROBLEM
 
@@ -49,7 +50,7 @@ def test_a_native_guide_gives_each_tensor_its_shape_in_parameters(language):
         assert row in guide
 
 
-@pytest.mark.parametrize("language", [Triton(), Python()])
+@pytest.mark.parametrize("language", [Triton(), Python(), TorchExtension()])
 def test_a_module_guide_gives_each_tensor_its_dtype_and_shape(language):
     guide = " ".join(language.guide(PROBLEM).split())
     assert "`double` | bfloat16 | [rows, width] |" in guide or (
@@ -109,7 +110,7 @@ GRADIENTS = PROBLEM.model_copy(
 )
 
 
-@pytest.mark.parametrize("language", [Cpp(), Cuda(), Triton(), Python()])
+@pytest.mark.parametrize("language", [Cpp(), Cuda(), Triton(), Python(), TorchExtension()])
 def test_a_guide_to_a_backward_problem_asks_for_gradients(language):
     guide = " ".join(language.guide(GRADIENTS).split())
     assert "must compute the gradients of this PyTorch program's `Model.forward`, and not" in guide

@@ -17,6 +17,7 @@ from kernelwright.core.evaluation import Agreement
 from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
 from kernelwright.languages.cpp import Cpp
 from kernelwright.languages.python import Python
+from kernelwright.languages.torch_extension import TorchExtension
 from kernelwright.run.delivery import deliver
 from kernelwright.run.folder import RunFolder
 from kernelwright.testing.evaluators import evaluation_of, passed
@@ -573,3 +574,12 @@ def test_a_backward_module_says_what_it_takes(gradients):
     assert "The gradients of Model of scale.py, made faster" in text
     said = " ".join(line.lstrip("# ") for line in text.splitlines()[:40])
     assert "then grad_out, and returns grad_x, grad_weight" in said
+
+
+def test_a_file_that_torch_builds_is_handed_back_as_it_is(tmp_path):
+    source = Source(files={"kernel.py": MODULE}, entry_point="kernel.py::ModelNew")
+    made = Candidate(problem_id="scale", language="torch_extension", source=source, lane="module")
+    said = evaluation(candidate=made)
+    written = deliver(RunFolder(tmp_path), PROBLEM, made, said, TorchExtension(), device="cpu")
+    assert [path.name for path in written] == ["best.py"]
+    assert written[0].read_text().endswith(MODULE)

@@ -28,6 +28,7 @@ TABLE: dict[Kind, dict[str, str]] = {
         "triton": "kernelwright.languages.triton:Triton",
         "cuda": "kernelwright.languages.cuda:Cuda",
         "python": "kernelwright.languages.python:Python",
+        "torch_extension": "kernelwright.languages.torch_extension:TorchExtension",
     },
     "strategy": {
         "best_of_n": "kernelwright.search.best_of_n:BestOfN",

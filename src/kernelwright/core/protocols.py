@@ -22,6 +22,15 @@ class BuildPlan:
     lane a shared object with ``kw_entry``, in the module lane a Python file with ``ModelNew``.
     `environment` is set for the runner, which otherwise has none. `ahead` says that the kernels of
     a module may be compiled ahead of its lives, if it does nothing on a GPU but launch them.
+
+    A build may have other builds in it, each of which is made once and kept by itself. What `parts`
+    make stands in the folder under the names given here. The folder of `header`, a plan that is
+    `ours`, may be read, and is what `HEADER_FOLDER` in a command stands for. `reads` are folders
+    beside the system's that commands may read. A build that fails is made as `otherwise` says.
+    `follow` plans the rest from what the artifact says, once it is there.
+
+    `ours` says that there is no text of a candidate in it: what it makes may be large, is kept for
+    this machine, and when it fails that is a fault of ours.
     """
 
     files: Mapping[str, str]
@@ -30,6 +39,29 @@ class BuildPlan:
     lane: Lane
     environment: Mapping[str, str] = field(default_factory=dict)
     ahead: bool = False
+    reads: tuple[str, ...] = ()
+    parts: Mapping[str, BuildPlan] = field(default_factory=dict)
+    header: BuildPlan | None = None
+    otherwise: BuildPlan | None = None
+    follow: Follow | None = None
+    ours: bool = False
+
+
+HEADER_FOLDER = "@HEADER@"
+
+
+class Follow(Protocol):
+    """Plans the rest of a build from what its beginning wrote, where a candidate's code ran: that
+    is a stranger's word. Two that have the same `repr` answer alike."""
+
+    def __call__(self, wrote: bytes) -> BuildPlan:
+        """The plan for what goes on.
+
+        Raises:
+            BuildRefused: what was written is not what the language asks for, or asks for what is
+                not allowed.
+        """
+        ...
 
 
 class Language(Protocol):

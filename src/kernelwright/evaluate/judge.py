@@ -33,6 +33,7 @@ from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan, Language
 from kernelwright.evaluate.building.builder import Builder, Built, Result
 from kernelwright.evaluate.building.compile_cache import CompileCache
+from kernelwright.evaluate.building.headers import Headers
 from kernelwright.evaluate.canary import Canary
 from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.defences import ALL_ON, Defences
@@ -323,7 +324,9 @@ def _furnished(
         folder=folder,
         setup=setup,
         places=places,
-        builder=Builder(folder, level, cache=CompileCache.of_user(level)),
+        builder=Builder(
+            folder, level, cache=CompileCache.of_user(level), headers=Headers.of_user(level)
+        ),
         zygote=Zygote(folder, gpu=device == "cuda"),
         exam=Exam(problem, reference, defences, device),
         bench=Bench(

@@ -44,7 +44,7 @@ class Cuda:
     def missing(self, purpose: Literal["build", "run", "time"]) -> str | None:
         """What is lacking: nvcc to build, and to run a judge that calls CUDA candidates."""
         if purpose == "build":
-            if _nvcc() is None:
+            if find_nvcc() is None:
                 return (
                     "nvcc, which builds CUDA candidates, is not on the PATH. Install NVIDIA's CUDA "
                     "toolkit, version 12 or later."
@@ -74,7 +74,7 @@ class Cuda:
         check_options(candidate.build_options, ALLOWED_OPTIONS)
         check_macros(candidate, (*signature(problem).names, STREAM.name))
         command = (
-            _nvcc() or "nvcc", "-std=c++17", "-O3", f"-arch={cuda_arch()}", "-shared",
+            find_nvcc() or "nvcc", "-std=c++17", "-O3", f"-arch={cuda_arch()}", "-shared",
             "-Xcompiler", "-fPIC,-fvisibility=hidden,-fmax-errors=5", "-Xptxas", "-v",
             *(("-lineinfo",) if sanitize else ()), *candidate.build_options,
             SHIM, "-o", ARTIFACT,
@@ -124,6 +124,6 @@ def _number(pattern: str, text: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _nvcc() -> str | None:
+def find_nvcc() -> str | None:
     """The compiler: on the PATH, or where NVIDIA's installer puts it."""
     return shutil.which("nvcc") or (str(_USUAL_PLACE) if _USUAL_PLACE.exists() else None)

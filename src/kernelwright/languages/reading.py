@@ -24,6 +24,8 @@ _NEIGHBOURS = frozenset({".cpp", ".cu", ".cuh", ".h", ".hpp", ".py"})
 # Each of these takes time in proportion to a text's length, whatever the text.
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _DECLARED = re.compile(r'extern\s*"C"\s+(?:__host__\s+)?void\s+(\w+)\s*\(')
+_UNTUNED = ("python", "torch_extension")
+_EXTENSION = re.compile(r"^[^#\n]*\bcpp_extension\b", re.MULTILINE)
 _TRITON = re.compile(r"^[ \t]*(?:import|from)[ \t]+triton\b", re.MULTILINE)
 _FILE_NAME = re.compile(r"(?<![\w.-])[\w-][\w.-]*\.\w+")
 
@@ -57,7 +59,7 @@ def candidate_from_text(
         language=language,
         source=Source(files={**(beside or {}), file: text}, entry_point=f"{file}::{name}"),
         lane=opened.lane,
-        tunables=() if language == "python" else parse_tunables(text),
+        tunables=() if language in _UNTUNED else parse_tunables(text),
     )
 
 
@@ -65,7 +67,7 @@ def candidate_from_file(problem: Problem, path: Path, language: str | None = Non
     """The candidate in the file at `path`, with the files beside it that its text names.
 
     Without `language` the suffix decides: ``.cpp`` is C++, ``.cu`` CUDA, and ``.py`` Triton when it
-    imports triton, else plain Python.
+    imports triton, a torch extension when it uses `torch.utils.cpp_extension`, else plain Python.
 
     Raises:
         UsageError: the file cannot be read, is too large, or is no candidate.
@@ -121,6 +123,8 @@ def _read(path: Path) -> str:
 
 def _language_of(path: Path, text: str) -> str:
     if path.suffix == ".py":
+        if _EXTENSION.search(text):
+            return "torch_extension"
         return "triton" if _TRITON.search(text) else "python"
     if path.suffix not in _SUFFIXES:
         raise UsageError(

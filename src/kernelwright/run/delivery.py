@@ -40,7 +40,8 @@ def deliver(
 ) -> tuple[Path, ...]:
     """Write ``best.<ext>`` and ``best_module.py`` into `folder`; the paths of what was written.
 
-    There is no module for a kernel that needs more than its one file, or a launcher of its own.
+    There is no module for a kernel that needs more than its one file, or a launcher of its own, and
+    none for a file that torch builds when it is imported: that is a module already.
 
     Raises:
         StoreError: a file could not be written.
@@ -49,7 +50,7 @@ def deliver(
     name = f"best{Path(candidate.source.main_file).suffix}"
     lines = heading(problem, candidate, evaluation, name=name, module=MODULE, device=device)
     native = plan.lane == "native"
-    text = one_unit(plan) if native else plan.files[plan.artifact]
+    text = one_unit(plan) if native else plan.files[candidate.source.main_file]
     text = _commented(lines, "//" if native else "#") + "\n" + text
     written = [folder.write(name, text)]
     facts = facts_of(problem, evaluation, device=device)
@@ -57,7 +58,7 @@ def deliver(
     if native and device == "cpu" and len(plan.commands) == 1:
         facts |= {"command": _command(plan, name), "artifact": plan.artifact}
         written.append(folder.write(MODULE, module_text("native", lines, facts, problem)))
-    elif not native and len(candidate.source.files) == 1:
+    elif not native and plan.follow is None and len(candidate.source.files) == 1:
         facts |= {"kernel_entry": candidate.source.name, "environment": dict(plan.environment)}
         written.append(folder.write(MODULE, module_text("module", lines, facts, problem)))
     return tuple(written)

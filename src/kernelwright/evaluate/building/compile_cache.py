@@ -54,13 +54,10 @@ class CompileCache:
         if level == "process":
             return None
         try:
-            folder = cache_folder() / "builds"
-            folder.mkdir(mode=0o700, exist_ok=True)
-            found = folder.lstat()
-        except (OSError, Unavailable):
+            folder = private_folder(cache_folder() / "builds")
+        except Unavailable:
             return None
-        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
-        return cls(folder) if ours and not found.st_mode & 0o022 else None
+        return cls(folder) if folder else None
 
     def get(self, key: str) -> Kept | None:
         """What is kept under `key`; None when there is nothing that agrees with its hash."""
@@ -110,6 +107,17 @@ class CompileCache:
                 return
             path.unlink(missing_ok=True)
             total -= size
+
+
+def private_folder(folder: Path) -> Path | None:
+    """`folder`, made if it is missing; None when it is not ours alone to write."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return folder if ours and not found.st_mode & 0o022 else None
 
 
 def full_hash(*parts: object) -> str:
