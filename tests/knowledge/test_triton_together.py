@@ -58,6 +58,16 @@ def test_rows_held_together_agree_with_torch(name, runs):
     runs.check(name)
 
 
+def test_the_first_guess_is_for_rows_held_together_however_many_there_are(tracing, make_file):
+    studied = tracing(
+        make_file("return F.softmax(x, -1)"),
+        ({"B": 300, "C": 4, "D": 70002}, {"B": 3, "C": 6, "D": 22}),
+    )
+    first = studied.candidates("triton")[0]
+    assert "_together[" in first.source.text
+    assert {t.name: t.default for t in first.tunables} == {"BLOCK": 8192, "NUM_WARPS": 4}
+
+
 def test_rows_of_more_parts_than_a_device_has_room_for_are_walked(tracing, make_file):
     studied = tracing(
         make_file("return F.softmax(x, -1)"),

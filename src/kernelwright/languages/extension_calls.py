@@ -8,9 +8,11 @@ here, and no verdict is formed: whoever wrote the candidate can change all of it
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.machinery
 import importlib.util
+import inspect
 import json
 import sys
 import traceback
@@ -23,6 +25,9 @@ FIELDS = (
     "include_paths", "with_cuda", "checked", "python",
 )  # fmt: skip
 _HERE = Path(__file__).resolve().parent
+_NOT_BUILT = (
+    "Neither SYCL sources nor programs are built here. Give C++ or CUDA sources of a module."
+)
 _CALLED_EARLY = (
     "An extension was called while the file was imported. The build only collects its source; call "
     "it in forward."
@@ -48,25 +53,27 @@ def _plain(path: Any) -> str:
     return str(whole.relative_to(_HERE)) if whole.is_relative_to(_HERE) else str(path)
 
 
-def _call(name: str, **given: Any) -> dict[str, Any]:
+def _call(given: dict[str, Any]) -> dict[str, Any]:
+    """One call by its fields, from what it was given under torch's names. Where or how loudly to
+    compile is taken and has no effect."""
     functions = given.get("functions")
     if isinstance(functions, str):
         functions = [functions]
     if functions is not None and not isinstance(functions, dict):
         functions = {str(function): str(function) for function in functions}
     return {
-        "name": str(name),
-        "cpp": _texts(given.get("cpp")),
-        "cuda": _texts(given.get("cuda")),
-        "files": [_plain(path) for path in _texts(given.get("files"))],
+        "name": str(given["name"]),
+        "cpp": _texts(given.get("cpp_sources")),
+        "cuda": _texts(given.get("cuda_sources")),
+        "files": [_plain(path) for path in _texts(given.get("sources"))],
         "functions": functions and {str(key): str(doc) for key, doc in functions.items()},
-        "cflags": _texts(given.get("cflags")),
-        "cuda_cflags": _texts(given.get("cuda_cflags")),
-        "ldflags": _texts(given.get("ldflags")),
-        "include_paths": [_plain(path) for path in _texts(given.get("include_paths"))],
+        "cflags": _texts(given.get("extra_cflags")),
+        "cuda_cflags": _texts(given.get("extra_cuda_cflags")),
+        "ldflags": _texts(given.get("extra_ldflags")),
+        "include_paths": [_plain(path) for path in _texts(given.get("extra_include_paths"))],
         "with_cuda": given.get("with_cuda"),
-        "checked": bool(given.get("checked", True)),
-        "python": bool(given.get("python", True)),
+        "checked": bool(given.get("with_pytorch_error_handling", True)),
+        "python": bool(given.get("is_python_module", True)),
     }
 
 
@@ -75,67 +82,20 @@ def install(answer: Callable[[dict[str, Any]], Any]) -> None:
     # Not at the top: the judge reads this file's constants without loading torch.
     import torch.utils.cpp_extension as extensions
 
-    # What says where or how loudly to compile is taken and has no effect.
-    def load_inline(
-        name: str,
-        cpp_sources: Any,
-        cuda_sources: Any = None,
-        sycl_sources: Any = None,
-        functions: Any = None,
-        extra_cflags: Any = None,
-        extra_cuda_cflags: Any = None,
-        extra_sycl_cflags: Any = None,  # noqa: ARG001
-        extra_ldflags: Any = None,
-        extra_include_paths: Any = None,
-        build_directory: Any = None,  # noqa: ARG001
-        verbose: bool = False,  # noqa: ARG001
-        with_cuda: bool | None = None,
-        with_sycl: bool | None = None,
-        is_python_module: bool = True,
-        with_pytorch_error_handling: bool = True,
-        keep_intermediates: bool = True,  # noqa: ARG001
-        use_pch: bool = False,  # noqa: ARG001
-        no_implicit_headers: bool = False,  # noqa: ARG001
-    ) -> Any:
-        if sycl_sources or with_sycl:
-            raise RuntimeError("SYCL sources are not built here.")
-        return answer(
-            _call(
-                name, cpp=cpp_sources, cuda=cuda_sources, functions=functions, cflags=extra_cflags,
-                cuda_cflags=extra_cuda_cflags, ldflags=extra_ldflags,
-                include_paths=extra_include_paths, with_cuda=with_cuda,
-                checked=with_pytorch_error_handling, python=is_python_module,
-            )
-        )  # fmt: skip
+    def instead_of(theirs: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(theirs)
 
-    def load(
-        name: str,
-        sources: Any,
-        extra_cflags: Any = None,
-        extra_cuda_cflags: Any = None,
-        extra_sycl_cflags: Any = None,  # noqa: ARG001
-        extra_ldflags: Any = None,
-        extra_include_paths: Any = None,
-        build_directory: Any = None,  # noqa: ARG001
-        verbose: bool = False,  # noqa: ARG001
-        with_cuda: bool | None = None,
-        with_sycl: bool | None = None,
-        is_python_module: bool = True,
-        is_standalone: bool = False,
-        keep_intermediates: bool = True,  # noqa: ARG001
-    ) -> Any:
-        if with_sycl or is_standalone:
-            raise RuntimeError("Neither SYCL sources nor programs are built here.")
-        return answer(
-            _call(
-                name, files=sources, cflags=extra_cflags, cuda_cflags=extra_cuda_cflags,
-                ldflags=extra_ldflags, include_paths=extra_include_paths, with_cuda=with_cuda,
-                python=is_python_module,
-            )
-        )  # fmt: skip
+        @functools.wraps(theirs)
+        def ours(*args: Any, **kwargs: Any) -> Any:
+            given = signature.bind(*args, **kwargs).arguments
+            if given.get("sycl_sources") or given.get("with_sycl") or given.get("is_standalone"):
+                raise RuntimeError(_NOT_BUILT)
+            return answer(_call(given))
 
-    extensions.load_inline = load_inline
-    extensions.load = load
+        return ours
+
+    extensions.load_inline = instead_of(extensions.load_inline)
+    extensions.load = instead_of(extensions.load)
 
 
 class Unbuilt:

@@ -40,11 +40,11 @@ def _matters(
 ) -> bool:
     """Whether each part of the tensor `name` matters, which is taken from `others`."""
     whole = values[name].reshape(-1)
-    for part in torch.arange(whole.numel()).tensor_split(_PARTS):
+    for part in torch.arange(whole.numel()).tensor_split(min(_PARTS, whole.numel())):
         changed = whole.clone()
         changed[part] = others[name].reshape(-1)[part].to(changed.dtype)
         found = _outputs(program, {**values, name: changed.view_as(values[name])})
-        if part.numel() and all(map(_same, usual, found)):
+        if all(map(_same, usual, found)):
             return False
     return True
 

@@ -180,6 +180,8 @@ class Builder:
         def compose() -> None:
             try:
                 future.set_result(self._compose(plan, key))
+            except OSError as error:
+                future.set_exception(self._refused(error))
             except BaseException as error:  # whoever waits for the future gets it
                 future.set_exception(error)
 
@@ -246,10 +248,13 @@ class Builder:
                 return self._from_cache(plan, key) or self._build(plan, key, given, header)
         except OSError as error:
             shutil.rmtree(self._folder / key, ignore_errors=True)
-            raise WorkerError(
-                f"A build could not be written below {self._folder}: {error.strerror}. "
-                "Make room there, or set TMPDIR to another folder."
-            ) from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> WorkerError:
+        return WorkerError(
+            f"A build could not be written below {self._folder}: {error.strerror}. "
+            "Make room there, or set TMPDIR to another folder."
+        )
 
     def _own(self, plan: BuildPlan, key: str) -> Result:
         """What this machine has of a plan of ours, made if it is not there."""
@@ -259,7 +264,10 @@ class Builder:
             return Built(kept, kept / plan.artifact, "")
         made = self._build(plan, key, {}, None)
         if not isinstance(made, Built):
-            raise WorkerError(f"A file of our own could not be built: {made}")
+            raise WorkerError(
+                f"torch's headers could not be precompiled here: {made}\n"
+                "Run `kernelwright doctor` to see what works here."
+            )
         if self._headers and name:
             folder = self._headers.keep(name, made.folder)
             return Built(folder, folder / plan.artifact, made.log)

@@ -51,12 +51,7 @@ class CompileCache:
     @classmethod
     def of_user(cls, level: Isolation) -> CompileCache | None:
         """The user's cache; None where it cannot be kept from candidates and other users."""
-        if level == "process":
-            return None
-        try:
-            folder = private_folder(cache_folder() / "builds")
-        except Unavailable:
-            return None
+        folder = private_folder("builds", level)
         return cls(folder) if folder else None
 
     def get(self, key: str) -> Kept | None:
@@ -109,12 +104,16 @@ class CompileCache:
             total -= size
 
 
-def private_folder(folder: Path) -> Path | None:
-    """`folder`, made if it is missing; None when it is not ours alone to write."""
+def private_folder(name: str, level: Isolation) -> Path | None:
+    """A folder of the user's cache, made if it is missing; None where candidates or other users
+    could write there."""
+    if level == "process":
+        return None
     try:
+        folder = cache_folder() / name
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
-    except OSError:
+    except (OSError, Unavailable):
         return None
     ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
     return folder if ours and not found.st_mode & 0o022 else None

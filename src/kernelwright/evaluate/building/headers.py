@@ -14,10 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from kernelwright.core.errors import Unavailable
 from kernelwright.core.evaluation import Isolation
 from kernelwright.evaluate.building.compile_cache import private_folder
-from kernelwright.evaluate.native.programs import cache_folder
 
 _KEPT = 4
 _IN_USE_S = 3600.0  # what another judge was given so recently is left alone
@@ -32,12 +30,7 @@ class Headers:
     @classmethod
     def of_user(cls, level: Isolation) -> Headers | None:
         """The user's store; None where it cannot be kept from candidates and other users."""
-        if level == "process":
-            return None
-        try:
-            folder = private_folder(cache_folder() / "headers")
-        except Unavailable:
-            return None
+        folder = private_folder("headers", level)
         return cls(folder) if folder else None
 
     def find(self, key: str) -> Path | None:

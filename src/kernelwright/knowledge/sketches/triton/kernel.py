@@ -183,21 +183,21 @@ class _Draft:
 
     def _together(self, name: str, stage: Stage) -> list[str]:
         """Rows that several programs hold together where a device can, else tile by tile."""
-        self.guesses = self.guesses | _TOGETHER
         otherwise = self._stage(name, stage)
+        self.guesses = self.guesses | _TOGETHER
         stage = with_moments(self.maker, self._cheaper(stage))
         nest = Together(self.text, stage)
         kernel = nest.kernel()
         held = [
+            *self._allocated(stage),
             *kernel.before,
             *self._partials(stage, [f for folds in nest.folds for f in folds]),
             *nest.cleared(self.device),
             self._call(f"{name}_together", kernel, kernel.grid),
         ]
-        kept = self._allocated(stage)
         on_device = f"{self.device.partition('=')[2]}.type == 'cuda'"
         condition = f"{on_device} and {nest.condition()}"
-        return [*kept, f"if {condition}:", *indented(held), "else:", *indented(otherwise)]
+        return [f"if {condition}:", *indented(held), "else:", *indented(otherwise)]
 
     def _split(self, name: str, stage: Stage) -> list[str]:
         """Parts of rows or columns, and then what they come to."""

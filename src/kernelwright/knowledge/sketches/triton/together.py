@@ -22,7 +22,7 @@ from kernelwright.knowledge.sketches.triton.nests import Kernel, indented
 from kernelwright.knowledge.sketches.triton.resident import LONGEST, Whole, power
 from kernelwright.knowledge.sketches.triton.split import partial
 
-# A smaller device than any that Triton is used on has room for so many programs at once.
+# Any device that Triton is used on has room for so many programs at once.
 MOST_PARTS = 64
 _CLEARED = 1024  # marks, by one program
 
@@ -35,7 +35,6 @@ class Together(Whole):
         super().__post_init__()
         text = self.text
         self.part, self.ticket, self.marks = map(text.unique, ("part", "ticket", "marks"))
-        text.partials[self.marks] = None
         if self.first == "row":
             # One row at a time, so a tile is [LANES] of it.
             self.flat = True
@@ -156,6 +155,7 @@ class Together(Whole):
 
     def cleared(self, device: str) -> list[str]:
         """The lines that make the marks, where `device` says."""
+        self.text.partials[self.marks] = None
         meetings = f"{len(self.folds)} * " if len(self.folds) > 1 else ""
         count = f"1 + {meetings}{grouped(self.rows)}"
         return [
