@@ -36,8 +36,10 @@ class Demand:
 
     `flops` are those of its matrix products and convolutions. `read` are the inputs of which every
     element takes part whatever the values are: none where something is gathered, sliced or masked,
-    and for a gradient those that it depends on.
+    and for a gradient those that it depends on. `drawn_bytes` are those of the inputs that take
+    part when they are as the file draws them, of any of them: more where something is gathered.
     """
 
     flops: int
     read: tuple[str, ...]
+    drawn_bytes: int = 0

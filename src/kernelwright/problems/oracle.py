@@ -26,6 +26,7 @@ from kernelwright.problems.exact import run_exact
 from kernelwright.problems.expecting import expected_outputs
 from kernelwright.problems.kinks import JUMP
 from kernelwright.problems.program import synchronize
+from kernelwright.problems.reached import reached_bytes
 from kernelwright.problems.ties import hangs_on_ties
 from kernelwright.problems.twins import Twins, Values
 from kernelwright.problems.work import Work, measured
@@ -156,6 +157,11 @@ class Oracle:
             return measured(lambda: twins.eager.prepare(inputs)())[1]
         return measured(twins.eager.prepare(inputs))[1]
 
+    def _reached(self, problem: Problem, workload: Workload) -> int:
+        twins = self.twins(workload.constants)
+        values = draw_values(twins, problem.inputs, workload, "file", 0)
+        return reached_bytes(twins.eager, twins.eager.take(values))
+
     def demand(self, problem: Problem) -> Demand:
         """What one call at the report size demands of any kernel."""
         workload = problem.report_workload
@@ -165,7 +171,7 @@ class Oracle:
             return Demand(flops=0, read=depended_on(self.twins, problem) if whole else ())
         work = self.work(problem, workload)
         if not work.whole:
-            return Demand(flops=0, read=())
+            return Demand(flops=0, read=(), drawn_bytes=self._reached(problem, workload))
         return Demand(flops=work.flops, read=tuple(spec.name for spec in problem.inputs))
 
     def answer(

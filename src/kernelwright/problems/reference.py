@@ -127,7 +127,9 @@ class Reference:
         """What one call at the report size demands of any kernel."""
         self.load()
         reply, _ = self._ask({"ask": "demand"})
-        return Demand(flops=reply["flops"], read=tuple(reply["read"]))
+        return Demand(
+            flops=reply["flops"], read=tuple(reply["read"]), drawn_bytes=reply["drawn_bytes"]
+        )
 
     def trace(self, workload: Workload | None = None) -> Graph:
         """The graph of ATen operators, by default at a workload whose axes have distinct sizes."""

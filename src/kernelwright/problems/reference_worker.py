@@ -101,7 +101,11 @@ class Worker:
     def _demand(self) -> Message:
         """What a call at the report size demands, seen in one run on a draw of the file."""
         demand = self.oracle.demand(self.problem)
-        return {"flops": demand.flops, "read": list(demand.read)}
+        return {
+            "flops": demand.flops,
+            "read": list(demand.read),
+            "drawn_bytes": demand.drawn_bytes,
+        }
 
     def _trace(self, asked: Message | None) -> Graph:
         """The graph at the workload that was `asked` for, or at one that suits."""

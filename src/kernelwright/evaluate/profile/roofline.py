@@ -23,10 +23,11 @@ def position(floor: Floor, peaks: Peaks, measurements: Sequence[Measurement]) ->
     regimes: tuple[Regime, ...] = ("buffer", "returned")
     for regime in regimes:
         ours = by_subject(measurements, regime).get(CANDIDATE)
-        if ours is not None and floor.nbytes > 0:
-            peak = peaks.bandwidth_gb_s(floor.nbytes)
+        nbytes = max(floor.nbytes, floor.drawn_nbytes)
+        if ours is not None and nbytes > 0:
+            peak = peaks.bandwidth_gb_s(nbytes)
             return Position(
-                nbytes=floor.nbytes,
+                nbytes=nbytes,
                 flops=floor.flops,
                 call_ns=median_ns(ours),
                 peak_gb_s=peak,

@@ -137,11 +137,13 @@ def _kept(device: Device) -> Peaks | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Floor:
-    """What one call must do at least, on a device: move `nbytes` and compute `flops`."""
+    """What one call must do at least, on a device: move `nbytes` and compute `flops`. On inputs as
+    the file draws them it moves `drawn_nbytes`, which other inputs may spare a kernel."""
 
     nbytes: int
     flops: int
     device: Device = "cpu"
+    drawn_nbytes: int = 0
 
     def ns(self, best: Peaks) -> float:
         """The shortest that a call can take, in nanoseconds."""
@@ -175,4 +177,9 @@ def floor(problem: Problem, demand: Demand, device: Device) -> Floor:
     read = sum(spec.nbytes(axes) for spec in problem.inputs if spec.name in demand.read)
     wide = all(spec.dtype in ("float32", "float64", "int64", "bool") for spec in problem.inputs)
     flops = demand.flops if wide else 0
-    return Floor(nbytes=written + read, flops=flops, device=device)
+    return Floor(
+        nbytes=written + read,
+        flops=flops,
+        device=device,
+        drawn_nbytes=written + max(read, demand.drawn_bytes),
+    )
