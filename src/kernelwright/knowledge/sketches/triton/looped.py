@@ -19,7 +19,8 @@ class Looped(Nest):
 
     def body(self) -> list[str]:
         """The lines of the kernel."""
-        lines = self.head()
+        self.text.policy = self.reads_once()
+        lines = [*self.head(), *self.ahead()]
         for number in range(len(self.folds)):
             self.backwards = number % 2 == 1
             lines += self.walked(number)
@@ -37,7 +38,7 @@ class Looped(Nest):
         folds = self.folds[number]
         values = [f.fold.value for f in folds]
         self.text.policy = self.reads_once(self._after(number))
-        lines = self.hoisted(values, *self._walks)
+        lines = self.hoisted(values, *self.walks)
         lines += [line for fold in folds for line in fold.start()]
 
         def take() -> list[str]:
@@ -51,11 +52,6 @@ class Looped(Nest):
         """What is worked out from memory after pass `number`."""
         later = [f.value for each in self.stage.passes[number + 1 :] for f in each]
         return later + [s.value for s in self.spanning("elements")]
-
-    @property
-    def _walks(self) -> tuple[str, ...]:
-        """The loops that a program walks through."""
-        return ("depth", "lane", "own") if self.stage.in_rows else ("depth",)
 
     def _walk(
         self, values: Sequence[Expr], body: Callable[[], list[str]], part: str = ""
@@ -104,7 +100,7 @@ class Looped(Nest):
             return []
         values = [s.value for s in stores]
         self.text.policy = self.reads_once()
-        lines = self.hoisted(values, *self._walks)
+        lines = self.hoisted(values, *self.walks)
         return lines + self._walk(values, lambda: self.written(stores))
 
     def kernel(self) -> Kernel:

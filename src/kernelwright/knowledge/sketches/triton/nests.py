@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from kernelwright.knowledge.sketches.expr import Expr, Load, Reduced, walk
+from kernelwright.knowledge.sketches.expr import Expr, Load, Reduced, variables, walk
 from kernelwright.knowledge.sketches.index import Data, atoms
 from kernelwright.knowledge.sketches.poly import ONE, Poly
 from kernelwright.knowledge.sketches.stages import Stage, Store
@@ -154,6 +154,31 @@ class Nest:
         """Definitions of what the loops `inner` do not change."""
         found = invariant(self.text.maker, roots, set(inner), self.known)
         return self.text.define(found, self.known, name_roots=True)
+
+    def ahead(self) -> list[str]:
+        """What is read once for a row, and needs nothing that is found of it: it is asked for
+        before the row is, since who asks after a reduction waits for memory once more."""
+        roots = [f.value for each in self.stage.passes for f in each]
+        found = self.loads([*roots, *(s.value for s in self.stage.stores)])
+        once = [
+            e for e in found if not {v.name for v in variables(self.text.maker, e)} & {*self.walks}
+        ]
+        return self.text.define(once, self.known, name_roots=True)
+
+    def loads(self, roots: Sequence[Expr]) -> list[Expr]:
+        """What `roots` read that needs nothing that is found of a row."""
+        maker = self.text.maker
+        return [
+            e
+            for e in walk(maker, roots, self.known)
+            if isinstance(e.form, Load)
+            and not any(isinstance(part.form, Reduced) for part in walk(maker, [e]))
+        ]
+
+    @property
+    def walks(self) -> tuple[str, ...]:
+        """The loops that a program walks through, or holds."""
+        return ("depth", "lane", "own") if self.stage.in_rows else ("depth",)
 
     def written(self, stores: Sequence[Store]) -> list[str]:
         """The values of `stores`, each where it belongs."""

@@ -20,7 +20,7 @@ class Whole(Nest):
         """The lines of the kernel."""
         lines = self._head()
         self.text.policy = self.reads_once()
-        return lines + self._passes() + self._stores()
+        return lines + self.ahead() + self._passes() + self._stores()
 
     def _passes(self) -> list[str]:
         """Everything that is brought together."""

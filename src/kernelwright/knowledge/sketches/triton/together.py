@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kernelwright.knowledge.sketches.expr import Expr, Load, Reduced, walk
+from kernelwright.knowledge.sketches.expr import Expr
 from kernelwright.knowledge.sketches.poly import ONE
 from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.folds import FoldText, Moments
@@ -55,7 +55,7 @@ class Together(Whole):
             f"{self.part} = {self.ticket} % {self.parts}",
             *self._tile_at(),
             # What is there before anybody is waited for need not be waited for afterwards.
-            *self.text.define(self._loads(), self.known, name_roots=True),
+            *self.text.define(self.loads(self._of_tile()), self.known, name_roots=True),
         ]
         lines += self._passes() + self.written(self.spanning("elements"))
         once = self.after_rows()
@@ -66,17 +66,10 @@ class Together(Whole):
             return self._lanes_at(f"{self.part} * LANES", self.lanes)
         return [*self._depths_at(f"{self.part} * DEPTHS"), *self._lanes_at("", self.lanes)]
 
-    def _loads(self) -> list[Expr]:
-        """What is read of the tile whatever is found of the row."""
-        maker = self.text.maker
+    def _of_tile(self) -> list[Expr]:
+        """What is worked out of the elements of the tile."""
         roots = [f.value for each in self.stage.passes for f in each]
-        roots += [s.value for s in self.spanning("elements")]
-        return [
-            e
-            for e in walk(maker, roots)
-            if isinstance(e.form, Load)
-            and not any(isinstance(part.form, Reduced) for part in walk(maker, [e]))
-        ]
+        return roots + [s.value for s in self.spanning("elements")]
 
     def _passes(self) -> list[str]:
         """Everything that is brought together, in each part and then of all parts."""
