@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -146,6 +147,34 @@ def test_a_read_before_the_first_element_is_a_crash(bench, exam, silu):
     found = bench.run(silu.replace("x[i];", "x[i] + 0.0f * x[i - 1];"), exam.lend("core", "native"))
     assert isinstance(found, Crashed), found
     assert found.signal == "SIGSEGV"
+
+
+def test_a_fault_on_a_hidden_size_says_what_is_special_there_and_no_size(bench, exam, silu):
+    only_one_column = silu.replace("0.5f", "(columns == 1 && rows > 1 ? 0.6f : 0.5f)")
+    found = bench.run(only_one_column, exam.lend("core", "native"))
+    assert isinstance(found, WrongResult), found
+    assert {m.workload_id for m in found.mismatches} == {"hidden"}
+    assert all("size_one" in m.traits and m.detail is None for m in found.mismatches)
+    dies = before(silu, "if (columns == 1 && rows > 1) __builtin_trap();")
+    died = bench.run(dies, exam.lend("core", "native"))
+    assert isinstance(died, Crashed), died
+    assert re.match(r"On a hidden workload \(size_one\b[\w, ]*\): ", died.detail)
+
+
+def test_a_kernel_that_is_right_where_it_is_aligned_alone_is_told_so(bench, exam, silu):
+    text = silu.replace("0.5f", "((uintptr_t)x % 32 ? 0.6f : 0.5f)")
+    for _ in range(8):  # the order is secret, and no aligned call may have come before the end
+        found = bench.run(text, exam.lend("core", "native"))
+        if all("unaligned" in m.traits for m in found.mismatches):
+            return
+    pytest.fail(f"it was not told: {found}")
+
+
+def test_a_kernel_that_is_wrong_everywhere_is_not_told_that_alignment_is_to_blame(
+    bench, exam, silu
+):
+    found = bench.run(silu.replace("0.5f", "0.6f"), exam.lend("core", "native"))
+    assert not any("unaligned" in m.traits for m in found.mismatches)
 
 
 def test_an_aligned_vector_load_of_what_is_only_aligned_to_floats_is_a_crash(bench, exam, silu):
