@@ -17,6 +17,7 @@ from kernelwright.core.evaluation import (
     Evaluation,
     Measurement,
     Mismatch,
+    Outcome,
     Passed,
     Regime,
     Rejected,
@@ -46,7 +47,11 @@ _CONTEXT = re.compile(r"^\s*(?:\d+\s*)?\|")
 
 def diagnosis(evaluation: Evaluation, problem: Problem) -> str:
     """What a writer should know about the verdict `evaluation`, at most `LONGEST` characters."""
-    outcome = evaluation.outcome
+    return in_words(evaluation.outcome, problem)
+
+
+def in_words(outcome: Outcome, problem: Problem) -> str:
+    """What a writer should know about `outcome`, at most `LONGEST` characters."""
     match outcome:
         case Passed():
             text = _passed(outcome, problem)

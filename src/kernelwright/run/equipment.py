@@ -14,15 +14,22 @@ from typing import Protocol
 
 from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
+from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import ProblemError, UsageError
-from kernelwright.core.evaluation import Evaluation
+from kernelwright.core.evaluation import BuildFailed, Evaluation, Passed, Rejected, TimedOut
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem, Source
 from kernelwright.core.protocols import Evaluator, Language, Store, Writer
 from kernelwright.core.record import Record
 from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.judge import Judge
+from kernelwright.evaluate.profile.counted import counted
+from kernelwright.evaluate.profile.counters import Counters
+from kernelwright.evaluate.profile.diagnose import diagnose
+from kernelwright.evaluate.profile.disassembly import Facts
+from kernelwright.evaluate.profile.nsight import NotCounted
 from kernelwright.generate.llm_writer import LlmWriter
+from kernelwright.generate.outside import Outside
 from kernelwright.generate.sketch_writer import SketchWriter
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.llm.opening import open_model
@@ -30,7 +37,7 @@ from kernelwright.problems.reference import Reference
 from kernelwright.run.delivery import deliver
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.patience import USUAL, Retries
-from kernelwright.run.spec import LLM, MODEL_ROLE, SKETCH, TUNER, device_of
+from kernelwright.run.spec import AGENT, LLM, MODEL_ROLE, SKETCH, TUNER, device_of
 from kernelwright.search.drafting import Drafter
 
 REPLIES = "replies"
@@ -40,7 +47,12 @@ SAMPLED_DRAFTS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Equipment:
-    """The parts of one run. `writers` needs the run's store and folder, which come later."""
+    """The parts of one run. `writers` needs the run's store and folder, which come later.
+
+    What a coding agent may ask for besides a verdict is None where it cannot be had, as where the
+    judge is on another machine: `build` compiles a candidate and says what came of it, `profile`
+    looks at its code, and counts on a GPU, and `sketches` has the drafts in a language.
+    """
 
     problem: Problem
     evaluator: Evaluator
@@ -48,6 +60,18 @@ class Equipment:
     writers: Callable[[Store, RunFolder], Mapping[str, Writer]]
     deliver: Callable[[RunFolder, Candidate, Evaluation], tuple[Path, ...]]
     retries: Retries = USUAL
+    build: Callable[[Candidate], BuildFailed | TimedOut | Rejected | None] | None = None
+    profile: Callable[[Candidate, Evaluation], Profiled] | None = None
+    sketches: Callable[[str], Covered | NotCovered] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profiled:
+    """What limits a candidate that passed; `facts` and `counters` are None where there are none."""
+
+    diagnosis: Diagnosis | None
+    facts: Facts | None
+    counters: Counters | None
 
 
 class Equip(Protocol):
@@ -75,17 +99,16 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
     with Reference.open(origin, device=device, direction=direction) as reference:
-        problem = _same_problem(reference.load(), known)
+        problem = same_problem(reference.load(), known)
         with Judge(
             problem, reference, device=device, require_isolation=spec.require_isolation
         ) as judge:
+            sketches = Sketches(problem, reference.trace)
             yield Equipment(
                 problem=problem,
                 evaluator=judge,
                 admit=lambda: reference.admit(spec.seed),
-                writers=lambda store, folder: _writers(
-                    spec, Sketches(problem, reference.trace), languages, store, folder
-                ),
+                writers=lambda store, folder: _writers(spec, sketches, languages, store, folder),
                 deliver=lambda folder, candidate, evaluation: deliver(
                     folder,
                     problem,
@@ -94,7 +117,50 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
                     languages[candidate.language],
                     device=device,
                 ),
+                build=judge.try_build,
+                profile=lambda candidate, evaluation: profiled(judge, candidate, evaluation),
+                sketches=sketches,
             )
+
+
+class Looks(Protocol):
+    """What `profiled` needs of a judge."""
+
+    @property
+    def problem(self) -> Problem:
+        """What candidates are judged for."""
+        ...
+
+    def facts(self, candidate: Candidate) -> Facts | None:
+        """What the compiler made of `candidate`; None when it cannot be built."""
+        ...
+
+    def counters(self, candidate: Candidate) -> Counters | NotCounted | None:
+        """What the device counts during one call of `candidate`; None where it is a CPU."""
+        ...
+
+
+def profiled(judge: Looks, candidate: Candidate, evaluation: Evaluation | None) -> Profiled:
+    """What limits `candidate`: the diagnosis of its `evaluation` where it passed, else what its
+    code alone shows; and on a GPU, where it passed, what the device counts.
+
+    Raises:
+        Unavailable: the language cannot be built here.
+        FaultError: the judge's own failure.
+    """
+    facts = judge.facts(candidate)
+    outcome = evaluation.outcome if evaluation else None
+    if not isinstance(outcome, Passed) or outcome.profile is None:
+        return Profiled(
+            diagnosis=diagnose(facts, None) if facts else None, facts=facts, counters=None
+        )
+    found = judge.counters(candidate)
+    if isinstance(found, NotCounted):
+        not_known = (*outcome.profile.not_known, found.why)
+        said = outcome.profile.model_copy(update={"not_known": not_known})
+        return Profiled(diagnosis=said, facts=facts, counters=None)
+    said = outcome.profile if found is None else counted(outcome.profile, found, judge.problem)
+    return Profiled(diagnosis=said, facts=facts, counters=found)
 
 
 def drafters(spec: RunSpec, dropped: frozenset[str]) -> tuple[Drafter, ...]:
@@ -107,7 +173,7 @@ def drafters(spec: RunSpec, dropped: frozenset[str]) -> tuple[Drafter, ...]:
             refines=writer != SKETCH,
         )
         for writer in spec.writers
-        if writer not in dropped
+        if writer not in dropped and not writer.startswith(AGENT)
         for language in spec.languages
     )
 
@@ -143,6 +209,8 @@ def _writers(
     for name in spec.writers:
         if name == SKETCH:
             made[name] = SketchWriter(drafts=sketches)
+        elif name.startswith(AGENT):
+            made[name] = Outside()
         elif name == LLM:
             made[name] = _llm_writer(spec, languages, store, folder)
         else:
@@ -167,8 +235,12 @@ def _llm_writer(
     )
 
 
-def _same_problem(loaded: Problem, known: Problem | None) -> Problem:
-    """The problem of the log, when the file still means the same here."""
+def same_problem(loaded: Problem, known: Problem | None) -> Problem:
+    """The problem of the log, when the file still means the same here.
+
+    Raises:
+        UsageError: it does not.
+    """
     if known is None:
         return loaded
     alike = ("direction", "inputs", "outputs", "axes", "workloads")

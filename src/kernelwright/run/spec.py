@@ -22,6 +22,8 @@ from kernelwright.languages.machine import cuda_devices
 from kernelwright.llm.address import Address
 
 SKETCH, LLM, TUNER = "sketch", "llm", "tuner"
+FROM_OUTSIDE = "from_outside"  # the strategy of a run that an agent leads
+AGENT = "agent:"  # in front of an agent's name, where writers are named
 MODEL_ROLE = "writer"
 # TOML has no null, and leaving a limit out means its default.
 NO_LIMIT = "none"
@@ -105,7 +107,8 @@ def check_names(spec: RunSpec) -> None:
         UnknownName, SpecError: something does not.
     """
     _check_known("strategy", [spec.strategy])
-    _check_known("writer", spec.writers)
+    _check_known("writer", [name for name in spec.writers if not name.startswith(AGENT)])
+    _check_outside(spec)
     _check_known("language", spec.languages)
     for role, model in spec.models.items():
         if role != MODEL_ROLE:
@@ -137,6 +140,17 @@ def check_languages(languages: Iterable[Language]) -> None:
         for missing in (language.missing("build"), language.missing("run")):
             if missing:
                 raise Unavailable(missing)
+
+
+def _check_outside(spec: RunSpec) -> None:
+    """Agents lead a run, or have no part in it: nobody here could ask them for a draft."""
+    agents = [name for name in spec.writers if name.startswith(AGENT)]
+    leads = len(agents) == len(spec.writers) and spec.strategy == FROM_OUTSIDE
+    if (agents or spec.strategy == FROM_OUTSIDE) and not leads:
+        raise SpecError(
+            f"The strategy {FROM_OUTSIDE!r} is for runs that a coding agent leads, and takes no "
+            "other writer. Start one with `kernelwright agent init` or `kernelwright mcp`."
+        )
 
 
 def _check_known(kind: names.Kind, asked: Iterable[str]) -> None:
