@@ -27,7 +27,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --editable ".[triton,serve]" "pytest>=9" "hypothesis>=6.150" "ruff>=0.17" "mypy>=2.4" "import-linter>=2.5"
+	$(BIN)/python -m pip install --quiet --editable ".[triton,serve,mcp]" "pytest>=9" "hypothesis>=6.150" "ruff>=0.17" "mypy>=2.4" "import-linter>=2.5"
 	touch $@
 
 # Everything that must hold before a change lands.

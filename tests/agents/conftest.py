@@ -7,6 +7,7 @@ from kernelwright.agents.benches import Benches
 from kernelwright.agents.limits import Turns
 from kernelwright.agents.opening import agent_spec, go_on, start
 from kernelwright.agents.submission import Submission
+from kernelwright.run.folder import RunFolder
 from kernelwright.store.sql import FILE_NAME, SqlStore
 from kernelwright.testing.agents import AgentEquip, text
 from kernelwright.testing.runs import write_run
@@ -34,7 +35,7 @@ class Desk:
                 "builtin:softmax", "tester", device="cpu", languages=["cpp"], budget=self.budget,
                 **given,
             )  # fmt: skip
-            session = await start(benches, spec, self.folder)
+            session = await start(benches, spec, lambda _: RunFolder.claim(self.folder))
         try:
             yield session
         finally:

@@ -87,6 +87,11 @@ def test_nothing_of_a_hidden_workload_is_told(outcome):
         assert secret not in told
 
 
+def test_of_what_agreed_only_known_workloads_are_left():
+    safe = shareable(evaluation_of(number_candidate(1), LEAKS[-1]), PROBLEM)
+    assert (safe.outcome.agreements, safe.log, safe.checks) == ((), "", ())
+
+
 def test_the_class_of_a_hidden_fault_is_told():
     (failure,) = seen(WrongResult(mismatches=(hidden(traits=("tail", "larger")),))).failures
     assert (failure.where, failure.kind, failure.distribution) == (

@@ -62,6 +62,11 @@ class Judging:
         self._jobs: dict[int, _Job] = {}
         self._closing = False
 
+    @property
+    def under_way(self) -> int:
+        """How many wait or are judged."""
+        return len(self._jobs)
+
     def check_room(self) -> None:
         """Whether one more may be begun.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,14 +14,16 @@ from kernelwright.agents.benches import Benches
 from kernelwright.agents.reading import Reading, begun
 from kernelwright.agents.session import Session
 from kernelwright.core.errors import SpecError
+from kernelwright.core.problem import Problem
 from kernelwright.core.run import RunSpec
-from kernelwright.run.folder import RunFolder
+from kernelwright.run.folder import InUse, RunFolder
 from kernelwright.run.log import RunLog
 from kernelwright.run.optimize import SPEC
 from kernelwright.run.spec import AGENT, FROM_OUTSIDE, load_spec, to_toml
 from kernelwright.store.fold import fold
 from kernelwright.store.sql import SqlStore
 
+_LOOK_EVERY_S = 0.2
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 
@@ -37,16 +42,16 @@ def agent_spec(problem: str, agent: str, **given: object) -> RunSpec:
     return load_spec(given={**given, "problem": problem, **leads})
 
 
-async def start(benches: Benches, spec: RunSpec, folder: Path) -> Session:
-    """Begin in `folder`, which must be empty or not there yet.
+async def start(benches: Benches, spec: RunSpec, claim: Callable[[Problem], RunFolder]) -> Session:
+    """Begin, in the folder that `claim` gives for the problem once that is known to be one.
 
     Raises:
-        UsageError: the problem, or this machine, does not allow it; or the folder holds something.
+        UsageError: the problem, or this machine, does not allow it.
         StoreError: the log could not be written.
     """
     async with benches.lent(spec, spec.problem) as equipment:
         problem = equipment.problem
-    made = RunFolder.claim(folder)
+    made = claim(problem)
     with ExitStack() as held:
         log = _opened(made, held)
         started = {"spec": spec.model_dump(mode="json"), "name": made.name}
@@ -56,14 +61,24 @@ async def start(benches: Benches, spec: RunSpec, folder: Path) -> Session:
         return Session(folder=made, log=log, benches=benches, held=held.pop_all(), new=True)
 
 
-async def go_on(benches: Benches, folder: Path) -> Session:
+async def go_on(benches: Benches, folder: Path, *, patience_s: float = 0.0) -> Session:
     """Go on in `folder`: what was left without a verdict is judged.
 
     Raises:
-        UsageError: there is no run of an agent, or another process is at it.
+        UsageError: there is no run of an agent, or another process is at it for `patience_s`.
         StoreError: the log is damaged or cannot be written.
     """
-    known = RunFolder.existing(folder)
+    known, deadline = RunFolder.existing(folder), time.monotonic() + patience_s
+    while True:
+        try:
+            return _session(known, benches)
+        except InUse:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _session(known: RunFolder, benches: Benches) -> Session:
     with ExitStack() as held:
         log = _opened(known, held)
         begun(log.state, known.name)

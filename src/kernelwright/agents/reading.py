@@ -12,11 +12,13 @@ from kernelwright.agents.attempts import (
 )
 from kernelwright.agents.limits import Refused
 from kernelwright.agents.records import Attempt, Attempts, Diff, Left, Shown
+from kernelwright.agents.view import shareable_result
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import UsageError
 from kernelwright.core.problem import Problem
 from kernelwright.core.run import RunSpec
 from kernelwright.report.diff import unified
+from kernelwright.report.result import Result
 from kernelwright.run.spec import FROM_OUTSIDE
 from kernelwright.store.fold import RunState, Step
 
@@ -76,6 +78,14 @@ class Reading:
         if lines is None:
             raise Refused("These are too long to be compared. Ask for each by itself.")
         return Diff(old=old, new=new, text="\n".join(line.text for line in lines))
+
+    def shareable(self, result: Result) -> Result:
+        """The result of this run as an agent may see it."""
+        judged = (s.evaluation for _, s in sorted(self.state.steps.items()) if s.evaluation)
+        first = next(judged, None)
+        return shareable_result(
+            result, self.problem, self._verdicts.of(first) if first is not None else None
+        )
 
     def line(self, step: Step) -> Attempt:
         """An attempt in a line."""

@@ -238,6 +238,19 @@ class Sizes(Record):
     axes: dict[str, int]
 
 
+class Listed(Record):
+    """A problem: what to ask for it by, and what it computes."""
+
+    problem: str
+    title: str
+
+
+class Problems(Record):
+    """What there is to work on."""
+
+    problems: tuple[Listed, ...]
+
+
 class ProblemText(Record):
     """A problem as its file has it."""
 

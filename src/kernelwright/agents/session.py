@@ -110,6 +110,12 @@ class Session(Reading):
         made: Language = names.load("language", self.spec.languages[0])()
         return made
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        promoting = self._promoting is not None and not self._promoting.done()
+        return not promoting and not self._judging.under_way
+
     # What there is to know. None of it spends anything.
 
     def describe(self) -> Description:

@@ -29,6 +29,7 @@ from kernelwright.core.evaluation import (
 from kernelwright.core.problem import Problem
 from kernelwright.core.statistics import CANDIDATE, baselines, by_subject, median_ns, versus_best
 from kernelwright.generate.feedback import diagnosis
+from kernelwright.report.result import Result
 
 # Stages of which no life has seen a hidden workload, so that what it printed may be told.
 _OPEN_STAGES = ("build", "load", "screen", "timing")
@@ -112,6 +113,22 @@ def without_sizes(text: str, problem: Problem) -> str:
         sizes[workload.split == "hidden"] |= {*workload.axes.values(), *workload.constants.values()}
     secret = {n for n in sizes.get(True, set()) - sizes.get(False, set()) if n > _SMALL}
     return _NUMBER.sub(lambda m: "(…)" if int(m[0][:20]) in secret else m[0], text)
+
+
+def shareable_result(result: Result, problem: Problem, first: Verdict | None) -> Result:
+    """`result` as an agent may see it. What became of the first attempt is said as `first`."""
+    drop_in = result.drop_in
+    if drop_in is not None:
+        said = f"It {drop_in.outcome.replace('_', ' ')}."
+        drop_in = drop_in.model_copy(update={"reason": said})
+    return result.model_copy(
+        update={
+            "reason": first.summary if result.reason is not None and first else None,
+            "drop_in": drop_in,
+            "checks": (),
+            "not_checked": tuple(without_sizes(s, problem) for s in result.not_checked),
+        }
+    )
 
 
 def _is_known(mismatch: Mismatch, known: set[str]) -> bool:

@@ -23,6 +23,8 @@ COMMANDS: dict[str, str] = {
     "bench": "Optimize every problem of a suite, and write a table of what came out.",
     "profile": "Say what limits a candidate, and how far from the roofline it is.",
     "serve": "Judge what trainers and agents submit, over HTTP.",
+    "mcp": "Serve the judge to coding agents, over MCP.",
+    "agent": "Give a coding agent a task, a judge and a budget.",
     "resume": "Go on with a run that was stopped, from its log.",
     "report": "Write report.html and result.json of a run again, from its log.",
     "show": "Print a run, or one of its attempts with its source.",
