@@ -109,12 +109,14 @@ class SecretiveEvaluator(ScriptedEvaluator):
 
 @dataclass(kw_only=True)
 class AgentEquip:
-    """An `Equip` over words. `opened` has the origins that it was asked for, `closed` counts."""
+    """An `Equip` over words, for the problem `asks`. `opened` has the origins that it was asked
+    for, `closed` counts."""
 
     delay_s: float = 0.0
     faults: list[FaultError] = field(default_factory=list)
     opened: list[str | Source] = field(default_factory=list)
     closed: int = 0
+    asks: Problem = field(default_factory=problem)
     evaluator: SecretiveEvaluator = field(init=False)
     build: Callable[[Candidate], BuildFailed | None] | None = field(init=False)
 
@@ -135,7 +137,7 @@ class AgentEquip:
         self.opened.append(origin)
         try:
             yield Equipment(
-                problem=known or problem(),
+                problem=known or self.asks,
                 evaluator=self.evaluator,
                 admit=_admitted,
                 writers=lambda _store, _folder: {},

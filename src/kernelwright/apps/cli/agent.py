@@ -17,6 +17,7 @@ from kernelwright.agents.limits import Refused, Turns
 from kernelwright.agents.records import Submitted
 from kernelwright.agents.session import Session
 from kernelwright.agents.submission import Submission
+from kernelwright.agents.supervising import Limits, supervise
 from kernelwright.apps.cli import agent_text
 from kernelwright.apps.cli.runs import REPORT, opened, write_reports
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
@@ -101,6 +102,40 @@ def init(
         show(Text("\n".join(str(path) for path in written)))
 
     _on_benches(begin)
+
+
+@command.command("run")
+def run_agent(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A workspace of `agent init`.")],
+    command_line: Annotated[
+        str, typer.Option("--command", help="The agent's command line, which asks nobody.")
+    ],
+    minutes: Annotated[float, typer.Option(help="How long it may take.", min=0)] = 60.0,
+    grace_seconds: Annotated[
+        float, typer.Option(help="How long it may go on with its budget used up.", min=0)
+    ] = 180.0,
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> int:
+    """Run an agent's command line in a workspace, within its budget and its time.
+
+    It is started by /bin/sh with no input, and finds what to do in $KERNELWRIGHT_PROMPT. All that
+    it starts ends with it. What it prints, and what became of it, is kept in DIR/run. Where it did
+    not promote its best attempt that is done then. Exits with 0 when something faster was found.
+    """
+    limits = Limits(seconds=60 * minutes, grace_s=grace_seconds)
+    done = supervise(folder, command_line, limits, say=lambda words: say(Text(words)))
+    if not done.promoted and done.best is not None:
+        say("It did not promote its best attempt; doing so.")
+        in_workspace(folder, lambda session: session.promote(_say_progress))
+    run = RunFolder.existing(workspace.run_in(folder))
+    with opened(run) as store:
+        result = write_reports(run, store)
+    if as_json:
+        emit(done)
+    else:
+        show(Text(agent_text.ended(done)))
+        show(text.summary(result))
+    return 0 if result.faster else 1
 
 
 @command.command()

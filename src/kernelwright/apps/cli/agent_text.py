@@ -18,6 +18,8 @@ from kernelwright.agents.records import (
     Tuned,
     Verdict,
 )
+from kernelwright.agents.supervising import AgentRun
+from kernelwright.report.formats import counted
 from kernelwright.report.plain import visible
 
 
@@ -46,6 +48,18 @@ def promoted(told: Promoted) -> str:
         lines.append(f"as the module that users import: {told.drop_in.summary}")
     lines += [f"written: {told.folder}/{name}" for name in told.files]
     return _text(*lines, f"next: {told.next}")
+
+
+def ended(told: AgentRun) -> str:
+    """What became of an agent's command."""
+    why = {
+        "itself": f"It ended by itself, with status {told.status}",
+        "time": "Its time was over",
+        "budget": "Its budget was used up",
+        "output": "It printed too much",
+        "interrupt": "It was interrupted",
+    }[told.ended_by]
+    return f"{why}, after {told.seconds:.0f} s and {counted(told.attempts, 'attempt')}."
 
 
 def attempts(told: Attempts) -> str:
