@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kernelwright.agents.view import verdict_of
 from kernelwright.core.evaluation import Crashed, Rejected, WrongResult
 from kernelwright.evaluate.building.builder import Builder
 from kernelwright.evaluate.correctness.cases import CaseSet
@@ -20,6 +21,7 @@ from kernelwright.evaluate.defences import ALL_ON, Defences
 from kernelwright.evaluate.isolation.levels import isolation_level
 from kernelwright.evaluate.running.bodies import body
 from kernelwright.languages.cpp import Cpp
+from kernelwright.testing.evaluators import evaluation_of, number_candidate
 
 
 @dataclass
@@ -159,6 +161,26 @@ def test_a_fault_on_a_hidden_size_says_what_is_special_there_and_no_size(bench, 
     died = bench.run(dies, exam.lend("core", "native"))
     assert isinstance(died, Crashed), died
     assert re.match(r"On a hidden workload \(size_one\b[\w, ]*\): ", died.detail)
+
+
+@pytest.mark.parametrize("where", ["columns == 1 && rows > 1", "rows * columns >= 192 * 1024"])
+def test_what_is_printed_of_hidden_inputs_is_in_no_answer_to_an_agent(
+    bench, exam, silu, problem, where
+):
+    prints = (
+        'fprintf(stderr, "SEEN %ld %ld %.9g\\n", (long)rows, (long)columns, x[0]);'
+        f"if ({where}) abort();"
+    )
+    found = bench.run("#include <cstdio>\n" + before(silu, prints), exam.lend("core", "native"))
+    assert isinstance(found, Crashed), found
+    evaluation = evaluation_of(number_candidate(1), found)
+    told = verdict_of(evaluation.model_copy(update={"log": found.detail}), problem)
+    hidden = {tuple(w.axes.values()) for w in problem.workloads if w.split == "hidden"}
+    seen = re.findall(r"SEEN (\S+) (\S+) ", told.model_dump_json())
+    assert not hidden & {tuple(map(int, pair)) for pair in seen if "(…)" not in pair}
+    if "columns == 1" in where:
+        assert seen == []
+        assert "an axis of size 1" in told.diagnosis
 
 
 def test_a_kernel_that_is_right_where_it_is_aligned_alone_is_told_so(bench, exam, silu):

@@ -46,6 +46,7 @@ class Hall:
         budget: Budget | None = None,
         device: str = "auto",
         require_isolation: Isolation = "process",
+        judge: str | None = None,
     ):
         self._benches = benches
         self._runs = runs
@@ -53,6 +54,7 @@ class Hall:
         self._budget = budget or Budget()
         self._device = device
         self._require_isolation = require_isolation
+        self._judge = judge
         self._open: OrderedDict[str, Session] = OrderedDict()
         self._busy: dict[str, int] = {}
         self._starts = Rate(_STARTS_A_MINUTE, "runs")
@@ -97,6 +99,7 @@ class Hall:
             direction=direction,
             device=self._device,
             require_isolation=self._require_isolation,
+            judge=self._judge,
             budget={
                 "max_attempts": _least(max_attempts, self._budget.max_attempts),
                 "max_cost_usd": _least(max_dollars, self._budget.max_cost_usd),

@@ -18,7 +18,6 @@ from kernelwright.core.errors import StoreError, UsageError
 from kernelwright.store.sql import FILE_NAME
 
 RUN = "run"
-JUDGE_URL = "judge-url"  # a file in the folder, where the judge is elsewhere
 COMMANDS = ("judge", "build", "profile", "tune", "attempts", "lookup", "promote", "report")
 # Not the folder's own files: one called torch.py must not get into the judge's process.
 _PROGRAM = "-P -c 'from kernelwright.apps.cli.main import main; main()'"
@@ -34,7 +33,7 @@ def check_free(folder: Path) -> None:
         raise UsageError(f"{folder} is not empty. Choose a folder for this work alone.")
 
 
-def furnish(folder: Path, session: Session, judge_url: str | None = None) -> tuple[Path, ...]:
+def furnish(folder: Path, session: Session) -> tuple[Path, ...]:
     """Write the task and the commands into `folder`; the paths of what was written.
 
     Raises:
@@ -47,8 +46,6 @@ def furnish(folder: Path, session: Session, judge_url: str | None = None) -> tup
         "AGENTS.md": _how_to_work(session),
         **{name: _command(folder, name) for name in COMMANDS},
     }
-    if judge_url is not None:
-        texts[JUDGE_URL] = judge_url + "\n"
     written = [folder / name for name in texts]
     try:
         for path, text in zip(written, texts.values(), strict=True):
@@ -72,14 +69,6 @@ def run_in(folder: Path) -> Path:
         f"{folder} is no workspace. Make one with `kernelwright agent init DIR --problem P "
         "--language L`, and call its commands from there."
     )
-
-
-def judge_url(folder: Path) -> str | None:
-    """Where the judge of a workspace is; None when it is here."""
-    try:
-        return (folder / JUDGE_URL).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return None
 
 
 def skill() -> str:

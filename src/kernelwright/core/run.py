@@ -52,6 +52,8 @@ class RunSpec(Record):
     `problem` is a path or ``builtin:<name>``; `direction` goes before what the file says, which is
     what None asks for. `models` maps a role ("writer") to a model name as
     ``provider:name``. `writers` are used in turn for drafts; with no model, ``sketch`` alone.
+    `judge` is the address of a `kernelwright serve` that judges instead of this machine; its token
+    is never part of the settings.
     """
 
     problem: str
@@ -66,6 +68,7 @@ class RunSpec(Record):
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     require_isolation: StoredIsolation = "process"
+    judge: str | None = None
 
 
 class Event(Record):

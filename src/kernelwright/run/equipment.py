@@ -15,7 +15,7 @@ from typing import Protocol
 from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.diagnosis import Diagnosis
-from kernelwright.core.errors import ProblemError, UsageError
+from kernelwright.core.errors import ProblemError, SpecError, UsageError
 from kernelwright.core.evaluation import BuildFailed, Evaluation, Passed, Rejected, TimedOut
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem, Source
@@ -63,6 +63,7 @@ class Equipment:
     build: Callable[[Candidate], BuildFailed | TimedOut | Rejected | None] | None = None
     profile: Callable[[Candidate, Evaluation], Profiled] | None = None
     sketches: Callable[[str], Covered | NotCovered] | None = None
+    judges_modules: bool = True  # the delivered module is more than one file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,11 @@ class Equip(Protocol):
 
 @contextmanager
 def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> Iterator[Equipment]:
-    """The real parts, for a spec that is complete. See `Equip`."""
+    """The real parts on this machine, for a spec that is complete. See `Equip`."""
+    if spec.judge is not None:
+        raise SpecError(
+            f"The judge of this run is {spec.judge}. Leave it out of the settings to judge here."
+        )
     device = device_of(spec)
     languages: dict[str, Language] = {n: names.load("language", n)() for n in spec.languages}
     if LLM in spec.writers:
@@ -108,7 +113,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
                 problem=problem,
                 evaluator=judge,
                 admit=lambda: reference.admit(spec.seed),
-                writers=lambda store, folder: _writers(spec, sketches, languages, store, folder),
+                writers=lambda store, folder: writers_for(spec, sketches, languages, store, folder),
                 deliver=lambda folder, candidate, evaluation: deliver(
                     folder,
                     problem,
@@ -198,13 +203,14 @@ class Sketches:
         return self._found[language]
 
 
-def _writers(
+def writers_for(
     spec: RunSpec,
     sketches: Sketches,
     languages: Mapping[str, Language],
     store: Store,
     folder: RunFolder,
 ) -> dict[str, Writer]:
+    """The writers of `spec`, and the tuner, by name."""
     made: dict[str, Writer] = {TUNER: names.load("writer", TUNER)()}
     for name in spec.writers:
         if name == SKETCH:

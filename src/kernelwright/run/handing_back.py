@@ -38,7 +38,8 @@ async def hand_back(
         return ()
     written = equipment.deliver(folder, candidate, evaluation)
     module = next((path for path in written if path.name == MODULE), None)
-    if module is not None and not any(d.step == number for d in log.state.deliveries):
+    known = any(d.step == number for d in log.state.deliveries)
+    if module is not None and equipment.judges_modules and not known:
         await _judge(log, number, module, equipment)
     return written
 

@@ -7,6 +7,7 @@ in here from what this machine has.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -60,7 +61,8 @@ def completed(spec: RunSpec) -> RunSpec:
     check_names(spec)
     device = device_of(spec)
     languages = spec.languages or (_FIRST_CHOICE[device],)
-    check_languages(names.load("language", name)() for name in languages)
+    if spec.judge is None:
+        check_languages(names.load("language", name)() for name in languages)
     return spec.model_copy(update={"languages": languages, "device": device})
 
 
@@ -94,6 +96,9 @@ def device_of(spec: RunSpec) -> Device:
             f"The languages {said} and the device {spec.device!r} do not go together: a run is on "
             "one device, cpp is for the CPU and cuda for a GPU."
         )
+    if spec.judge is not None:
+        # Whether a GPU is there only the other machine knows; it is what one asks another for.
+        return wanted.pop() if wanted else "cuda"
     device = wanted.pop() if wanted else "cuda" if cuda_devices() else "cpu"
     if spec.device == "cuda" and not cuda_devices():
         raise Unavailable("This machine shows no CUDA device. Leave the device out, or say cpu.")
@@ -116,6 +121,10 @@ def check_names(spec: RunSpec) -> None:
         provider = Address.parse(model).provider
         if provider not in names.known("model"):
             raise UnknownName.of("model provider", provider, names.known("model"))
+    if spec.judge is not None and not re.match(r"https?://[^\s/]+", spec.judge):
+        raise SpecError(
+            f"A judge elsewhere has an address like http://host:8765, not {spec.judge!r}."
+        )
     if not spec.writers:
         raise SpecError("No writer is named; name at least one, such as 'sketch'.")
     if LLM in spec.writers and MODEL_ROLE not in spec.models:

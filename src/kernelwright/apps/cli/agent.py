@@ -13,6 +13,7 @@ from rich.text import Text
 
 from kernelwright.agents import opening, workspace
 from kernelwright.agents.benches import Benches
+from kernelwright.agents.elsewhere import equip
 from kernelwright.agents.limits import Refused, Turns
 from kernelwright.agents.records import Submitted
 from kernelwright.agents.session import Session
@@ -28,7 +29,7 @@ from kernelwright.languages.reading import texts_in
 from kernelwright.problems.suite import read_source
 from kernelwright.report import text
 from kernelwright.report.plain import visible
-from kernelwright.run.equipment import Equip, equip
+from kernelwright.run.equipment import Equip
 from kernelwright.run.folder import RunFolder
 
 T = TypeVar("T")
@@ -54,6 +55,11 @@ _SECONDS = typer.Option(help="How many seconds the judge may spend on it.")
 _DOLLARS = typer.Option(help="How many dollars; the agent says what each attempt cost.")
 _DEVICE = typer.Option(help="auto, cpu or cuda.")
 _ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
+_JUDGE = typer.Option(
+    "--judge",
+    help="A `kernelwright serve` that judges, as http://HOST:PORT; its token is in "
+    "KERNELWRIGHT_JUDGE_TOKEN.",
+)
 _WORKSPACE = typer.Option("--workspace", help="The folder that `agent init` made.")
 _FILE = typer.Argument(help="A candidate's file (.cpp, .cu or .py).")
 _STEP = typer.Argument(metavar="ATTEMPT", help="The number of an attempt.")
@@ -72,6 +78,7 @@ def init(
     max_dollars: Annotated[float | None, _DOLLARS] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], _DEVICE] = "auto",
     require_isolation: Annotated[Isolation, _ISOLATION] = "process",
+    judge_url: Annotated[str | None, _JUDGE] = None,
 ) -> None:
     """Make a workspace: the problem, the guide, how to work, and commands for the judge."""
     spec = opening.agent_spec(
@@ -86,6 +93,7 @@ def init(
         },
         device=device,
         require_isolation=require_isolation,
+        judge=judge_url,
     )
     workspace.check_free(folder)
     read_source(spec.problem)

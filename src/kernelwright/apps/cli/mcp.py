@@ -13,6 +13,7 @@ import typer
 from rich.text import Text
 
 from kernelwright.agents.benches import Benches
+from kernelwright.agents.elsewhere import equip
 from kernelwright.agents.hall import Hall, problem_files
 from kernelwright.agents.limits import Turns
 from kernelwright.apps.cli.serve import check_isolation
@@ -20,7 +21,7 @@ from kernelwright.apps.cli.terminal import say
 from kernelwright.core.errors import Unavailable, UsageError
 from kernelwright.core.evaluation import Isolation
 from kernelwright.core.run import Budget
-from kernelwright.run.equipment import Equip, equip
+from kernelwright.run.equipment import Equip
 from kernelwright.run.folder import RUNS
 from kernelwright.serve.listening import listen, url
 from kernelwright.serve.settings import Settings, check_exposure, read_token
@@ -43,6 +44,11 @@ _DOLLARS = typer.Option(help="How many dollars a run has at most, as its agent c
 _OPEN = typer.Option(min=1, help="How many problems are kept ready; each takes 1 to 2 GB.")
 _DEVICE = typer.Option(help="Where candidates run.")
 _ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
+_JUDGE = typer.Option(
+    "--judge",
+    help="A `kernelwright serve` that judges, as http://HOST:PORT; its token is in "
+    "KERNELWRIGHT_JUDGE_TOKEN.",
+)
 
 
 def command(
@@ -58,6 +64,7 @@ def command(
     open_problems: Annotated[int, _OPEN] = 2,
     device: Annotated[Literal["auto", "cpu", "cuda"], _DEVICE] = "auto",
     require_isolation: Annotated[Isolation, _ISOLATION] = "process",
+    judge_url: Annotated[str | None, _JUDGE] = None,
 ) -> None:
     """Serve the judge to coding agents over MCP: on stdin and stdout, or over HTTP.
 
@@ -79,6 +86,7 @@ def command(
             budget=budget,
             device=device,
             require_isolation=require_isolation,
+            judge=judge_url,
         )
 
     if not http:
