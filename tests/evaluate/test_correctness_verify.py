@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelwright.agents.view import verdict_of
+from kernelwright.agents.view import shareable, verdict_of
 from kernelwright.core.evaluation import Crashed, Rejected, WrongResult
 from kernelwright.evaluate.building.builder import Builder
 from kernelwright.evaluate.correctness.cases import CaseSet
@@ -174,9 +174,11 @@ def test_what_is_printed_of_hidden_inputs_is_in_no_answer_to_an_agent(
     found = bench.run("#include <cstdio>\n" + before(silu, prints), exam.lend("core", "native"))
     assert isinstance(found, Crashed), found
     evaluation = evaluation_of(number_candidate(1), found)
-    told = verdict_of(evaluation.model_copy(update={"log": found.detail}), problem)
+    evaluation = evaluation.model_copy(update={"log": found.detail})
+    told = verdict_of(evaluation, problem)
     hidden = {tuple(w.axes.values()) for w in problem.workloads if w.split == "hidden"}
-    seen = re.findall(r"SEEN (\S+) (\S+) ", told.model_dump_json())
+    said = told.model_dump_json() + shareable(evaluation, problem).model_dump_json()
+    seen = re.findall(r"SEEN (\S+) (\S+) ", said)
     assert not hidden & {tuple(map(int, pair)) for pair in seen if "(…)" not in pair}
     if "columns == 1" in where:
         assert seen == []
