@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import platform
@@ -10,7 +11,9 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kernelwright.core.evaluation import Environment
+from kernelwright.core.cards import first_card
+from kernelwright.core.evaluation import Environment, Gpu
+from kernelwright.core.nvml import NotTold, nvml
 from kernelwright.evaluate.running.runner import threads
 from kernelwright.problems.reference import Device
 
@@ -30,15 +33,27 @@ def environment(device: Device) -> Environment:
     if compiler:
         said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
         versions["g++"] = (said.stdout.splitlines() or ["unknown"])[0]
+    gpu = _gpu() if device == "cuda" else None
     return Environment(
-        device=_gpu_name() if device == "cuda" else device,
+        device=device if device == "cpu" else f"{gpu.name}, {gpu.driver}" if gpu else _gpu_name(),
         cpu=_cpu_model(),
         cores=os.cpu_count() or 1,
         threads=threads(),
         memory_gb=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         os=f"{platform.system()} {platform.machine()}",
         versions=versions,
+        gpu=gpu,
     )
+
+
+def _gpu() -> Gpu | None:
+    """The GPU that this process uses; None where NVML does not tell."""
+    card = first_card()
+    try:
+        facts = nvml().ask(lambda asked: asked.facts(card.uuid or card.name))
+    except NotTold:
+        return None
+    return Gpu(**dataclasses.asdict(facts))
 
 
 def _gpu_name() -> str:

@@ -253,7 +253,7 @@ class Judge:
             candidate_id=candidate.id,
             effort=effort,
             outcome=outcome,
-            environment=environment(self._room.device),
+            environment=environment(self._room.device).model_copy(update={"clock": findings.clock}),
             evaluator=EVALUATOR,
             lane=findings.lane,
             isolation=self._room.level,

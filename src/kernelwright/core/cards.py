@@ -1,0 +1,96 @@
+"""The physical GPUs that this process may use, by the names that do not depend on who looks.
+
+`CUDA_VISIBLE_DEVICES` says which. Its numbers are taken to count the machine's cards in the order
+of their PCI addresses, as nvidia-smi does; where cards differ, CUDA counts them so only with
+`CUDA_DEVICE_ORDER=PCI_BUS_ID`. A UUID means the same to everybody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kernelwright.core.nvml import NotTold, Nvml, nvml
+
+VARIABLE = "CUDA_VISIBLE_DEVICES"
+_GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One that this process may use. `name` is what the variable calls it: the card's UUID where
+    that is known, or that of an instance on it (MIG). `uuid` is the physical card's, or the PCI
+    address where the driver tells no more, or None."""
+
+    name: str
+    uuid: str | None
+
+    @property
+    def key(self) -> str:
+        """What its lock and its peaks are kept under."""
+        return self.uuid or f"gpu{self.name}"
+
+
+def visible_cards(
+    visible: str | None = None, gpus: Path = _GPUS, library: Nvml | None = None
+) -> tuple[Card, ...]:
+    """The cards that this process may use, the first of them being CUDA's device 0.
+
+    `visible` is by default what the variable says. Where there is none, all that the driver shows
+    are meant, and the first where it shows none.
+    """
+    said = os.environ.get(VARIABLE) if visible is None else visible
+    known = _known(gpus, library or nvml())
+    if said is None:
+        return tuple(_numbered(at, known) for at in range(max(1, len(known))))
+    found: list[Card] = []
+    for name in (part.strip() for part in said.split(",")):
+        if name in ("", "-1"):
+            break  # as CUDA does: what is no card ends the list
+        found.append(_card(name, known, library or nvml()))
+    return tuple(dict.fromkeys(found))
+
+
+def first_card() -> Card:
+    """The card that is CUDA's device 0; what is known of it where the driver does not tell."""
+    return (visible_cards() or (Card("0", None),))[0]
+
+
+def _card(name: str, known: Sequence[str], library: Nvml) -> Card:
+    if name.isdecimal():
+        return _numbered(int(name), known)
+    if name.startswith("MIG-"):
+        try:
+            return Card(name, library.ask(lambda asked: asked.physical(name)))
+        except NotTold:
+            return Card(name, name)
+    # CUDA takes the beginning of a UUID for it.
+    whole = next((uuid for uuid in known if uuid.startswith(name)), name)
+    return Card(whole, whole)
+
+
+def _numbered(at: int, known: Sequence[str]) -> Card:
+    uuid = known[at] if at < len(known) else None
+    named = uuid is not None and uuid.startswith("GPU-")
+    return Card(str(uuid) if named else str(at), uuid)
+
+
+def _known(gpus: Path, library: Nvml) -> list[str]:
+    """The machine's cards in the order of their PCI addresses: those that NVML may use, or else
+    those that the driver has files of."""
+    try:
+        return library.ask(lambda asked: asked.cards())
+    except NotTold:
+        return [_uuid(folder) for folder in sorted(gpus.glob("*"))]
+
+
+def _uuid(folder: Path) -> str:
+    with contextlib.suppress(OSError):
+        found = re.search(r"GPU UUID:\s*(\S+)", (folder / "information").read_text())
+        if found:
+            return found[1]
+    return folder.name
