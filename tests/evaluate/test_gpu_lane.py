@@ -204,6 +204,20 @@ def grounds(exam, keeper, tmp_path):
     )  # fmt: skip
 
 
+def test_a_runner_uses_the_card_that_the_judge_may_use(tmp_path, monkeypatch):
+    built = Built(folder=tmp_path, artifact=tmp_path / "k.so", log="")
+
+    def argv(device, **given):
+        return body(built, "native", {}, tmp_path, device=device, **given).argv
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-7")
+    assert "CUDA_VISIBLE_DEVICES=GPU-7" in argv("cuda")
+    assert "CUDA_VISIBLE_DEVICES=GPU-7" in argv("cuda", timed=True)
+    assert not any("CUDA_VISIBLE" in word for word in argv("cpu"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert not any("CUDA_VISIBLE" in word for word in argv("cuda"))
+
+
 def test_a_life_that_began_early_is_the_first_that_is_timed(grounds, runner):
     with grounds.early(runner("work();"), "native") as ready:
         began = processes.children(os.getpid())

@@ -60,6 +60,12 @@ def first_card() -> Card:
     return (visible_cards() or (Card("0", None),))[0]
 
 
+def passed_on() -> dict[str, str]:
+    """What a process with an environment of its own must be told to use the cards that this one
+    may."""
+    return {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
+
+
 def _card(name: str, known: Sequence[str], library: Nvml) -> Card:
     if name.isdecimal():
         return _numbered(int(name), known)

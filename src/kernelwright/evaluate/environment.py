@@ -11,7 +11,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kernelwright.core.cards import first_card
+from kernelwright.core.cards import Card, first_card
 from kernelwright.core.evaluation import Environment, Gpu
 from kernelwright.core.nvml import NotTold, nvml
 from kernelwright.evaluate.running.runner import threads
@@ -35,7 +35,7 @@ def environment(device: Device) -> Environment:
         versions["g++"] = (said.stdout.splitlines() or ["unknown"])[0]
     gpu = _gpu() if device == "cuda" else None
     return Environment(
-        device=device if device == "cpu" else f"{gpu.name}, {gpu.driver}" if gpu else _gpu_name(),
+        device=f"{gpu.name}, {gpu.driver}" if gpu else device,
         cpu=_cpu_model(),
         cores=os.cpu_count() or 1,
         threads=threads(),
@@ -47,23 +47,26 @@ def environment(device: Device) -> Environment:
 
 
 def _gpu() -> Gpu | None:
-    """The GPU that this process uses; None where NVML does not tell."""
+    """The GPU that this process uses, as NVML tells, or else nvidia-smi; None where neither does."""
     card = first_card()
     try:
         facts = nvml().ask(lambda asked: asked.facts(card.uuid or card.name))
     except NotTold:
-        return None
+        return _listed(card)
     return Gpu(**dataclasses.asdict(facts))
 
 
-def _gpu_name() -> str:
-    """The first GPU and its driver, as nvidia-smi names them."""
-    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+def _listed(card: Card) -> Gpu | None:
+    query = "--query-gpu=name,driver_version,uuid,index"
+    command = ["nvidia-smi", f"--id={card.uuid or card.name}", query, "--format=csv,noheader"]
     try:
-        said = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return "cuda"
-    return (said.stdout.splitlines() or ["cuda"])[0]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    fields = [field.strip() for field in (said.stdout.splitlines() or [""])[0].split(",")]
+    if len(fields) != 4 or not fields[3].isdecimal():
+        return None
+    return Gpu(name=fields[0], driver=fields[1], uuid=fields[2], index=int(fields[3]))
 
 
 def _cpu_model() -> str:

@@ -1,4 +1,4 @@
-"""Facts about this machine that decide which language works here. No torch, no driver calls."""
+"""Facts about this machine that decide which language works here. No torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import platform
 import subprocess
 from pathlib import Path
+
+from kernelwright.core.cards import first_card
 
 DEFAULT_ARCH = "sm_90"
 
@@ -34,7 +36,9 @@ def cuda_arch() -> str:
 @functools.cache
 def _first_arch() -> str:
     """What the driver's own tool says, which takes a while to ask."""
-    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    uuid = first_card().uuid
+    which = [f"--id={uuid}"] if uuid else []
+    command = ["nvidia-smi", *which, "--query-gpu=compute_cap", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
     except (OSError, subprocess.SubprocessError):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kernelwright.core.cards import first_card
 from kernelwright.core.errors import WorkerError
 from kernelwright.core.evaluation import Measurement, Rejected
 from kernelwright.core.problem import Problem
@@ -120,6 +121,8 @@ def _file(device: Device) -> Path:
 @functools.cache
 def _first_gpu() -> str:
     """The number that NVIDIA gave to the first GPU."""
+    if uuid := first_card().uuid:
+        return uuid
     asked = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader", "--id=0"]
     try:
         done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=_LIMIT_S)
