@@ -2,7 +2,15 @@
 
 import pytest
 
-from kernelwright.core.cards import Card, first_card, visible_cards
+from kernelwright.core.cards import (
+    Card,
+    first_card,
+    kind_of,
+    only_card,
+    passed_on,
+    visible_cards,
+)
+from kernelwright.core.errors import Unavailable, UsageError
 from kernelwright.core.nvml import Nvml
 
 A, B = Card("GPU-aaaa-1", "GPU-aaaa-1"), Card("GPU-bbbb-2", "GPU-bbbb-2")
@@ -46,6 +54,32 @@ def test_without_nvml_the_drivers_files_tell(tmp_path):
     assert (second.name, second.key) == ("1", "0000:02:00.0")
     assert visible_cards("GPU-c", tmp_path, none) == (Card("GPU-c", "GPU-c"),)
     assert visible_cards("0", tmp_path / "none", none)[0].key == "gpu0"
+
+
+@pytest.mark.parametrize(("said", "kind"), [("cpu", "cpu"), ("cuda", "cuda"), ("cuda:3", "cuda")])
+def test_a_device_is_of_a_kind(said, kind):
+    assert kind_of(said) == kind
+
+
+@pytest.mark.parametrize("said", ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cpu:0", "CUDA"])
+def test_what_is_no_device_is_refused(said):
+    with pytest.raises(UsageError, match="cpu, cuda or cuda:N"):
+        kind_of(said)
+
+
+def test_one_card_of_several_is_chosen_for_a_while(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-x,GPU-y")
+    with only_card("cuda:1"):
+        assert [card.name for card in visible_cards()] == ["GPU-y"]
+        assert passed_on() == {"CUDA_VISIBLE_DEVICES": "GPU-y"}
+    with only_card("cuda"):
+        assert len(visible_cards()) == 2
+    with pytest.raises(Unavailable, match=r"no cuda:2 here.*GPU-x, GPU-y"), only_card("cuda:2"):
+        pass
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with only_card("cuda:0"):
+        assert passed_on()
+    assert passed_on() == {}
 
 
 def test_where_no_card_may_be_used_the_first_is_called_by_its_number(monkeypatch):

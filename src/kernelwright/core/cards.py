@@ -10,13 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from kernelwright.core.errors import Unavailable, UsageError
 from kernelwright.core.nvml import NotTold, Nvml, nvml
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
+DEVICES = r"cpu|cuda(:\d{1,3})?"
 _GPUS = Path("/proc/driver/nvidia/gpus")
 
 
@@ -58,6 +61,43 @@ def visible_cards(
 def first_card() -> Card:
     """The card that is CUDA's device 0; what is known of it where the driver does not tell."""
     return (visible_cards() or (Card("0", None),))[0]
+
+
+def kind_of(device: str) -> Literal["cpu", "cuda"]:
+    """What kind of device ``cpu``, ``cuda`` or ``cuda:1`` is.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if not re.fullmatch(DEVICES, device):
+        raise UsageError(f"A device is cpu, cuda or cuda:N for one of several, and not {device!r}.")
+    return "cpu" if device == "cpu" else "cuda"
+
+
+@contextlib.contextmanager
+def only_card(device: str | None) -> Iterator[None]:
+    """With ``cuda:1`` this process, and what it starts, may use the second of its cards and no
+    other. Any other device changes nothing. It is the process's own setting, so for one thread.
+
+    Raises:
+        Unavailable: there is no such card.
+    """
+    number = (device or "").partition(":")[2]
+    if not number:
+        yield
+        return
+    cards = visible_cards()
+    if int(number) >= len(cards):
+        names = ", ".join(card.key for card in cards) or "none"
+        raise Unavailable(f"There is no {device} here. This process may use: {names}.")
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = cards[int(number)].name
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
+        if before is not None:
+            os.environ[VARIABLE] = before
 
 
 def passed_on() -> dict[str, str]:

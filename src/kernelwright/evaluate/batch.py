@@ -121,14 +121,14 @@ def judge_many(
 
     What cannot be judged here at all, such as a language without its compiler, is a `Fault` too.
     """
-    left = enumerate(candidates)
+    left, window = enumerate(candidates), max(_WINDOW, judge.places)
     started: list[_Started] = []
     asked: dict[Future[Evaluation | Fault], int] = {}
     with _executor(judge.places) as pool:
         while True:
             for index, candidate in left:
                 started.append(_Started(index, candidate, _ahead(judge, candidate)))
-                if len(started) + len(asked) >= _WINDOW:
+                if len(started) + len(asked) >= window:
                     break
             while started and len(asked) < judge.places:
                 chosen = _next(started)

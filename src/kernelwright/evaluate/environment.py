@@ -20,9 +20,13 @@ from kernelwright.problems.reference import Device
 _PACKAGES = ("torch", "numpy", "triton", "kernelwright")
 
 
-@functools.cache
 def environment(device: Device) -> Environment:
     """This machine, as the judge found it; `device` is named in full where it is a GPU."""
+    return _on(device, first_card() if device == "cuda" else None)
+
+
+@functools.cache
+def _on(device: Device, card: Card | None) -> Environment:
     versions = {"python": platform.python_version(), "kernel": platform.release()}
     for package in _PACKAGES:
         try:
@@ -33,7 +37,7 @@ def environment(device: Device) -> Environment:
     if compiler:
         said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
         versions["g++"] = (said.stdout.splitlines() or ["unknown"])[0]
-    gpu = _gpu() if device == "cuda" else None
+    gpu = _gpu(card) if card else None
     return Environment(
         device=f"{gpu.name}, {gpu.driver}" if gpu else device,
         cpu=_cpu_model(),
@@ -46,9 +50,8 @@ def environment(device: Device) -> Environment:
     )
 
 
-def _gpu() -> Gpu | None:
-    """The GPU that this process uses, as NVML tells, or else nvidia-smi; None where neither does."""
-    card = first_card()
+def _gpu(card: Card) -> Gpu | None:
+    """The GPU as NVML or else nvidia-smi tells; None where neither does."""
     try:
         facts = nvml().ask(lambda asked: asked.facts(card.uuid or card.name))
     except NotTold:

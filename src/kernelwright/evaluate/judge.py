@@ -209,8 +209,7 @@ class Judge:
 
     def _sit(self, candidate: Candidate, language: Language, effort: Effort) -> Evaluation:
         """Judge `candidate`, which was not judged before."""
-        if self._health is not None:
-            self._health.require()
+        self.require()
         if self._rotation.ready:
             with self._room.places.alone():
                 self._rotation.swap()
@@ -223,6 +222,15 @@ class Judge:
             with self._lock:
                 self._rotation.count()
         return evaluation
+
+    def require(self) -> None:
+        """Make sure that a GPU that was lost is there again; on a CPU there is nothing to ask.
+
+        Raises:
+            DeviceLost: it is not.
+        """
+        if self._health is not None:
+            self._health.require()
 
     def _outcome(self, sitting: Sitting) -> Outcome:
         """What becomes of a candidate, once it is known not to be its device's doing.
