@@ -143,6 +143,18 @@ def test_there_are_two_looks_for_each_block_and_none_within(measured):
     assert card.looks == 2 * card.block
 
 
+def test_a_card_that_was_idle_before_a_block_did_not_sag():
+    paces = [Pace(345, 1), Pace(1980, 0), Pace(345, 1), Pace(350, 1)]
+    clocks = Clocks(lambda: paces.pop(0))
+    clocks.look()
+    clocks.look()
+    assert clocks.of_block() == 1980
+    clocks.look()
+    clocks.look()
+    assert clocks.of_block() == 345
+    assert clocks.of_block() is None
+
+
 def test_what_cannot_be_seen_is_said_and_changes_nothing(measured):
     def refused():
         raise NotTold("nvmlDeviceGetClockInfo: Insufficient Permissions")

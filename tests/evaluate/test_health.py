@@ -136,6 +136,30 @@ def test_a_lost_device_is_not_used_until_a_probe_passes():
     assert probes.begun == 4
 
 
+def test_what_had_contexts_on_a_lost_device_is_ended_when_it_is_there_again():
+    renewed = []
+    probes = Probes(*[Ill("it hangs")] * 2)
+    found = health(probes, renew=lambda: renewed.append(probes.begun))
+    with pytest.raises(DeviceLost):
+        found.after(CRASHED)
+    assert not renewed
+    found.require()
+    found.after(CRASHED)
+    assert renewed == [3]
+
+
+@pytest.mark.slow  # the baselines compile anew
+def test_a_judge_goes_on_with_new_processes(judge, cpp, silu):
+    def ours(text):
+        return judge.judge(cpp(f"// goes on {text}\n{silu}"), "search").outcome
+
+    assert isinstance(ours("before"), Passed)
+    before = judge._reference.pid
+    judge._renew()
+    assert isinstance(ours("after"), Passed)
+    assert judge._reference.pid != before
+
+
 def test_a_lost_device_is_left_alone_for_a_while():
     probes = Probes(*[Ill("it hangs")] * 2)
     found = health(probes, rest_s=60.0)

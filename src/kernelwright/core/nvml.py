@@ -20,6 +20,7 @@ LIBRARY = "libnvidia-ml.so.1"
 _LIMIT_S = 10.0  # with no process that keeps the driver loaded, the first call loads it
 _TEXT_BYTES = 96
 _SM_CLOCK, _DIE = 1, 0
+_IDLE = 0x01
 # Why a clock is lower than it could be, by bit. That nothing runs is no reason to tell.
 _REASONS = {
     0x02: "application clocks", 0x04: "power cap", 0x08: "hardware slowdown",
@@ -54,6 +55,11 @@ class Pace:
 
     sm_mhz: int
     reasons: int
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs there, so that the clock says nothing about work."""
+        return bool(self.reasons & _IDLE)
 
 
 @dataclass(frozen=True)

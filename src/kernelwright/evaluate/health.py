@@ -97,6 +97,10 @@ def is_suspicious(outcome: Outcome) -> bool:
             return False
 
 
+def _nothing() -> None:
+    """What there is to renew where nothing outlives a candidate."""
+
+
 class Health:
     """Whether the GPU of one judge can be relied on. Safe to use from any thread."""
 
@@ -105,13 +109,16 @@ class Health:
         places: Places,
         run: Callable[[], Probed] = probe,
         *,
+        renew: Callable[[], None] = _nothing,
         pause_s: float = _PAUSE_S,
         rest_s: float = _REST_S,
     ):
         """Each probe holds one of `places`, since it uses the device. `pause_s` lies between the
-        two; a lost device is left alone for `rest_s` after each."""
+        two; a lost device is left alone for `rest_s` after each. When it is there again, `renew`
+        ends what had contexts on it before."""
         self._places = places
         self._run = run
+        self._renew = renew
         self._pause_s, self._rest_s = pause_s, rest_s
         self._lock = threading.Lock()
         self._last_good = float("-inf")  # when the last probe that passed began
@@ -174,6 +181,8 @@ class Health:
 
     def _judge(self, found: Probed) -> None:
         if isinstance(found, Well):
+            if self._lost:
+                self._renew()
             self._lost = ""
             return
         self._asked_again = time.monotonic() + self._rest_s

@@ -83,7 +83,8 @@ class Judge:
         self._language = language
         self._room = room = _furnished(problem, reference, device, level, defences)
         self._verdicts = Verdicts()
-        self._health = Health(room.places) if device == "cuda" else None
+        self._reference = reference
+        self._health = Health(room.places, renew=self._renew) if device == "cuda" else None
         self._canary = self._hatch()
         self._rotation = Rotation(reference, [room.exam.redrawn, room.bench.redrawn])
         self._lock = threading.Lock()
@@ -231,6 +232,12 @@ class Judge:
         """
         if self._health is not None:
             self._health.require()
+
+    def _renew(self) -> None:
+        """End the processes that had contexts on a device which was lost; what needs them next
+        starts them anew."""
+        self._room.bench.close()
+        self._reference.close()
 
     def _outcome(self, sitting: Sitting) -> Outcome:
         """What becomes of a candidate, once it is known not to be its device's doing.

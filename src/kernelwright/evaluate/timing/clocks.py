@@ -38,7 +38,7 @@ class Clocks:
     _session: defaultdict[str, deque[int]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=_REMEMBERED)), init=False
     )
-    _looks: list[int] = field(default_factory=list, init=False)
+    _looks: list[Pace] = field(default_factory=list, init=False)
     _own: list[int] = field(default_factory=list, init=False)
     _reasons: int = field(default=0, init=False)
     _warmths: list[Warmth] = field(default_factory=list, init=False)
@@ -69,13 +69,15 @@ class Clocks:
         except NotTold as error:
             self.pace, self.warmth, self.why_not = None, None, str(error)
             return
-        self._looks.append(seen.sm_mhz)
+        self._looks.append(seen)
         self._reasons |= seen.reasons
 
     def of_block(self) -> int | None:
-        """The slower of the looks since this was last asked, in MHz; None when there was none."""
+        """The slower of the looks since this was last asked, in MHz; None when there was none. A
+        card that was idle at one of them had no reason to run fast."""
         seen, self._looks = self._looks, []
-        return min(seen, default=None)
+        at_work = [pace for pace in seen if not pace.idle] or seen
+        return min((pace.sm_mhz for pace in at_work), default=None)
 
     def note(self, round_mhz: Mapping[str, int | None]) -> None:
         """Note how fast each subject's block of a round ran, and how warm the card is after it."""
