@@ -36,6 +36,7 @@ int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(void *instance, void **card) { 
 int nvmlDeviceGetUUID(void *card, char *to, unsigned size) { return text(to, size, card); }
 int nvmlDeviceGetName(void *card, char *to, unsigned size) { (void)card; return text(to, size, "NVIDIA Paper"); }
 int nvmlDeviceGetIndex(void *card, unsigned *index) { *index = card == cards[1]; return refused(); }
+int nvmlDeviceGetMinorNumber(void *card, unsigned *minor) { *minor = card == cards[1] ? 5 : 4; return refused(); }
 int nvmlDeviceGetEnforcedPowerLimit(void *card, unsigned *mw) { (void)card; *mw = 700000; return refused(); }
 int nvmlDeviceGetPowerUsage(void *card, unsigned *mw) { (void)card; *mw = 312500; return refused(); }
 int nvmlDeviceGetTemperature(void *card, int sensor, unsigned *celsius) { (void)card; *celsius = 41; return sensor; }

@@ -7,6 +7,7 @@ from kernelwright.core.cards import (
     first_card,
     kind_of,
     only_card,
+    only_minor,
     passed_on,
     visible_cards,
 )
@@ -80,6 +81,18 @@ def test_one_card_of_several_is_chosen_for_a_while(monkeypatch):
     with only_card("cuda:0"):
         assert passed_on()
     assert passed_on() == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "minor"),
+    [("GPU-bbbb-2", 5), ("GPU-aaaa-1", 4), ("MIG-1", 5), ("1", None), ("GPU-cccc-3", None),
+     ("GPU-aaaa-1,GPU-bbbb-2", None)],
+)  # fmt: skip
+def test_the_node_of_a_card_is_known_where_its_uuid_is_said(fake_nvml, monkeypatch, said, minor):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", said)
+    assert only_minor(Nvml(fake_nvml)) == minor
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert only_minor(Nvml(fake_nvml)) is None
 
 
 def test_where_no_card_may_be_used_the_first_is_called_by_its_number(monkeypatch):

@@ -1,6 +1,7 @@
 """Several real GPUs, one queue. Skipped where there are fewer than two."""
 
 import contextlib
+import re
 import subprocess
 import threading
 import time
@@ -11,6 +12,7 @@ from kernelwright.core.cards import first_card, only_card, visible_cards
 from kernelwright.core.evaluation import Crashed, Evaluation, Passed
 from kernelwright.corpora.loading import exploits, honest
 from kernelwright.evaluate.batch import judge_many
+from kernelwright.evaluate.isolation.walls import gpu_nodes
 from kernelwright.evaluate.opening import open_judge, open_judges
 from kernelwright.evaluate.pool import Pool
 from kernelwright.languages.machine import cuda_devices
@@ -93,6 +95,8 @@ def test_one_of_several_is_used_alone(programs):
     first, second = visible_cards()[:2]
     with only_card("cuda:1"), watched() as rise:
         assert first_card() == second
+        shown = [node for node in gpu_nodes() if re.fullmatch(r"/dev/nvidia\d+", node)]
+        assert len(shown) == 1
         with open_judge(good.origin, device="cuda") as judge:
             (made,) = variants(judge.problem, good, 1)
             evaluation = judge.judge(made, "search")

@@ -106,6 +106,22 @@ def passed_on() -> dict[str, str]:
     return {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
 
 
+def only_minor(library: Nvml | None = None) -> int | None:
+    """The number in the node's name of the one card that the variable names by its UUID; None where
+    it does not, or where the driver does not tell. Which card a number means depends on who counts.
+    """
+    if not os.environ.get(VARIABLE, "").startswith(("GPU-", "MIG-")):
+        return None
+    cards = visible_cards(library=library)
+    if len(cards) != 1 or cards[0].uuid is None:
+        return None
+    uuid = cards[0].uuid
+    try:
+        return (library or nvml()).ask(lambda asked: asked.minor(uuid))
+    except NotTold:
+        return None
+
+
 def _card(name: str, known: Sequence[str], library: Nvml) -> Card:
     if name.isdecimal():
         return _numbered(int(name), known)

@@ -102,6 +102,10 @@ class Library:
         """The UUID of the card that `uuid`, perhaps an instance on it (MIG), is a part of."""
         return self._uuid(self._handle(uuid))
 
+    def minor(self, uuid: str) -> int:
+        """The number in the name of the node of the card `uuid`, as in /dev/nvidia3."""
+        return self._number("nvmlDeviceGetMinorNumber", self._handle(uuid))
+
     def facts(self, uuid: str) -> Facts:
         """What does not change about the card `uuid`."""
         card = self._handle(uuid)
