@@ -13,9 +13,11 @@ from kernelwright.core.cards import Card
 from kernelwright.core.errors import DeviceLost, JudgeBroken, ProblemError, WorkerError
 from kernelwright.core.evaluation import BuildFailed, Passed, Rejected
 from kernelwright.evaluate import card_judge
+from kernelwright.evaluate.batch import judge_many
 from kernelwright.evaluate.card_judge import CardJudge, Order, shares
 from kernelwright.evaluate.card_process import serve
 from kernelwright.evaluate.isolation import sandbox
+from kernelwright.evaluate.pool import Pool
 from kernelwright.problems.suite import read_source
 from kernelwright.testing.evaluators import number_candidate, row_problem
 from kernelwright.testing.judges import FakeJudge, worded
@@ -230,3 +232,17 @@ def test_a_real_process_judges_and_ends_with_whoever_started_it():
         process = judge._running._process
         judge.close()
     assert process.poll() == 0
+
+
+@pytest.mark.slow
+def test_real_processes_share_a_queue_and_one_that_is_killed_costs_no_verdict():
+    order = ORDER.model_copy(update={"device": "cpu"})
+    members = [CardJudge(card, order, share) for card, share in shares([CARD, Card("b", "b")])]
+    with Pool.open(members) as pool:
+        broken = [number_candidate(f"error {n}") for n in range(12)]
+        verdicts = judge_many(pool, broken, "search", pause_s=0.0)
+        found = dict([next(verdicts)])
+        members[0]._running._process.kill()
+        found |= dict(verdicts)
+    assert sorted(found) == list(range(12))
+    assert all(isinstance(verdict.outcome, BuildFailed) for verdict in found.values())
