@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from kernelwright.core.candidate import Candidate, Plan
+from kernelwright.core.cards import DEVICES
 from kernelwright.core.evaluation import Evaluation, StoredIsolation
 from kernelwright.core.problem import Direction
 from kernelwright.core.record import Record
@@ -50,8 +51,9 @@ class RunSpec(Record):
     """What a run was asked to do: the TOML file, the flags and the Python call in one.
 
     `problem` is a path or ``builtin:<name>``; `direction` goes before what the file says, which is
-    what None asks for. `models` maps a role ("writer") to a model name as
-    ``provider:name``. `writers` are used in turn for drafts; with no model, ``sketch`` alone.
+    what None asks for. `device` is auto, cpu, cuda, or one of several GPUs as ``cuda:1``. `models`
+    maps a role ("writer") to a model name as ``provider:name``. `writers` are used in turn for
+    drafts; with no model, ``sketch`` alone.
     """
 
     problem: str
@@ -64,7 +66,7 @@ class RunSpec(Record):
     budget: Budget = Budget()
     width: int = Field(default=1, ge=1, le=16)
     seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = Field(default="auto", pattern=f"^(auto|{DEVICES})$")
     require_isolation: StoredIsolation = "process"
 
 

@@ -189,6 +189,7 @@ class Sitting:
             raise _Ended(wrong)
         self.findings.checks += timed.checks
         self._leave_out(*timed.not_checked)
+        self.findings.clock = timed.clock
         return timed.measurements
 
     def _build(self, planned: Callable[[], BuildPlan]) -> tuple[BuildPlan, Built]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kernelwright.core.candidate import Lane
+from kernelwright.core.cards import passed_on
 from kernelwright.core.problem import Problem
 from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.isolation import sandbox
@@ -51,6 +52,7 @@ def body(
     gpu = device == "cuda"
     settings = _MODULE_SETTINGS if lane == "module" else {}
     settings = settings | {"OMP_NUM_THREADS": str(thread_count or threads()), **environment}
+    settings |= passed_on() if gpu else {}
     settings |= {} if timed or not gpu else _FEW_QUEUES
     assignments = [f"{name}={value}" for name, value in settings.items()]
     forked = None

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from kernelwright.core.cards import passed_on
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import BEST_ISOLATION, Isolation
 from kernelwright.evaluate.isolation import cgroup, processes, sandbox, walls
@@ -188,7 +189,7 @@ class Zygote:
             raise self._broken(str(error)) from error
         with theirs, output:
             process = subprocess.Popen(
-                argv, env=sandbox.environment("/tmp", {}),
+                argv, env=sandbox.environment("/tmp", passed_on() if self._gpu else {}),
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, start_new_session=True, cwd="/",
             )  # fmt: skip
