@@ -15,7 +15,7 @@ from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.isolation import sandbox
 from kernelwright.evaluate.native.programs import executable, gate, gpu_runner
 from kernelwright.evaluate.running.runner import Body, threads
-from kernelwright.evaluate.running.zygote import Program, Request, Zygote
+from kernelwright.evaluate.running.zygote import GPU_MODULE_SETTINGS, Program, Request, Zygote
 from kernelwright.problems.reference import Device
 
 _PACKAGE = "kernelwright.evaluate.running"
@@ -52,6 +52,7 @@ def body(
     gpu = device == "cuda"
     settings = _MODULE_SETTINGS if lane == "module" else {}
     settings = settings | {"OMP_NUM_THREADS": str(thread_count or threads()), **environment}
+    settings |= GPU_MODULE_SETTINGS if gpu and lane == "module" else {}
     settings |= passed_on() if gpu else {}
     settings |= {} if timed or not gpu else _FEW_QUEUES
     assignments = [f"{name}={value}" for name, value in settings.items()]
