@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from kernelwright.core.candidate import Candidate, Plan
 from kernelwright.core.cards import DEVICES
@@ -47,6 +49,17 @@ class ModelSettings(Record):
     replay: bool = False
 
 
+def _device_name(said: str) -> str:
+    if re.fullmatch(f"auto|{DEVICES}", said):
+        return said
+    raise PydanticCustomError(
+        "device", "Input should be 'auto', 'cpu', 'cuda' or, for one of several GPUs, 'cuda:N'"
+    )
+
+
+DeviceName = Annotated[str, AfterValidator(_device_name)]
+
+
 class RunSpec(Record):
     """What a run was asked to do: the TOML file, the flags and the Python call in one.
 
@@ -66,7 +79,7 @@ class RunSpec(Record):
     budget: Budget = Budget()
     width: int = Field(default=1, ge=1, le=16)
     seed: int = 0
-    device: str = Field(default="auto", pattern=f"^(auto|{DEVICES})$")
+    device: DeviceName = "auto"
     require_isolation: StoredIsolation = "process"
 
 
