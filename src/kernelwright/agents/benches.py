@@ -100,7 +100,7 @@ class Benches:
 
 def _key(spec: RunSpec, origin: str | Source) -> str:
     """Equal for runs that can share their parts."""
-    text, _ = read_source(origin, sizes="gpu" if spec.device == "cuda" else "cpu")
+    text, _ = read_source(origin, sizes="cpu" if spec.device == "cpu" else "gpu")
     return content_id(
         text.model_dump(mode="json"), spec.direction, spec.device, spec.languages,
         spec.require_isolation, spec.seed,

@@ -122,7 +122,7 @@ class Session(Reading):
         """The task."""
         self._calls.take()
         here = self.spec.judge is None
-        machine = environment("cuda" if self.spec.device == "cuda" else "cpu") if here else None
+        machine = environment("cpu" if self.spec.device == "cpu" else "cuda") if here else None
         return description(self.name, self.problem, self.language, self.budget(), machine)
 
     def attempts(self) -> Attempts:

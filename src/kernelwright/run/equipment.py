@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
+from kernelwright.core.cards import only_card, visible_cards
 from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import ProblemError, SpecError, UsageError
 from kernelwright.core.evaluation import BuildFailed, Evaluation, Passed, Rejected, TimedOut
@@ -23,6 +25,7 @@ from kernelwright.core.protocols import Evaluator, Language, Store, Writer
 from kernelwright.core.record import Record
 from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.judge import Judge
+from kernelwright.evaluate.opening import open_judges
 from kernelwright.evaluate.profile.counted import counted
 from kernelwright.evaluate.profile.counters import Counters
 from kernelwright.evaluate.profile.diagnose import diagnose
@@ -103,12 +106,14 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
         open_model(spec.models[MODEL_ROLE], spec.model_settings)
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
-    with Reference.open(origin, device=device, direction=direction) as reference:
+    with (
+        only_card(spec.device),
+        Reference.open(origin, device=device, direction=direction) as reference,
+    ):
         problem = same_problem(reference.load(), known)
-        with Judge(
-            problem, reference, device=device, require_isolation=spec.require_isolation
-        ) as judge:
+        with _judging(spec, origin, problem, reference) as judge:
             sketches = Sketches(problem, reference.trace)
+            alone = judge if isinstance(judge, Judge) else None
             yield Equipment(
                 problem=problem,
                 evaluator=judge,
@@ -122,10 +127,30 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
                     languages[candidate.language],
                     device=device,
                 ),
-                build=judge.try_build,
-                profile=lambda candidate, evaluation: profiled(judge, candidate, evaluation),
+                build=alone.try_build if alone else None,
+                profile=partial(profiled, alone) if alone else None,
                 sketches=sketches,
             )
+
+
+@contextmanager
+def _judging(
+    spec: RunSpec, origin: str | Source, problem: Problem, reference: Reference
+) -> Iterator[Evaluator]:
+    """The judge that shares the reference's process; where several attempts go on at once and
+    there are several GPUs, one on each."""
+    device = device_of(spec)
+    if device == "cuda" and min(spec.width, len(visible_cards())) > 1:
+        with open_judges(
+            origin, direction=problem.direction, device=device, known=problem, most=spec.width,
+            require_isolation=spec.require_isolation,
+        ) as judges:  # fmt: skip
+            yield judges
+    else:
+        with Judge(
+            problem, reference, device=device, require_isolation=spec.require_isolation
+        ) as judge:
+            yield judge
 
 
 class Looks(Protocol):

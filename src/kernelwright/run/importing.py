@@ -100,7 +100,7 @@ def _check_evaluation(
     if evaluation.candidate_id != candidate.id:
         raise UsageError(f"{name} has the verdict on another candidate than the one in it.")
     here = "cpu" if evaluation.environment.device == "cpu" else "cuda"
-    if spec.device not in ("auto", here):
+    if spec.device != "auto" and not spec.device.startswith(here):
         raise UsageError(
             f"{name} was judged on {evaluation.environment.device}, and this run is on "
             f"{spec.device}."

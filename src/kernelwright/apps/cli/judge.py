@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from kernelwright.apps.cli.judging import (
 )
 from kernelwright.apps.cli.self_check import run_self_check
 from kernelwright.apps.cli.terminal import JSON_OPTION
+from kernelwright.core.cards import kind_of, only_card
 from kernelwright.core.errors import UsageError
 from kernelwright.core.evaluation import Isolation
 from kernelwright.core.problem import Direction
@@ -32,7 +33,8 @@ _LANGUAGE = typer.Option(help="Their language, when a file's name does not tell.
 _QUICK = typer.Option("--quick", help="Judge as a search does: fewer checks, faster timing.")
 _DIRECTION = typer.Option(help="What to compute, instead of what the file says.")
 _DEVICE = typer.Option(
-    help="Where they run: a GPU when all are .py or .cu files and there is one, else the CPU."
+    metavar="cpu|cuda|cuda:N",
+    help="Where they run: on GPUs when all are .py or .cu files and there is one, else the CPU.",
 )
 _ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
 _SELF_CHECK = typer.Option(
@@ -53,7 +55,7 @@ def command(
     language: Annotated[str | None, _LANGUAGE] = None,
     quick: Annotated[bool, _QUICK] = False,
     direction: Annotated[Direction | None, _DIRECTION] = None,
-    device: Annotated[Literal["cpu", "cuda"] | None, _DEVICE] = None,
+    device: Annotated[str | None, _DEVICE] = None,
     require_isolation: Annotated[Isolation, _ISOLATION] = "process",
     as_json: Annotated[bool, JSON_OPTION] = False,
     self_check: Annotated[bool, _SELF_CHECK] = False,
@@ -77,36 +79,41 @@ def command(
                 "--batch judges a folder as its batch.toml says. Leave out the problem, the "
                 "candidates, --self-check, --quick, --language and --direction."
             )
-        return judge_folder(
-            batch,
-            device=device or ("cuda" if cuda_devices() else "cpu"),
+        with only_card(device):
+            return judge_folder(
+                batch,
+                device=kind_of(device) if device else "cuda" if cuda_devices() else "cpu",
+                require_isolation=require_isolation,
+                as_json=as_json,
+            )
+    kind = kind_of(device) if device else None
+    with only_card(device):
+        if self_check:
+            return run_self_check(
+                only=only,
+                corpus=corpus,
+                device=kind or "cpu",
+                require_isolation=require_isolation,
+                as_json=as_json,
+            )
+        if problem is None or not candidates:
+            raise UsageError(
+                "Which problem and candidate? Give builtin:<name> or a file, then files."
+            )
+        files = candidate_files(candidates, language)
+        # Read here too, before a process is started: a slip should cost nothing.
+        read_source(problem)
+        asked = Asked(
+            problem=problem,
+            language=language,
+            direction=direction,
+            effort="search" if quick else "promotion",
+            device=kind or device_for(files),
             require_isolation=require_isolation,
-            as_json=as_json,
         )
-    if self_check:
-        return run_self_check(
-            only=only,
-            corpus=corpus,
-            device=device or "cpu",
-            require_isolation=require_isolation,
-            as_json=as_json,
-        )
-    if problem is None or not candidates:
-        raise UsageError("Which problem and candidate? Give builtin:<name> or a file, then files.")
-    files = candidate_files(candidates, language)
-    # Read here too, before a process is started: a slip should cost nothing.
-    read_source(problem)
-    asked = Asked(
-        problem=problem,
-        language=language,
-        direction=direction,
-        effort="search" if quick else "promotion",
-        device=device or device_for(files),
-        require_isolation=require_isolation,
-    )
-    if len(candidates) == 1 and files == candidates:
-        return judge_one(asked, files[0], as_json=as_json)
-    return judge_several(asked, files, as_json=as_json)
+        if len(candidates) == 1 and files == candidates:
+            return judge_one(asked, files[0], as_json=as_json)
+        return judge_several(asked, files, as_json=as_json)
 
 
 def _check_flags(self_check: bool, problem: str | None, *, only: str, corpus: Corpus) -> None:

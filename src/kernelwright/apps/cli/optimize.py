@@ -34,7 +34,7 @@ _SECONDS = typer.Option(help="Stop after so many seconds.")
 _DOLLARS = typer.Option(help="Stop after so much is spent on models.")
 _WIDTH = typer.Option(help="How many attempts go on at once.")
 _SEED = typer.Option(help="The same seed and history give the same plans.")
-_DEVICE = typer.Option(help="auto, cpu or cuda.")
+_DEVICE = typer.Option(help="auto, cpu, cuda, or one of several GPUs as cuda:N.")
 _ISOLATION = typer.Option(help="Refuse to run with less isolation; `doctor` names this machine's.")
 _JUDGE = typer.Option(
     "--judge",
