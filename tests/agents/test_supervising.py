@@ -86,7 +86,15 @@ def test_one_that_prints_without_end_is_ended(place, monkeypatch):
     assert supervise(place, "yes", QUICK).ended_by == "output"
 
 
-def test_an_interrupt_ends_it_too(place):
+@pytest.fixture
+def interruptible():
+    """As in a shell's foreground: what was started in the background may ignore the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_ends_it_too(place, interruptible):
     threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     started = time.monotonic()
     assert supervise(place, "sleep 60", QUICK).ended_by == "interrupt"
