@@ -241,3 +241,39 @@ def test_the_correspondence_of_inputs_is_right():
     to = dict(zip(ours.tensors, theirs.tensors, strict=True))
     assert to["w"] == names["w"]
     assert {to["x"], to["y"]} == {names["x"], names["y"]}
+
+
+def test_a_product_and_its_operands_the_other_way_round_are_one_value():
+    def program(first, second):
+        return graph_of(
+            [
+                node("a", "aten.mul.Tensor", (Ref(ref="x"), Ref(ref="y"))),
+                node("b", "aten.mul.Tensor", (Ref(ref=first), Ref(ref=second))),
+                node("o", "aten.atan2.default", (Ref(ref="a"), Ref(ref="b"))),
+            ],
+            ("o",),
+        )
+
+    assert form(program("x", "y")).key == form(program("y", "x")).key
+
+
+def test_a_factor_that_a_sum_does_not_change_may_stand_before_it_or_in_it():
+    def program(scaled_first):
+        scale, total = ("s", "t") if scaled_first else ("t", "s")
+        nodes = [
+            node("s", "aten.mul.Tensor", (Ref(ref="x" if scaled_first else "t"), 0.25),
+                 FULL if scaled_first else ROW),
+            node("t", "aten.sum.dim_IntList", (Ref(ref=scale if scaled_first else "x"), (1,), True),
+                 ROW),
+        ]  # fmt: skip
+        return graph_of(nodes if scaled_first else nodes[::-1], (total,))
+
+    assert form(program(True)).key == form(program(False)).key
+
+
+def test_sides_that_matter_are_kept_apart():
+    def program(first, second):
+        return graph_of([node("o", "aten.atan2.default", (first, second))], ("o",))
+
+    x, w = Ref(ref="x"), Ref(ref="w")
+    assert form(program(x, w)).key != form(program(w, x)).key
