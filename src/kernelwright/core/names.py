@@ -35,6 +35,7 @@ TABLE: dict[Kind, dict[str, str]] = {
         "refine": "kernelwright.search.refine:Refine",
     },
     "writer": {
+        "library": "kernelwright.generate.library_writer:LibraryWriter",
         "sketch": "kernelwright.generate.sketch_writer:SketchWriter",
         "llm": "kernelwright.generate.llm_writer:LlmWriter",
         "tuner": "kernelwright.generate.tuner:Tuner",

@@ -6,7 +6,8 @@ their own, hands `optimize` another `Equip`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +20,25 @@ from kernelwright.core.errors import ProblemError, UsageError
 from kernelwright.core.evaluation import Evaluation
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem, Source
-from kernelwright.core.protocols import Evaluator, Language, Store, Writer
+from kernelwright.core.protocols import Evaluator, Example, Language, Store, Writer
 from kernelwright.core.record import Record
 from kernelwright.core.run import RunSpec
+from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.judge import Judge
 from kernelwright.evaluate.opening import open_judges
-from kernelwright.generate.llm_writer import LlmWriter
+from kernelwright.generate.library_writer import LibraryWriter
+from kernelwright.generate.llm_writer import LlmWriter, no_examples
 from kernelwright.generate.sketch_writer import SketchWriter
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
+from kernelwright.library.finding import Shelves
+from kernelwright.library.records import device_name
+from kernelwright.library.shelf import folders_of, read_library
 from kernelwright.llm.opening import open_model
 from kernelwright.problems.reference import Reference
 from kernelwright.run.delivery import deliver
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.patience import USUAL, Retries
-from kernelwright.run.spec import LLM, MODEL_ROLE, SKETCH, TUNER, device_of
+from kernelwright.run.spec import LIBRARY, LLM, MODEL_ROLE, SKETCH, TUNER, device_of
 from kernelwright.search.drafting import Drafter
 
 REPLIES = "replies"
@@ -42,7 +48,8 @@ SAMPLED_DRAFTS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Equipment:
-    """The parts of one run. `writers` needs the run's store and folder, which come later."""
+    """The parts of one run. `writers` needs the run's store and folder, which come later.
+    `library_drafts` says how many kernels of the library serve the problem, in a language."""
 
     problem: Problem
     evaluator: Evaluator
@@ -50,6 +57,7 @@ class Equipment:
     writers: Callable[[Store, RunFolder], Mapping[str, Writer]]
     deliver: Callable[[RunFolder, Candidate, Evaluation], tuple[Path, ...]]
     retries: Retries = USUAL
+    library_drafts: Callable[[str], int] = lambda _language: 0
 
 
 class Equip(Protocol):
@@ -74,6 +82,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
     if LLM in spec.writers:
         # Before anything is started: a missing key or package shows here.
         open_model(spec.models[MODEL_ROLE], spec.model_settings)
+    kernels = read_library(folders_of(spec.library))[0] if LIBRARY in spec.writers else ()
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
     with (
@@ -82,13 +91,16 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
     ):
         problem = _same_problem(reference.load(), known)
         with _judging(spec, origin, problem, reference) as judge:
+            trace = functools.cache(reference.trace)
+            shelves = Shelves(kernels, problem, trace, device_name(environment(device)))
             yield Equipment(
                 problem=problem,
                 evaluator=judge,
                 admit=lambda: reference.admit(spec.seed),
                 writers=lambda store, folder: _writers(
-                    spec, Sketches(problem, reference.trace), languages, store, folder
+                    spec, Sketches(problem, trace), shelves, languages, store, folder
                 ),
+                library_drafts=shelves.count,
                 deliver=lambda folder, candidate, evaluation: deliver(
                     folder,
                     problem,
@@ -120,19 +132,27 @@ def _judging(
             yield judge
 
 
-def drafters(spec: RunSpec, dropped: frozenset[str]) -> tuple[Drafter, ...]:
-    """The writers of `spec`, in each language, as a strategy sees them."""
-    return tuple(
-        Drafter(
-            writer=writer,
-            language=language,
-            limit=None if writer == SKETCH else SAMPLED_DRAFTS,
-            refines=writer != SKETCH,
-        )
+def drafters(
+    spec: RunSpec, dropped: frozenset[str], library_drafts: Callable[[str], int]
+) -> tuple[Drafter, ...]:
+    """The writers of `spec`, in each language, as a strategy sees them. One that has nothing for
+    the problem is left out."""
+    made = (
+        _drafter(writer, language, library_drafts)
         for writer in spec.writers
         if writer not in dropped
         for language in spec.languages
     )
+    return tuple(drafter for drafter in made if drafter.limit != 0)
+
+
+def _drafter(writer: str, language: str, library_drafts: Callable[[str], int]) -> Drafter:
+    if writer == LIBRARY:
+        count = library_drafts(language)
+        return Drafter(writer=writer, language=language, limit=count, listed=True)
+    if writer == SKETCH:
+        return Drafter(writer=writer, language=language)
+    return Drafter(writer=writer, language=language, limit=SAMPLED_DRAFTS, refines=True)
 
 
 class Sketches:
@@ -158,6 +178,7 @@ class Sketches:
 def _writers(
     spec: RunSpec,
     sketches: Sketches,
+    shelves: Shelves,
     languages: Mapping[str, Language],
     store: Store,
     folder: RunFolder,
@@ -166,15 +187,22 @@ def _writers(
     for name in spec.writers:
         if name == SKETCH:
             made[name] = SketchWriter(drafts=sketches)
+        elif name == LIBRARY:
+            made[name] = LibraryWriter(drafts=shelves.drafts)
         elif name == LLM:
-            made[name] = _llm_writer(spec, languages, store, folder)
+            examples = shelves.examples if LIBRARY in spec.writers else no_examples
+            made[name] = _llm_writer(spec, languages, store, folder, examples)
         else:
             made[name] = names.load("writer", name)()
     return made
 
 
 def _llm_writer(
-    spec: RunSpec, languages: Mapping[str, Language], store: Store, folder: RunFolder
+    spec: RunSpec,
+    languages: Mapping[str, Language],
+    store: Store,
+    folder: RunFolder,
+    examples: Callable[[str], Sequence[Example]],
 ) -> LlmWriter:
     settings = spec.model_settings
     if settings.replies is None:
@@ -187,6 +215,7 @@ def _llm_writer(
         max_tokens=settings.max_tokens,
         temperature=settings.temperature,
         seed=spec.seed,
+        examples=examples,
     )
 
 

@@ -131,7 +131,7 @@ async def _search_and_promote(
 
     def strategy_for(dropped: frozenset[str]) -> Strategy:
         made: Strategy = names.load("strategy", spec.strategy)(
-            drafters=drafters(spec, dropped), seed=spec.seed
+            drafters=drafters(spec, dropped, equipment.library_drafts), seed=spec.seed
         )
         return made
 

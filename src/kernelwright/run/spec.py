@@ -22,7 +22,7 @@ from kernelwright.core.run import RunSpec
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.llm.address import Address
 
-SKETCH, LLM, TUNER = "sketch", "llm", "tuner"
+LIBRARY, SKETCH, LLM, TUNER = "library", "sketch", "llm", "tuner"
 MODEL_ROLE = "writer"
 # TOML has no null, and leaving a limit out means its default.
 NO_LIMIT = "none"
@@ -46,7 +46,7 @@ def load_spec(path: Path | None = None, given: Mapping[str, Any] | None = None) 
     """
     values = _merged(_read(path) if path else {}, given or {})
     if "writers" not in values and values.get("models"):
-        values["writers"] = (SKETCH, LLM)
+        values["writers"] = (LIBRARY, SKETCH, LLM)
     return completed(_validated(values, str(path) if path else "the settings"))
 
 

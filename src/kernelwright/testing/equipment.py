@@ -24,13 +24,15 @@ from kernelwright.testing.evaluators import NumberWriter, ScriptedEvaluator, row
 class FakeEquip:
     """An `Equip` over a `NumberWriter` and a `ScriptedEvaluator`.
 
-    `opened` has the origins that it was asked for; `closed` counts how often it was taken down.
+    `opened` has the origins that it was asked for; `closed` counts how often it was taken down. The
+    library has `library` kernels for the problem, which `writer` hands out too.
     """
 
     writer: Writer = field(default_factory=NumberWriter)
     evaluator: Evaluator = field(default_factory=ScriptedEvaluator)
     opened: list[str | Source] = field(default_factory=list)
     closed: int = 0
+    library: int = 0
 
     @contextmanager
     def __call__(
@@ -48,6 +50,7 @@ class FakeEquip:
                 ),
                 deliver=_deliver,
                 retries=Retries(pause_s=0.0),
+                library_drafts=lambda _language: self.library,
             )
         finally:
             self.closed += 1
