@@ -43,6 +43,20 @@ class TestSketchWriter(WriterContract):
         return assignment(variant=2)
 
 
+class TestLibraryWriter(WriterContract):
+    @pytest.fixture
+    def writer(self):
+        return LibraryWriter(drafts=drafts)
+
+    @pytest.fixture
+    def assignment(self):
+        return assignment()
+
+    @pytest.fixture
+    def hopeless(self):
+        return assignment(variant=2)
+
+
 class TestTuner(WriterContract):
     @pytest.fixture
     def writer(self):

@@ -341,6 +341,13 @@ def test_a_kernel_of_the_library_is_the_first_draft_and_costs_no_attempt_where_t
         assert sum(s.plan.writer == "library" for s in steps.values()) == count
 
 
+def test_a_kernel_that_was_left_out_is_named_in_the_log_and_stops_nothing():
+    equip = FakeEquip(remarks=("The library's kernel x is left out: it has no graph.txt.",))
+    result = optimize(spec(), equip=equip)
+    assert [fault.message for fault in result.state.faults] == list(equip.remarks)
+    assert result.best is not None
+
+
 def test_a_library_that_is_not_there_is_said_before_anything_is_started():
     with pytest.raises(UsageError, match="There is no library in nowhere"):
         optimize(spec(library=("nowhere",)), folder=Path("run"))

@@ -7,18 +7,17 @@ whose `forward` calls the kernel's function `run`.
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.problem import Problem, Source
-from kernelwright.knowledge.sketches.poly import Poly
 from kernelwright.languages.cuda import STREAM
 from kernelwright.languages.signature import signature
-from kernelwright.library.matching import Fit, NoFit, shape_of
+from kernelwright.library.matching import Fit, NoFit
+from kernelwright.library.modules import MODEL, joined_module
 
-ADAPTED, RUN, MODEL = "adapted", "run", "ModelNew"
+ADAPTED = "adapted"
 _NUMBER = r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
 
@@ -33,7 +32,7 @@ def adapted(found: Fit, problem: Problem, device: str | None = None) -> Candidat
     if about.lane == "native":
         text, entry = _native(found, problem, text)
     else:
-        text, entry = _module(found, problem, text), MODEL
+        text, entry = joined_module(found, problem, text), MODEL
     main = kernel.source.main_file
     lines = [f"From the library of Kernelwright: {kernel.name}."]
     mark = "//" if about.lane == "native" else "#"
@@ -97,110 +96,3 @@ def _own_signature(found: Fit) -> list[str]:
     """The kernel's tensors in the order of its parameters."""
     what = found.kernel.about.computes
     return [spec.name for spec in (*what.inputs, *what.written)]
-
-
-def _module(found: Fit, problem: Problem, text: str) -> str:
-    """The problem's own model over the kernel's function `run`."""
-    what = found.kernel.about.computes
-    reference = problem.reference.text.strip()
-    shared = _bound(reference) & _bound(text) - {MODEL}
-    if shared:
-        raise NoFit(f"Its text and the reference both define {', '.join(sorted(shared))}.")
-    names = {**found.tensors, **found.outputs}
-    given = [s.name for s in problem.inputs if s.role != "weight"]
-    weights = [s.name for s in problem.inputs if s.role == "weight"]
-    local = {s.name: f"t{n}" for n, s in enumerate(problem.inputs)}
-    local |= {s.name: f"out{n}" for n, s in enumerate(problem.outputs)}
-    axes, lines = _axes(problem, local)
-    arguments = [
-        local[names[s.name]]
-        if s.role == "scalar"
-        else f"{local[names[s.name]]}.reshape({_shape(shape_of(s, found.sizes), axes)})"
-        for s in what.inputs
-    ]
-    results = [local[names[s.name]] for s in what.written]
-    returned = [
-        f"{local[s.name]}.reshape({_shape(_sizes_of(s.shape), axes)})" for s in problem.outputs
-    ]
-    unpacked = (
-        [f"{''.join(f'{local[w]}, ' for w in weights)}= [get(self) for get in self.kw_weights]"]
-        if weights
-        else []
-    )
-    body = [
-        *unpacked,
-        *lines,
-        f"{', '.join(results)} = {RUN}({', '.join(arguments)})",
-        f"return {', '.join(returned)}",
-    ]
-    forward = f"    def forward(self, {', '.join(local[g] for g in given)}):"
-    model = [
-        f"class {MODEL}({problem.reference.name}):",
-        *_CONSTRUCTOR,
-        forward,
-        *(f"        {line}" for line in body),
-    ]
-    own = _without(text, MODEL)
-    joined = [reference, "import operator\n\nimport torch", own.strip(), "\n".join(model)]
-    return "\n\n\n".join(joined) + "\n"
-
-
-_CONSTRUCTOR = (
-    "    def __init__(self, *args, **kwargs):",
-    "        super().__init__(*args, **kwargs)",
-    "        # Each tensor once, by the first of its names, in the order of the state_dict.",
-    "        state = self.state_dict(keep_vars=True)",
-    "        names = {id(v): n for n, v in reversed(state.items()) if isinstance(v, torch.Tensor)}",
-    "        ordered = [n for n in state if n in names.values()]",
-    "        self.kw_weights = [operator.attrgetter(n) for n in ordered]",
-    "",
-)
-
-
-def _axes(problem: Problem, local: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """A name for each axis that an input shows, and the lines that set them."""
-    found: dict[str, str] = {}
-    lines: list[str] = []
-    for spec in problem.inputs:
-        for dim, axis in enumerate(spec.shape):
-            if isinstance(axis, str) and axis not in found and spec.role != "scalar":
-                found[axis] = f"n{len(found)}"
-                lines.append(f"{found[axis]} = {local[spec.name]}.shape[{dim}]")
-    return found, lines
-
-
-def _sizes_of(shape: Sequence[str | int]) -> tuple[Poly, ...]:
-    return tuple(Poly.axis(d) if isinstance(d, str) else Poly.number(d) for d in shape)
-
-
-def _shape(sizes: Sequence[Poly], axes: Mapping[str, str]) -> str:
-    """A shape as a tuple; every axis in it must be one that an input shows."""
-    for size in sizes:
-        for monomial, _ in size.terms:
-            missing = [u for u in monomial if u.partition("/")[0] not in axes]
-            if missing:
-                raise NoFit(f"No input of the problem has the axis {missing[0]}.")
-    said = ", ".join(size.text(axes, "//") for size in sizes)
-    return f"({said}{',' if len(sizes) == 1 else ''})"
-
-
-def _bound(text: str) -> set[str]:
-    """The names that Python `text` binds at its top level, imports left out."""
-    found: set[str] = set()
-    for stmt in ast.parse(text).body:
-        if isinstance(stmt, ast.FunctionDef | ast.ClassDef):
-            found.add(stmt.name)
-        elif isinstance(stmt, ast.Assign | ast.AnnAssign):
-            targets = stmt.targets if isinstance(stmt, ast.Assign) else [stmt.target]
-            found |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
-    return found
-
-
-def _without(text: str, name: str) -> str:
-    """`text` without its class `name`, which was for the kernel's own problem."""
-    lines = text.splitlines()
-    for stmt in reversed(ast.parse(text).body):
-        if isinstance(stmt, ast.ClassDef) and stmt.name == name:
-            start = min([stmt.lineno, *(d.lineno for d in stmt.decorator_list)]) - 1
-            del lines[start : stmt.end_lineno]
-    return "\n".join(lines)

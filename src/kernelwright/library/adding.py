@@ -14,7 +14,8 @@ from kernelwright.core.errors import UsageError
 from kernelwright.core.evaluation import Evaluation, Passed
 from kernelwright.core.problem import Problem
 from kernelwright.languages.tunables import parse_tunables
-from kernelwright.library.adapting import MODEL, RUN, constant_line
+from kernelwright.library.adapting import constant_line
+from kernelwright.library.modules import MODEL, RUN
 from kernelwright.library.normal.form import NormalForm
 from kernelwright.library.records import (
     Certificate,

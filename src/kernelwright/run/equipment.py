@@ -49,7 +49,8 @@ SAMPLED_DRAFTS = 4
 @dataclass(frozen=True, kw_only=True)
 class Equipment:
     """The parts of one run. `writers` needs the run's store and folder, which come later.
-    `library_drafts` says how many kernels of the library serve the problem, in a language."""
+    `library_drafts` says how many kernels of the library serve the problem, in a language;
+    `remarks` are sentences on what was left out."""
 
     problem: Problem
     evaluator: Evaluator
@@ -58,6 +59,7 @@ class Equipment:
     deliver: Callable[[RunFolder, Candidate, Evaluation], tuple[Path, ...]]
     retries: Retries = USUAL
     library_drafts: Callable[[str], int] = lambda _language: 0
+    remarks: tuple[str, ...] = ()
 
 
 class Equip(Protocol):
@@ -82,7 +84,8 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
     if LLM in spec.writers:
         # Before anything is started: a missing key or package shows here.
         open_model(spec.models[MODEL_ROLE], spec.model_settings)
-    kernels = read_library(folders_of(spec.library))[0] if LIBRARY in spec.writers else ()
+    folders = folders_of(spec.library) if LIBRARY in spec.writers else ()
+    kernels, broken = read_library(folders)
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
     with (
@@ -101,6 +104,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
                     spec, Sketches(problem, trace), shelves, languages, store, folder
                 ),
                 library_drafts=shelves.count,
+                remarks=tuple(each.reason for each in broken),
                 deliver=lambda folder, candidate, evaluation: deliver(
                     folder,
                     problem,
