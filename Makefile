@@ -27,7 +27,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --editable ".[triton,serve]" "pytest>=9" "pytest-xdist>=3.8" "hypothesis>=6.150" "ruff>=0.17" "mypy>=2.4" "import-linter>=2.5"
+	$(BIN)/python -m pip install --quiet --editable ".[triton,serve,mcp]" "pytest>=9" "pytest-xdist>=3.8" "hypothesis>=6.150" "ruff>=0.17" "mypy>=2.4" "import-linter>=2.5"
 	touch $@
 
 # Tests that time nothing and start no judge: two at once. All others have the machine for themselves.

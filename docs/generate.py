@@ -18,7 +18,13 @@ from kernelwright.apps.cli.main import COMMANDS, DEBUG_VARIABLE, run
 FOLDER = Path(__file__).parent / "reference"
 _PACKAGE = Path(kernelwright.__file__).parent
 _NOTE = "<!-- Written by docs/generate.py; change the source and run it again. -->"
-_SUBCOMMANDS = {"problems": ("list", "show", "admit")}
+_SUBCOMMANDS = {
+    "problems": ("list", "show", "admit"),
+    "agent": (
+        "init", "run", "judge", "build", "profile", "tune", "attempts", "lookup", "promote",
+        "report", "skill",
+    ),
+}  # fmt: skip
 _PAGES = {
     "settings.md": (
         "Settings of a run",
@@ -63,6 +69,15 @@ _PAGES = {
         "What `kernelwright serve` takes and answers; `/openapi.json` has the same for programs.",
         ["serve/records.py"],
     ),
+    "batches.md": (
+        "Batches",
+        "What `kernelwright judge --batch` reads in `batch.toml` and writes for each file, and "
+        "what `kernelwright import --json` prints.",
+        [
+            "evaluate/batches.py:Manifest,ProblemEntry,BatchResult",
+            "apps/cli/import_.py:ImportReport",
+        ],
+    ),
 }
 
 
@@ -72,7 +87,7 @@ def pages() -> dict[str, str]:
         name: "\n".join([_NOTE, f"# {title}", "", text, "", *_sections(places)]).rstrip() + "\n"
         for name, (title, text, places) in _PAGES.items()
     }
-    return {"commands.md": _commands(), "errors.md": _errors(), **made}
+    return {"commands.md": _commands(), "errors.md": _errors(), "tools.md": _tools(), **made}
 
 
 def _commands() -> str:
@@ -127,6 +142,34 @@ Every exception that is raised on purpose is one of these, and ends with exit co
 {tree.strip()}
 ```
 """
+
+
+def _tools() -> str:
+    """The tools of the MCP server, and the records that they answer with."""
+    found = [
+        n for n in ast.walk(_parsed("apps/mcp/tools.py")) if isinstance(n, ast.AsyncFunctionDef)
+    ]
+    tools = [(n, " ".join((ast.get_docstring(n) or "").split())) for n in found]
+    rows = [
+        f"| `{tool.name}` | `{_cell(tool.returns)}` | {said} |"
+        for tool, said in tools
+        if tool.decorator_list and tool.returns and not tool.name.startswith("_")
+    ]
+    parts = [
+        _NOTE,
+        "# Tools for agents",
+        "",
+        "What `kernelwright mcp` offers. Each answers with one of the records below, as structured "
+        "content; `kernelwright agent …` prints the same ones with `--json`. An error says what to "
+        "do next.",
+        "",
+        "| tool | answers with | what it does |",
+        "|---|---|---|",
+        *rows,
+        "",
+        *_sections(["agents/records.py", "agents/submission.py:Submission"]),
+    ]
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def _sections(places: list[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kernelwright.agents.view import shareable, verdict_of
 from kernelwright.core.evaluation import Crashed, Rejected, WrongResult
 from kernelwright.evaluate.building.builder import Builder
 from kernelwright.evaluate.correctness.cases import CaseSet
@@ -19,6 +21,7 @@ from kernelwright.evaluate.defences import ALL_ON, Defences
 from kernelwright.evaluate.isolation.levels import isolation_level
 from kernelwright.evaluate.running.bodies import body
 from kernelwright.languages.cpp import Cpp
+from kernelwright.testing.evaluators import evaluation_of, number_candidate
 
 
 @dataclass
@@ -146,6 +149,56 @@ def test_a_read_before_the_first_element_is_a_crash(bench, exam, silu):
     found = bench.run(silu.replace("x[i];", "x[i] + 0.0f * x[i - 1];"), exam.lend("core", "native"))
     assert isinstance(found, Crashed), found
     assert found.signal == "SIGSEGV"
+
+
+def test_a_fault_on_a_hidden_size_says_what_is_special_there_and_no_size(bench, exam, silu):
+    only_one_column = silu.replace("0.5f", "(columns == 1 && rows > 1 ? 0.6f : 0.5f)")
+    found = bench.run(only_one_column, exam.lend("core", "native"))
+    assert isinstance(found, WrongResult), found
+    assert {m.workload_id for m in found.mismatches} == {"hidden"}
+    assert all("size_one" in m.traits and m.detail is None for m in found.mismatches)
+    dies = before(silu, "if (columns == 1 && rows > 1) __builtin_trap();")
+    died = bench.run(dies, exam.lend("core", "native"))
+    assert isinstance(died, Crashed), died
+    assert re.match(r"On a hidden workload \(size_one\b[\w, ]*\): ", died.detail)
+
+
+@pytest.mark.parametrize("where", ["columns == 1 && rows > 1", "rows * columns >= 192 * 1024"])
+def test_what_is_printed_of_hidden_inputs_is_in_no_answer_to_an_agent(
+    bench, exam, silu, problem, where
+):
+    prints = (
+        'fprintf(stderr, "SEEN %ld %ld %.9g\\n", (long)rows, (long)columns, x[0]);'
+        f"if ({where}) abort();"
+    )
+    found = bench.run("#include <cstdio>\n" + before(silu, prints), exam.lend("core", "native"))
+    assert isinstance(found, Crashed), found
+    evaluation = evaluation_of(number_candidate(1), found)
+    evaluation = evaluation.model_copy(update={"log": found.detail})
+    told = verdict_of(evaluation, problem)
+    hidden = {tuple(w.axes.values()) for w in problem.workloads if w.split == "hidden"}
+    said = told.model_dump_json() + shareable(evaluation, problem).model_dump_json()
+    seen = re.findall(r"SEEN (\S+) (\S+) ", said)
+    assert not hidden & {tuple(map(int, pair)) for pair in seen if "(…)" not in pair}
+    if "columns == 1" in where:
+        assert seen == []
+        assert "an axis of size 1" in told.diagnosis
+
+
+def test_a_kernel_that_is_right_where_it_is_aligned_alone_is_told_so(bench, exam, silu):
+    text = silu.replace("0.5f", "((uintptr_t)x % 32 ? 0.6f : 0.5f)")
+    for _ in range(8):  # the order is secret, and no aligned call may have come before the end
+        found = bench.run(text, exam.lend("core", "native"))
+        if all("unaligned" in m.traits for m in found.mismatches):
+            return
+    pytest.fail(f"it was not told: {found}")
+
+
+def test_a_kernel_that_is_wrong_everywhere_is_not_told_that_alignment_is_to_blame(
+    bench, exam, silu
+):
+    found = bench.run(silu.replace("0.5f", "0.6f"), exam.lend("core", "native"))
+    assert not any("unaligned" in m.traits for m in found.mismatches)
 
 
 def test_an_aligned_vector_load_of_what_is_only_aligned_to_floats_is_a_crash(bench, exam, silu):

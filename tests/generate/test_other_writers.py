@@ -8,6 +8,7 @@ from kernelwright.core import names
 from kernelwright.core.run import Attempt
 from kernelwright.generate.library_writer import LibraryWriter
 from kernelwright.generate.llm_writer import LlmWriter
+from kernelwright.generate.outside import Outside
 from kernelwright.generate.sketch_writer import SketchWriter
 from kernelwright.generate.tuner import Tuner
 from kernelwright.testing.writers import WriterContract, propose
@@ -69,6 +70,12 @@ class TestTuner(WriterContract):
     @pytest.fixture
     def hopeless(self):
         return assignment("tune", parents=[attempt()], settings={"NONE": 16})
+
+
+def test_an_agent_that_is_gone_hands_nothing_in():
+    proposal = propose(Outside(), assignment())
+    assert proposal.candidate is None
+    assert "before it handed a candidate in" in proposal.reason
 
 
 def test_sketches_are_handed_out_in_order_until_there_are_none():

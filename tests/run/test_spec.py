@@ -166,3 +166,22 @@ def test_the_direction_is_a_setting_and_goes_back_into_the_file():
     assert "direction" not in to_toml(completed(RunSpec(problem="builtin:softmax")))
     with pytest.raises(SpecError, match="'direction' in the settings cannot be \"sideways\""):
         load_spec(None, {"problem": "builtin:softmax", "direction": "sideways"})
+
+
+@pytest.mark.parametrize(
+    ("strategy", "writers"),
+    [
+        ("from_outside", ["sketch"]),
+        ("from_outside", ["agent:me", "sketch"]),
+        ("refine", ["agent:me"]),
+        ("refine", ["agent:me", "sketch"]),
+    ],
+)
+def test_an_agent_leads_a_run_or_has_no_part_in_it(strategy, writers):
+    with pytest.raises(SpecError, match="a coding agent leads"):
+        load_spec(given={"problem": "p.py", "strategy": strategy, "writers": writers})
+
+
+def test_a_run_that_an_agent_leads_is_a_spec_like_any_other(file):
+    spec = load_spec(given={"problem": "p.py", "strategy": "from_outside", "writers": ["agent:me"]})
+    assert load_spec(file(to_toml(spec))) == spec

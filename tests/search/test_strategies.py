@@ -9,6 +9,7 @@ from kernelwright.core.evaluation import BuildFailed, Passed
 from kernelwright.core.run import Attempt, History
 from kernelwright.search.best_of_n import BestOfN
 from kernelwright.search.drafting import Drafter
+from kernelwright.search.from_outside import FromOutside
 from kernelwright.search.refine import MAX_REPAIRS, Refine
 from kernelwright.search.tuning import PATIENCE, next_tune
 from kernelwright.testing.evaluators import TILE, evaluation_of, number_candidate, passed, verdict
@@ -28,6 +29,12 @@ class TestRefine(StrategyContract):
     @pytest.fixture
     def strategy(self):
         return Refine(drafters=DRAFTERS, seed=7)
+
+
+def test_a_run_that_an_agent_leads_asks_for_nothing():
+    tried = History(attempts=(attempt(1, Plan(kind="draft", language="cpp", writer="x"), 2.0),))
+    for history in (History(), tried):
+        assert FromOutside(drafters=DRAFTERS).ask(history, 4) == ()
 
 
 def attempt(step, plan, text=None, tunables=(), reason=None, settings=None):

@@ -17,8 +17,9 @@ import pytest
 from kernelwright.core.errors import FaultError, UsageError
 from kernelwright.serve.client import Client
 from kernelwright.serve.ledger import Ledger
+from kernelwright.serve.listening import listen
 from kernelwright.serve.records import Submission
-from kernelwright.serve.server import listen, serving
+from kernelwright.serve.server import serving
 from kernelwright.serve.service import Service
 from kernelwright.serve.settings import Settings
 from kernelwright.testing.judges import FakeJudges, worded

@@ -22,6 +22,8 @@ MismatchKind = Literal[
     "wrong_value", "nonfinite", "unwritten", "out_of_bounds_write", "input_mutated",
     "precision", "nondeterministic", "wrong_shape", "wrong_dtype",
 ]  # fmt: skip
+# What is special about a call, in classes that give no size away.
+Trait = Literal["empty", "size_one", "tail", "larger", "unaligned"]
 
 BEST_ISOLATION: Isolation = "bubblewrap+landlock+seccomp"
 
@@ -58,7 +60,9 @@ class Mismatch(Record):
     """One case that did not agree.
 
     `matched_ratio` is the share of elements within tolerance. `detail` says where and by how
-    much; it is None for hidden workloads, of which only the class is told.
+    much; it is None for hidden workloads, of which only the class is told: `traits` says what is
+    special about their sizes. "unaligned" is said of any workload: every wrong call was at
+    addresses that no vector is aligned to, and calls at others were right.
     """
 
     workload_id: str
@@ -68,6 +72,7 @@ class Mismatch(Record):
     kind: MismatchKind
     matched_ratio: float
     detail: str | None = None
+    traits: tuple[Trait, ...] = ()
 
 
 class Measurement(Record):

@@ -67,7 +67,8 @@ class RunSpec(Record):
     what None asks for. `device` is auto, cpu, cuda, or one of several GPUs as ``cuda:1``. `models`
     maps a role ("writer") to a model name as ``provider:name``. `writers` are used in turn for
     drafts; with no model, ``library`` and ``sketch``. `library` are folders of verified kernels
-    beside the one that ships.
+    beside the one that ships. `judge` is the address of a `kernelwright serve` that judges instead
+    of this machine; its token is never part of the settings.
     """
 
     problem: str
@@ -83,6 +84,7 @@ class RunSpec(Record):
     seed: int = 0
     device: DeviceName = "auto"
     require_isolation: StoredIsolation = "process"
+    judge: str | None = None
 
 
 class Event(Record):

@@ -21,12 +21,14 @@ from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import BuildRefused, FaultError, JudgeBroken, Unavailable, UsageError
 from kernelwright.core.evaluation import (
+    BuildFailed,
     Effort,
     Evaluation,
     Isolation,
     Outcome,
     Performed,
     Rejected,
+    TimedOut,
     isolates,
 )
 from kernelwright.core.problem import Problem
@@ -141,6 +143,24 @@ class Judge:
         except BuildRefused:
             return None
         return self._room.builder.ahead(plan)
+
+    def try_build(self, candidate: Candidate) -> BuildFailed | TimedOut | Rejected | None:
+        """What keeps `candidate` from being built; None when it can be. Nothing of it is run.
+
+        Raises:
+            UnknownName: there is no such language.
+            Unavailable: the language cannot be built here.
+            FaultError: the judge's own failure.
+        """
+        language = self._language(candidate.language)
+        if missing := language.missing("build"):
+            raise Unavailable(missing)
+        try:
+            plan = language.build(candidate, self._room.problem)
+        except BuildRefused as refused:
+            return Rejected(rule="build_refused", evidence=str(refused))
+        built = self._room.builder.build(plan)
+        return None if isinstance(built, Built) else built
 
     def facts(self, candidate: Candidate) -> Facts | None:
         """What the compiler made of `candidate`, whatever its verdict; None when it cannot be

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from kernelwright.core.evaluation import MismatchKind, Stage
+from kernelwright.core.evaluation import MismatchKind, Stage, Trait
 
 STAGES: dict[Stage, str] = {
     "build": "while it was built",
@@ -14,6 +14,7 @@ STAGES: dict[Stage, str] = {
     "core": "on the inputs of the full check",
     "timing": "while it was timed",
     "sanitize": "under the memory and undefined-behaviour checkers",
+    "far": "on tensors of more than 2^31 elements",
 }
 SIGNALS = {
     "SIGSEGV": "It read or wrote memory that is not its own. Check every index against its bound, "
@@ -60,4 +61,12 @@ DISTRIBUTIONS = {
     "denormal": "values too small for full precision: flushed to zero",
     "nonfinite": "a NaN or an infinity here and there: lost in a comparison or a maximum",
     "integer": "small whole numbers, on which every sum is exact: a wrong formula, not a rounding",
+}
+# What is special about a call whose sizes are not told.
+TRAITS: dict[Trait, str] = {
+    "empty": "an axis of size 0",
+    "size_one": "an axis of size 1",
+    "tail": "an axis that is no multiple of 8, so that something remains after the last vector",
+    "larger": "an axis that is longer than the reported one",
+    "unaligned": "tensors that are aligned to their elements and to no vector",
 }

@@ -17,16 +17,18 @@ from kernelwright.core.evaluation import (
     Evaluation,
     Measurement,
     Mismatch,
+    Outcome,
     Passed,
     Regime,
     Rejected,
     Stage,
     TimedOut,
+    Trait,
     WrongResult,
 )
 from kernelwright.core.problem import Problem
 from kernelwright.core.statistics import CANDIDATE, baselines, by_subject, median_ns, speedup
-from kernelwright.generate.advice import DISTRIBUTIONS, MISMATCHES, SIGNALS, STAGES
+from kernelwright.generate.advice import DISTRIBUTIONS, MISMATCHES, SIGNALS, STAGES, TRAITS
 from kernelwright.generate.causes import likely_causes
 
 LONGEST = 4000
@@ -34,15 +36,22 @@ _LONGEST_QUOTE = 2000
 _LONGEST_READ = 50_000
 _SHOWN_ERRORS = 5
 _SHOWN_MISMATCHES = 4
+_SHOWN_HIDDEN = 4
 _ERROR = re.compile(r"\berror\b|Error\b|undefined (?:reference|symbol)", re.IGNORECASE)
 # What the build's own files say beyond this follows from a signature that is wrong.
 _CONSEQUENCE = re.compile(r"kw_\w+\.\w+:(?!.*(?:static assertion|was not declared|is undefined))")
+# How the judge says where a candidate died; what is special there stands in the parentheses.
+_HIDDEN = re.compile(r"[^\n]*\ba hidden workload(?: \(([\w, ]*)\))?")
 _CONTEXT = re.compile(r"^\s*(?:\d+\s*)?\|")
 
 
 def diagnosis(evaluation: Evaluation, problem: Problem) -> str:
     """What a writer should know about the verdict `evaluation`, at most `LONGEST` characters."""
-    outcome = evaluation.outcome
+    return in_words(evaluation.outcome, problem)
+
+
+def in_words(outcome: Outcome, problem: Problem) -> str:
+    """What a writer should know about `outcome`, at most `LONGEST` characters."""
     match outcome:
         case Passed():
             text = _passed(outcome, problem)
@@ -112,13 +121,12 @@ def _essence(said: str) -> str:
 
 def _wrong(mismatches: Sequence[Mismatch], problem: Problem) -> str:
     shown = [m for m in mismatches if m.split != "hidden"]
-    hidden = sorted({m.kind.replace("_", " ") for m in mismatches if m.split == "hidden"})
+    hidden = dict.fromkeys(_one_hidden(m) for m in mismatches if m.split == "hidden")
     lines = ["It builds and runs, and its result is wrong:"]
     lines += [f"- {_one_wrong(m, problem)}" for m in shown[:_SHOWN_MISMATCHES]]
     if len(shown) > _SHOWN_MISMATCHES:
         lines.append(f"- and {len(shown) - _SHOWN_MISMATCHES} more like these")
-    if hidden:
-        lines.append(f"- on inputs that are not shown: {', '.join(hidden)}")
+    lines += [f"- on inputs that are not shown: {said}" for said in list(hidden)[:_SHOWN_HIDDEN]]
     return "\n".join(lines) + _advice(_suspicions(mismatches, shown, problem))
 
 
@@ -133,7 +141,18 @@ def _one_wrong(mismatch: Mismatch, problem: Problem) -> str:
     detail = f": {_bounded(mismatch.detail, 300)}" if mismatch.detail else ""
     share = f"{mismatch.matched_ratio:.1%} of its elements are right"
     kind = mismatch.kind.replace("_", " ")
-    return f"{mismatch.output}{at}, {drawn}: {kind}, {share}{detail}"
+    return f"{mismatch.output}{at}, {drawn}{_special(mismatch.traits)}: {kind}, {share}{detail}"
+
+
+def _one_hidden(mismatch: Mismatch) -> str:
+    """The class of a fault: what is wrong, on which kind of values, and what is special there."""
+    drawn = "" if mismatch.distribution == "file" else f", inputs drawn {mismatch.distribution!r}"
+    return f"{mismatch.kind.replace('_', ' ')}{drawn}{_special(mismatch.traits)}"
+
+
+def _special(traits: Iterable[Trait]) -> str:
+    words = [TRAITS[trait] for trait in traits]
+    return f" ({'; '.join(words)})" if words else ""
 
 
 def _sizes(problem: Problem, workload_id: str) -> str:
@@ -179,8 +198,10 @@ def _crashed(outcome: Crashed) -> str:
     how = f"with {outcome.signal}" if outcome.signal else "with an error"
     detail = _short(outcome.detail)
     # What it printed while it ran on hidden inputs could tell their sizes.
-    if "hidden workload" in detail.partition("\n")[0]:
-        detail = "On inputs that are not shown."
+    hidden = _HIDDEN.match(detail)
+    if hidden:
+        known = [trait for trait in TRAITS if trait in (hidden[1] or "").split(", ")]
+        detail = f"On inputs that are not shown{_special(known)}."
     text = f"It died {STAGES[outcome.stage]}, {how}:\n{detail}"
     causes = likely_causes(detail)
     if outcome.signal in SIGNALS:

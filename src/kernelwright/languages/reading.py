@@ -63,6 +63,17 @@ def candidate_from_text(
     )
 
 
+def texts_in(path: Path) -> tuple[str, dict[str, str], str]:
+    """The text of a candidate's file, those of the files beside it that it names, and its language
+    by the file's name.
+
+    Raises:
+        UsageError: the file cannot be read, is too large, or does not say its language.
+    """
+    text = _read(path)
+    return text, _beside(path, text), _language_of(path, text)
+
+
 def candidate_from_file(problem: Problem, path: Path, language: str | None = None) -> Candidate:
     """The candidate in the file at `path`, with the files beside it that its text names.
 

@@ -108,6 +108,20 @@ class Shelves:
             for _, kernel in near[:SHOWN]
         )
 
+    def to_read(self, language: str) -> tuple[Example, ...]:
+        """As `examples`, but a kernel that computes the very problem comes first, adapted to it."""
+        found = self.drafts(language)
+        same = found if isinstance(found, Found) else None
+        adapted_ones = tuple(
+            Example(
+                title=f"computes this very problem ({name})",
+                reference=self._problem.reference.text,
+                source=candidate.source.text,
+            )
+            for candidate, name in (zip(same.candidates, same.names, strict=True) if same else ())
+        )
+        return adapted_ones + self.examples(language)
+
     def _normal_form(self) -> NormalForm | NotFound:
         if self._form is None:
             try:

@@ -34,7 +34,8 @@ def joined_module(found: Fit, problem: Problem, text: str) -> str:
     arguments = [
         local[names[s.name]]
         if s.role == "scalar"
-        else f"{local[names[s.name]]}.reshape({_shape(shape_of(s, found.sizes), axes)}).contiguous()"
+        else f"{local[names[s.name]]}.reshape({_shape(shape_of(s, found.sizes), axes)})"
+        ".contiguous()"
         for s in what.inputs
     ]
     results = [local[names[s.name]] for s in what.written]

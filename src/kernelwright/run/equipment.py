@@ -16,8 +16,8 @@ from typing import Protocol
 from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.cards import only_card, visible_cards
-from kernelwright.core.errors import ProblemError, UsageError
-from kernelwright.core.evaluation import Evaluation
+from kernelwright.core.errors import ProblemError, SpecError, UsageError
+from kernelwright.core.evaluation import BuildFailed, Evaluation, Rejected, TimedOut
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem, Source
 from kernelwright.core.protocols import Evaluator, Example, Language, Store, Writer
@@ -28,6 +28,7 @@ from kernelwright.evaluate.judge import Judge
 from kernelwright.evaluate.opening import open_judges
 from kernelwright.generate.library_writer import LibraryWriter
 from kernelwright.generate.llm_writer import LlmWriter, no_examples
+from kernelwright.generate.outside import Outside
 from kernelwright.generate.sketch_writer import SketchWriter
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.library.finding import Shelves
@@ -38,7 +39,17 @@ from kernelwright.problems.reference import Reference
 from kernelwright.run.delivery import deliver
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.patience import USUAL, Retries
-from kernelwright.run.spec import LIBRARY, LLM, MODEL_ROLE, SKETCH, TUNER, device_of
+from kernelwright.run.profiling import Profiled, profiled
+from kernelwright.run.spec import (
+    AGENT,
+    LIBRARY,
+    LLM,
+    MODEL_ROLE,
+    SKETCH,
+    TUNER,
+    device_of,
+    reads_library,
+)
 from kernelwright.search.drafting import Drafter
 
 REPLIES = "replies"
@@ -50,7 +61,13 @@ SAMPLED_DRAFTS = 4
 class Equipment:
     """The parts of one run. `writers` needs the run's store and folder, which come later.
     `library_drafts` says how many kernels of the library serve the problem, in a language;
-    `remarks` are sentences on what was left out."""
+    `remarks` are sentences on what was left out.
+
+    What a coding agent may ask for besides a verdict is None where it cannot be had, as where the
+    judge is on another machine: `build` compiles a candidate and says what came of it, `profile`
+    looks at its code, and counts on a GPU, and `sketches` has the drafts in a language. `examples`
+    are verified kernels to read, in a language.
+    """
 
     problem: Problem
     evaluator: Evaluator
@@ -60,6 +77,11 @@ class Equipment:
     retries: Retries = USUAL
     library_drafts: Callable[[str], int] = lambda _language: 0
     remarks: tuple[str, ...] = ()
+    build: Callable[[Candidate], BuildFailed | TimedOut | Rejected | None] | None = None
+    profile: Callable[[Candidate, Evaluation], Profiled] | None = None
+    sketches: Callable[[str], Covered | NotCovered] | None = None
+    judges_modules: bool = True  # the delivered module is more than one file
+    examples: Callable[[str], Sequence[Example]] = no_examples
 
 
 class Equip(Protocol):
@@ -78,13 +100,17 @@ class Equip(Protocol):
 
 @contextmanager
 def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> Iterator[Equipment]:
-    """The real parts, for a spec that is complete. See `Equip`."""
+    """The real parts on this machine, for a spec that is complete. See `Equip`."""
+    if spec.judge is not None:
+        raise SpecError(
+            f"The judge of this run is {spec.judge}. Leave it out of the settings to judge here."
+        )
     device = device_of(spec)
     languages: dict[str, Language] = {n: names.load("language", n)() for n in spec.languages}
     if LLM in spec.writers:
         # Before anything is started: a missing key or package shows here.
         open_model(spec.models[MODEL_ROLE], spec.model_settings)
-    folders = folders_of(spec.library) if LIBRARY in spec.writers else ()
+    folders = folders_of(spec.library) if reads_library(spec) else ()
     kernels, broken = read_library(folders)
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
@@ -92,18 +118,21 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
         only_card(spec.device),
         Reference.open(origin, device=device, direction=direction) as reference,
     ):
-        problem = _same_problem(reference.load(), known)
+        problem = same_problem(reference.load(), known)
         with _judging(spec, origin, problem, reference) as judge:
             trace = functools.cache(reference.trace)
+            sketches = Sketches(problem, trace)
             shelves = Shelves(kernels, problem, trace, device_name(environment(device)))
+            alone = judge if isinstance(judge, Judge) else None
             yield Equipment(
                 problem=problem,
                 evaluator=judge,
                 admit=lambda: reference.admit(spec.seed),
-                writers=lambda store, folder: _writers(
-                    spec, Sketches(problem, trace), shelves, languages, store, folder
+                writers=lambda store, folder: writers_for(
+                    spec, sketches, shelves, languages, store, folder
                 ),
                 library_drafts=shelves.count,
+                examples=shelves.to_read,
                 remarks=tuple(each.reason for each in broken),
                 deliver=lambda folder, candidate, evaluation: deliver(
                     folder,
@@ -113,6 +142,9 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
                     languages[candidate.language],
                     device=device,
                 ),
+                build=alone.try_build if alone else None,
+                profile=functools.partial(profiled, alone) if alone else None,
+                sketches=sketches,
             )
 
 
@@ -144,7 +176,7 @@ def drafters(
     made = (
         _drafter(writer, language, library_drafts)
         for writer in spec.writers
-        if writer not in dropped
+        if writer not in dropped and not writer.startswith(AGENT)
         for language in spec.languages
     )
     return tuple(drafter for drafter in made if drafter.limit != 0)
@@ -179,7 +211,7 @@ class Sketches:
         return self._found[language]
 
 
-def _writers(
+def writers_for(
     spec: RunSpec,
     sketches: Sketches,
     shelves: Shelves,
@@ -187,12 +219,15 @@ def _writers(
     store: Store,
     folder: RunFolder,
 ) -> dict[str, Writer]:
+    """The writers of `spec`, and the tuner, by name."""
     made: dict[str, Writer] = {TUNER: names.load("writer", TUNER)()}
     for name in spec.writers:
         if name == SKETCH:
             made[name] = SketchWriter(drafts=sketches)
         elif name == LIBRARY:
             made[name] = LibraryWriter(drafts=shelves.drafts)
+        elif name.startswith(AGENT):
+            made[name] = Outside()
         elif name == LLM:
             examples = shelves.examples if LIBRARY in spec.writers else no_examples
             made[name] = _llm_writer(spec, languages, store, folder, examples)
@@ -223,8 +258,12 @@ def _llm_writer(
     )
 
 
-def _same_problem(loaded: Problem, known: Problem | None) -> Problem:
-    """The problem of the log, when the file still means the same here."""
+def same_problem(loaded: Problem, known: Problem | None) -> Problem:
+    """The problem of the log, when the file still means the same here.
+
+    Raises:
+        UsageError: it does not.
+    """
     if known is None:
         return loaded
     alike = ("direction", "inputs", "outputs", "axes", "workloads")

@@ -23,6 +23,10 @@ _LOCK = "lock"
 _MOST_RUNS = 100_000
 
 
+class InUse(UsageError):
+    """Another process has the run."""
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """One run's folder. `path` is what people are told, so it stays as they gave it."""
@@ -112,7 +116,7 @@ class RunFolder:
         """Hold the run for this process. The lock goes with the process, however it ends.
 
         Raises:
-            UsageError: another process holds it.
+            InUse: another process holds it.
         """
         path = self.path / _LOCK
         with _file_errors(path):
@@ -131,7 +135,7 @@ def _take(file: int, folder: Path) -> None:
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             raise StoreError(f"{folder} cannot be locked: {error.strerror}.") from error
         holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
-        raise UsageError(
+        raise InUse(
             f"{folder} is in use by process {holder}. Wait until it has finished, or end it, "
             "and try again."
         ) from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Literal
 
 from kernelwright.core.candidate import Candidate, Plan, Proposal
 from kernelwright.core.errors import JudgeBroken, KernelwrightError, UnknownName
@@ -17,8 +16,10 @@ from kernelwright.core.evaluation import Evaluation, Fault
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import Assignment, Evaluator, Strategy, Writer
 from kernelwright.core.run import Budget
+from kernelwright.run.budgets import spent
 from kernelwright.run.log import RunLog
 from kernelwright.run.patience import USUAL, GaveUp, Retries, patiently
+from kernelwright.run.verdicts import evaluated, record_verdict
 
 # A strategy for the writers that are left, given those that were dropped.
 StrategyFor = Callable[[frozenset[str]], Strategy]
@@ -102,21 +103,9 @@ class Search:
 
     def _why_end(self) -> str | None:
         """Why no further attempt is made; None when one may be."""
-        spent, budget = self._log.state.spent, self._budget
         if self._judge_gave_up >= JUDGE_GIVES_UP_AFTER:
             return f"the judge failed {JUDGE_GIVES_UP_AFTER} times in a row"
-        if budget.max_attempts is not None and spent.attempts >= budget.max_attempts:
-            return f"the budget of {budget.max_attempts} attempts is used up"
-        if budget.max_wall_s is not None and self._log.elapsed_s >= budget.max_wall_s:
-            return f"the budget of {budget.max_wall_s:g} seconds is used up"
-        if budget.max_cost_usd is None:
-            return None
-        if spent.unpriced_calls:
-            return "a model's price is not known, so its budget in dollars cannot be kept"
-        # With a budget of nothing, what is free may still be tried.
-        if 0 < spent.cost_usd >= budget.max_cost_usd:
-            return f"the budget of {budget.max_cost_usd:g} dollars is used up"
-        return None
+        return spent(self._budget, self._log.state, self._log.elapsed_s)
 
     def _plans(self, free: int) -> Iterable[Plan]:
         state = self._log.state
@@ -215,29 +204,13 @@ class Search:
     async def _evaluated(self, candidate: Candidate) -> Evaluation:
         """The verdict. When the judge fails its own test, what it said lately is taken back, and
         those steps are judged again."""
+        before = {n for n, step in self._log.state.steps.items() if step.evaluation}
         try:
-            return await self._evaluator.evaluate(candidate, "search")
-        except JudgeBroken as broken:
-            before = {n for n, step in self._log.state.steps.items() if step.evaluation}
-            ids = list(broken.candidate_ids)
-            self._log.record("void", {"candidate_ids": ids, "reason": str(broken)})
+            return await evaluated(self._log, self._evaluator, candidate)
+        except JudgeBroken:
             after = {n for n, step in self._log.state.steps.items() if step.evaluation}
             self._voided |= before - after
             raise
-
-
-def record_verdict(
-    log: RunLog,
-    kind: Literal["evaluation", "promotion", "delivery"],
-    step: int,
-    evaluation: Evaluation,
-) -> None:
-    """Write a verdict of this kind. Its log goes into a blob, whose key takes its place."""
-    if evaluation.log:
-        key = log.store.put(evaluation.log.encode(errors="replace"))
-        evaluation = evaluation.model_copy(update={"log": key})
-    data = {"step": step, "evaluation": evaluation.model_dump(mode="json")}
-    log.record(kind, data)
 
 
 async def _wait(stop: asyncio.Event) -> None:

@@ -18,13 +18,11 @@ from kernelwright.core.evaluation import Evaluation, Fault, Passed
 from kernelwright.core.protocols import Strategy
 from kernelwright.core.run import RunSpec
 from kernelwright.core.statistics import versus_best
-from kernelwright.languages.reading import candidate_from_file
-from kernelwright.run.delivery import MODULE
 from kernelwright.run.equipment import Equip, Equipment, drafters, equip
 from kernelwright.run.folder import RUNS, RunFolder
+from kernelwright.run.handing_back import evaluation_of, hand_back
 from kernelwright.run.log import Observer, RunLog, ignore
-from kernelwright.run.loop import Search, record_verdict
-from kernelwright.run.patience import GaveUp, patiently
+from kernelwright.run.loop import Search
 from kernelwright.run.promotion import promote
 from kernelwright.run.spec import completed, to_toml
 from kernelwright.store.fold import RunState, Step
@@ -119,9 +117,9 @@ def _carry_out(log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipme
     if log.state.admission is None:
         log.record("admission", equipment.admit())
     reason, number = asyncio.run(_search_and_promote(log, folder, spec, equipment))
-    delivered = _deliver(log.state, number, folder, equipment) if number is not None else ()
+    delivered: tuple[Path, ...] = ()
     if number is not None:
-        _judge_delivered(log, number, delivered, equipment)
+        delivered = asyncio.run(hand_back(log, number, folder, equipment))
     log.record("finished", {"reason": reason, "step": number})
     return RunResult(folder=folder, state=log.state, delivered=delivered)
 
@@ -173,41 +171,3 @@ def _stopping(stop: asyncio.Event) -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-
-
-def evaluation_of(state: RunState, number: int) -> Evaluation | None:
-    """What the candidate of a step rests on: its promotion, else what the search found."""
-    again = [p.evaluation for p in state.promotions if p.step == number]
-    return again[-1] if again else state.steps[number].evaluation
-
-
-def _deliver(
-    state: RunState, number: int, folder: RunFolder, equipment: Equipment
-) -> tuple[Path, ...]:
-    candidate, evaluation = state.steps[number].candidate, evaluation_of(state, number)
-    if candidate is None or evaluation is None:
-        return ()
-    return equipment.deliver(folder, candidate, evaluation)
-
-
-def _judge_delivered(
-    log: RunLog, number: int, delivered: tuple[Path, ...], equipment: Equipment
-) -> None:
-    """Judge the module that a user will import, as it is: a kernel that is right in a file that
-    is not would be of no use, and calling it from Python costs something too."""
-    module = next((path for path in delivered if path.name == MODULE), None)
-    if module is None or any(known.step == number for known in log.state.deliveries):
-        return
-    candidate = candidate_from_file(equipment.problem, module, "python")
-    try:
-        evaluation = asyncio.run(
-            patiently(
-                lambda: equipment.evaluator.evaluate(candidate, "search"),
-                log,
-                None,
-                equipment.retries,
-            )
-        )
-    except GaveUp:
-        return
-    record_verdict(log, "delivery", number, evaluation)

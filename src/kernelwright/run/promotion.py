@@ -8,8 +8,8 @@ from kernelwright.core.evaluation import Passed
 from kernelwright.core.protocols import Evaluator
 from kernelwright.core.run import Attempt, History
 from kernelwright.run.log import RunLog
-from kernelwright.run.loop import record_verdict
 from kernelwright.run.patience import USUAL, GaveUp, Retries, patiently
+from kernelwright.run.verdicts import record_verdict
 
 FINALISTS = 3
 

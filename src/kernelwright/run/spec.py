@@ -7,6 +7,7 @@ in here from what this machine has.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ from kernelwright.languages.machine import cuda_devices
 from kernelwright.llm.address import Address
 
 LIBRARY, SKETCH, LLM, TUNER = "library", "sketch", "llm", "tuner"
+FROM_OUTSIDE = "from_outside"  # the strategy of a run that an agent leads
+AGENT = "agent:"  # in front of an agent's name, where writers are named
 MODEL_ROLE = "writer"
 # TOML has no null, and leaving a limit out means its default.
 NO_LIMIT = "none"
@@ -60,7 +63,8 @@ def completed(spec: RunSpec) -> RunSpec:
     device = device_of(spec)
     languages = spec.languages or (_FIRST_CHOICE[device],)
     chosen = device if spec.device == "auto" else spec.device
-    check_languages(names.load("language", name)() for name in languages)
+    if spec.judge is None:
+        check_languages(names.load("language", name)() for name in languages)
     return spec.model_copy(update={"languages": languages, "device": chosen})
 
 
@@ -76,6 +80,11 @@ def to_toml(spec: RunSpec) -> str:
     for name, table in tables.items():
         lines += ["", f"[{name}]", *_pairs(table)]
     return "\n".join(lines) + "\n"
+
+
+def reads_library(spec: RunSpec) -> bool:
+    """Whether a writer of `spec` is given what the library has, or may ask for it."""
+    return any(writer == LIBRARY or writer.startswith(AGENT) for writer in spec.writers)
 
 
 def device_of(spec: RunSpec) -> Device:
@@ -94,6 +103,9 @@ def device_of(spec: RunSpec) -> Device:
             f"The languages {said} and the device {spec.device!r} do not go together: a run is on "
             "one device, cpp is for the CPU and cuda for a GPU."
         )
+    if spec.judge is not None:
+        # Whether a GPU is there only the other machine knows; it is what one asks another for.
+        return wanted.pop() if wanted else "cuda"
     device = wanted.pop() if wanted else "cuda" if cuda_devices() else "cpu"
     if spec.device.startswith("cuda") and not cuda_devices():
         raise Unavailable("This machine shows no CUDA device. Leave the device out, or say cpu.")
@@ -107,7 +119,8 @@ def check_names(spec: RunSpec) -> None:
         UnknownName, SpecError: something does not.
     """
     _check_known("strategy", [spec.strategy])
-    _check_known("writer", spec.writers)
+    _check_known("writer", [name for name in spec.writers if not name.startswith(AGENT)])
+    _check_outside(spec)
     _check_known("language", spec.languages)
     for role, model in spec.models.items():
         if role != MODEL_ROLE:
@@ -115,6 +128,10 @@ def check_names(spec: RunSpec) -> None:
         provider = Address.parse(model).provider
         if provider not in names.known("model"):
             raise UnknownName.of("model provider", provider, names.known("model"))
+    if spec.judge is not None and not re.match(r"https?://[^\s/]+", spec.judge):
+        raise SpecError(
+            f"A judge elsewhere has an address like http://host:8765, not {spec.judge!r}."
+        )
     if not spec.writers:
         raise SpecError("No writer is named; name at least one, such as 'sketch'.")
     if LLM in spec.writers and MODEL_ROLE not in spec.models:
@@ -139,6 +156,17 @@ def check_languages(languages: Iterable[Language]) -> None:
         for missing in (language.missing("build"), language.missing("run")):
             if missing:
                 raise Unavailable(missing)
+
+
+def _check_outside(spec: RunSpec) -> None:
+    """Agents lead a run, or have no part in it: nobody here could ask them for a draft."""
+    agents = [name for name in spec.writers if name.startswith(AGENT)]
+    leads = len(agents) == len(spec.writers) and spec.strategy == FROM_OUTSIDE
+    if (agents or spec.strategy == FROM_OUTSIDE) and not leads:
+        raise SpecError(
+            f"The strategy {FROM_OUTSIDE!r} is for runs that a coding agent leads, and takes no "
+            "other writer. Start one with `kernelwright agent init` or `kernelwright mcp`."
+        )
 
 
 def _check_known(kind: names.Kind, asked: Iterable[str]) -> None:

@@ -11,12 +11,11 @@ from types import FrameType
 
 import uvicorn
 
-from kernelwright.core.errors import UsageError
 from kernelwright.serve.http import application
+from kernelwright.serve.listening import listen, url
 from kernelwright.serve.service import Service
-from kernelwright.serve.settings import Settings, check_exposure
+from kernelwright.serve.settings import Settings
 
-_BACKLOG = 512
 _CONNECTIONS = 2048
 _DRAIN_S = 5
 
@@ -35,34 +34,6 @@ class _Server(uvicorn.Server):
         """A signal came. It may have come anywhere, so the locks are taken in another thread."""
         threading.Thread(target=self._stop, name="stopping").start()
         super().handle_exit(sig, frame)
-
-
-def listen(settings: Settings) -> socket.socket:
-    """A socket on the address of `settings`.
-
-    Raises:
-        UsageError: the address is not ours, in use, or needs a token.
-    """
-    check_exposure(settings)
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((settings.host, settings.port))
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise UsageError(
-            f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}. Choose "
-            "another with --host and --port."
-        ) from error
-    return listening
-
-
-def url(listening: socket.socket) -> str:
-    """The address to ask."""
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kernelwright.apps.cli.batch import judge_folder
 from kernelwright.apps.cli.judging import (
     Asked,
     candidate_files,
@@ -21,6 +22,7 @@ from kernelwright.core.errors import UsageError
 from kernelwright.core.evaluation import Isolation
 from kernelwright.core.problem import Direction
 from kernelwright.corpora.self_check import Corpus
+from kernelwright.languages.machine import cuda_devices
 from kernelwright.problems.suite import read_source
 
 _PROBLEM = typer.Argument(help="A KernelBench file, or builtin:<name>.")
@@ -39,6 +41,10 @@ _SELF_CHECK = typer.Option(
     "--self-check",
     help="Try the judge itself: its corpora of exploits and of odd but honest kernels.",
 )
+_BATCH = typer.Option(
+    help="A folder with a folder of candidates for each problem: judge them all, with a result "
+    "for each in DIR/results."
+)
 _ONLY = typer.Option(help="With --self-check: a class such as A2, or a part of a name.")
 _CORPUS = typer.Option(help="With --self-check: one of the two corpora alone.")
 
@@ -55,15 +61,29 @@ def command(
     self_check: Annotated[bool, _SELF_CHECK] = False,
     only: Annotated[str, _ONLY] = "",
     corpus: Annotated[Corpus, _CORPUS] = "both",
+    batch: Annotated[Path | None, _BATCH] = None,
 ) -> int:
     """Say whether candidates are right and how fast they are.
 
     Several files, or a folder, get a line each as they are ready, and with --json a JSON value on
     each line, with the file's name. Exits with 0 when all passed and with 1 when one did not.
+
+    With --batch DIR the candidates of many problems are judged in one go, those in DIR/softmax for
+    builtin:softmax or for DIR/softmax/problem.py; what has a result is not judged again, and
+    `kernelwright import` takes the results into a run. It exits with 0 when every file has one.
     """
     _check_flags(self_check, problem, only=only, corpus=corpus)
+    if batch is not None:
+        _check_batch_alone(problem, self_check or quick or language or direction)
     kind = kind_of(device) if device else None
     with only_card(device):
+        if batch is not None:
+            return judge_folder(
+                batch,
+                device=kind or ("cuda" if cuda_devices() else "cpu"),
+                require_isolation=require_isolation,
+                as_json=as_json,
+            )
         if self_check:
             return run_self_check(
                 only=only,
@@ -90,6 +110,15 @@ def command(
         if len(candidates) == 1 and files == candidates:
             return judge_one(asked, files[0], as_json=as_json)
         return judge_several(asked, files, as_json=as_json)
+
+
+def _check_batch_alone(problem: str | None, others: object) -> None:
+    """Refuse what a folder says by itself."""
+    if problem is not None or others:
+        raise UsageError(
+            "--batch judges a folder as its batch.toml says. Leave out the problem, the "
+            "candidates, --self-check, --quick, --language and --direction."
+        )
 
 
 def _check_flags(self_check: bool, problem: str | None, *, only: str, corpus: Corpus) -> None:

@@ -7,6 +7,7 @@ neither torch nor pydantic. What a command does lives in its own file.
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 import traceback
@@ -23,6 +24,9 @@ COMMANDS: dict[str, str] = {
     "bench": "Optimize every problem of a suite, and write a table of what came out.",
     "profile": "Say what limits a candidate, and how far from the roofline it is.",
     "serve": "Judge what trainers and agents submit, over HTTP.",
+    "mcp": "Serve the judge to coding agents, over MCP.",
+    "agent": "Give a coding agent a task, a judge and a budget.",
+    "import": "Take the verdicts of a batch, judged elsewhere, into a run's log.",
     "resume": "Go on with a run that was stopped, from its log.",
     "report": "Write report.html and result.json of a run again, from its log.",
     "show": "Print a run, or one of its attempts with its source.",
@@ -112,7 +116,8 @@ def _usage(said: str, arguments: Sequence[str]) -> str:
 
 def _add(app: typer.Typer, name: str, sentence: str) -> None:
     """Register the real command. A module holds a function, or a group of subcommands."""
-    command = importlib.import_module(f"kernelwright.apps.cli.{name}").command
+    module = f"{name}_" if keyword.iskeyword(name) else name
+    command = importlib.import_module(f"kernelwright.apps.cli.{module}").command
     if isinstance(command, typer.Typer):
         app.add_typer(command, name=name, help=sentence)
     else:

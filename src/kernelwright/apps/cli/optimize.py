@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from kernelwright.agents.elsewhere import equip
 from kernelwright.apps.cli.running import carry_out
 from kernelwright.apps.cli.runs import chosen_folder
 from kernelwright.apps.cli.terminal import JSON_OPTION, say
@@ -36,6 +37,11 @@ _WIDTH = typer.Option(help="How many attempts go on at once.")
 _SEED = typer.Option(help="The same seed and history give the same plans.")
 _DEVICE = typer.Option(help="auto, cpu, cuda, or one of several GPUs as cuda:N.")
 _ISOLATION = typer.Option(help="Refuse to run with less isolation; `doctor` names this machine's.")
+_JUDGE = typer.Option(
+    "--judge",
+    help="A `kernelwright serve` that judges, as http://HOST:PORT; its token is in "
+    "KERNELWRIGHT_JUDGE_TOKEN.",
+)
 _NAME = typer.Option(help="The run's name: its folder in runs/.")
 _OUT = typer.Option(help="The run's folder, instead of runs/NAME.")
 _QUIET = typer.Option("--quiet", help="Show no progress.")
@@ -57,6 +63,7 @@ def command(
     seed: Annotated[int | None, _SEED] = None,
     device: Annotated[str | None, _DEVICE] = None,
     require_isolation: Annotated[str | None, _ISOLATION] = None,
+    judge_url: Annotated[str | None, _JUDGE] = None,
     name: Annotated[str | None, _NAME] = None,
     out: Annotated[Path | None, _OUT] = None,
     quiet: Annotated[bool, _QUIET] = False,
@@ -82,6 +89,7 @@ def command(
         "seed": seed,
         "device": device,
         "require_isolation": require_isolation,
+        "judge": judge_url,
     }
     spec = load_spec(config, given)
     # Read here too, before a folder is chosen or a process started: a slip should cost nothing.
@@ -90,7 +98,9 @@ def command(
     if not quiet:
         say(Text(f"Loading {visible(spec.problem)} … the run is in {folder}"))
     return carry_out(
-        lambda watch: optimize(spec, folder=folder, observer=watch), quiet=quiet, as_json=as_json
+        lambda watch: optimize(spec, folder=folder, observer=watch, equip=equip),
+        quiet=quiet,
+        as_json=as_json,
     )
 
 

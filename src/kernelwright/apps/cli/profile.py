@@ -20,9 +20,7 @@ from kernelwright.core.problem import Direction
 from kernelwright.core.record import Record
 from kernelwright.evaluate.batch import ProblemJudge
 from kernelwright.evaluate.opening import open_judge
-from kernelwright.evaluate.profile.counted import counted
 from kernelwright.evaluate.profile.counters import Counters
-from kernelwright.evaluate.profile.diagnose import diagnose
 from kernelwright.evaluate.profile.disassembly import Facts
 from kernelwright.evaluate.profile.nsight import NotCounted
 from kernelwright.languages.reading import candidate_from_file
@@ -31,6 +29,7 @@ from kernelwright.problems.suite import read_source
 from kernelwright.report import profile, text
 from kernelwright.report.plain import visible
 from kernelwright.report.result import Judged, judged
+from kernelwright.run.profiling import profiled
 
 _PROBLEM = typer.Argument(help="A KernelBench file, or builtin:<name>.")
 _CANDIDATE = typer.Argument(help="A file (.cpp, .cu or .py).")
@@ -110,28 +109,25 @@ def profile_one(judge: Profiler, candidate: Candidate, *, as_json: bool) -> int:
         Unavailable: it can be neither run nor built here.
     """
     evaluation, why = _judged(judge, candidate)
-    facts = judge.facts(candidate)
-    diagnosis = _diagnosis(evaluation, facts)
-    counters = None
-    if diagnosis is not None and evaluation and isinstance(evaluation.outcome, Passed):
-        if evaluation.environment.device != "cpu":
-            say(Text("Reading the GPU's counters …"))
-        diagnosis, counters = _counted(judge, candidate, diagnosis)
+    passed = evaluation is not None and isinstance(evaluation.outcome, Passed)
+    if evaluation is not None and passed and evaluation.environment.device != "cpu":
+        say(Text("Reading the GPU's counters …"))
+    seen = profiled(judge, candidate, evaluation)
     if as_json:
         emit(
             Profiled(
                 verdict=judged(evaluation, judge.problem.id) if evaluation else None,
                 not_judged=why,
-                diagnosis=diagnosis,
-                facts=facts,
-                counters=counters,
+                diagnosis=seen.diagnosis,
+                facts=seen.facts,
+                counters=seen.counters,
             )
         )
     else:
-        _show(evaluation, why, diagnosis, facts)
-        if counters is not None:
-            show(profile.launches(counters))
-    return 0 if evaluation and isinstance(evaluation.outcome, Passed) else 1
+        _show(evaluation, why, seen.diagnosis, seen.facts)
+        if seen.counters is not None:
+            show(profile.launches(seen.counters))
+    return 0 if passed else 1
 
 
 def _judged(judge: Profiler, candidate: Candidate) -> tuple[Evaluation | None, str | None]:
@@ -140,24 +136,6 @@ def _judged(judge: Profiler, candidate: Candidate) -> tuple[Evaluation | None, s
         return judge.judge(candidate, "search"), None
     except Unavailable as error:
         return None, str(error)
-
-
-def _diagnosis(evaluation: Evaluation | None, facts: Facts | None) -> Diagnosis | None:
-    """The judge's own, else what the code alone shows."""
-    if evaluation and isinstance(evaluation.outcome, Passed) and evaluation.outcome.profile:
-        return evaluation.outcome.profile
-    return diagnose(facts, None) if facts else None
-
-
-def _counted(
-    judge: Profiler, candidate: Candidate, diagnosis: Diagnosis
-) -> tuple[Diagnosis, Counters | None]:
-    """`diagnosis` with what the device counts, or with why it was not asked."""
-    found = judge.counters(candidate)
-    if isinstance(found, NotCounted):
-        not_known = (*diagnosis.not_known, found.why)
-        return diagnosis.model_copy(update={"not_known": not_known}), None
-    return (diagnosis, None) if found is None else (counted(diagnosis, found, judge.problem), found)
 
 
 def _show(

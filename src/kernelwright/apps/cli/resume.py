@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kernelwright.agents.elsewhere import equip
 from kernelwright.apps.cli.running import carry_out
 from kernelwright.apps.cli.runs import RunArgument, find, opened
 from kernelwright.apps.cli.terminal import JSON_OPTION
@@ -26,7 +27,7 @@ def command(
     with opened(folder) as store:
         past = store.records()
     return carry_out(
-        lambda observer: resume(folder.path, observer=observer),
+        lambda observer: resume(folder.path, observer=observer, equip=equip),
         past=past,
         quiet=quiet,
         as_json=as_json,

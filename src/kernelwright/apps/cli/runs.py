@@ -12,6 +12,7 @@ import typer
 
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import UsageError
+from kernelwright.core.protocols import Store
 from kernelwright.report import html
 from kernelwright.report.result import Result, result_of
 from kernelwright.report.sentence import name as problem_name
@@ -79,7 +80,7 @@ def result_in(folder: RunFolder, story: Story) -> Result:
     return result_of(story, path=_delivered(folder, story))
 
 
-def write_reports(folder: RunFolder, store: SqlStore) -> Result:
+def write_reports(folder: RunFolder, store: Store) -> Result:
     """Write ``result.json`` and ``report.html`` from the log, and return the result.
 
     Raises:

@@ -21,6 +21,7 @@ from kernelwright.evaluate.isolation.levels import isolation_level
 from kernelwright.evaluate.opening import open_judges
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.serve.ledger import Ledger
+from kernelwright.serve.listening import listen, url
 from kernelwright.serve.service import Service
 from kernelwright.serve.settings import Settings, check_exposure, read_token
 
@@ -65,14 +66,14 @@ def command(
     """
     settings = Settings(host=host, port=port, token=read_token(token_file, os.environ))
     check_exposure(settings)
-    _check_isolation(settings)
+    check_isolation(settings)
     server = _server()
     where = kind_of(("cuda" if cuda_devices() else "cpu") if device == "auto" else device)
     opened = partial(open_judges, device=where, require_isolation=require_isolation)
     with (
         only_card(device),
         Ledger.open(folder) as ledger,
-        closing(server.listen(settings)) as listening,
+        closing(listen(settings)) as listening,
     ):
         ledger.forget(keep_days * _DAY_S)
         service = Service(
@@ -83,12 +84,17 @@ def command(
             allow_problems=allow_problems,
             cards=len(visible_cards()) if where == "cuda" else 1,
         )
-        told = Text(f"Serving on {server.url(listening)}. Submissions are kept in {folder}.")
+        told = Text(f"Serving on {url(listening)}. Submissions are kept in {folder}.")
         server.serve(service, settings, listening, ready=lambda: say(told))
     say("Stopped.")
 
 
-def _check_isolation(settings: Settings) -> None:
+def check_isolation(settings: Settings) -> None:
+    """Refuse to judge strangers' candidates with no sandbox.
+
+    Raises:
+        Unavailable: others can reach the address, and nothing isolates candidates here.
+    """
     level, why = isolation_level()
     if not settings.loopback and level == "process":
         raise Unavailable(

@@ -19,6 +19,7 @@ import numpy as np
 from kernelwright.core.agreement import Comparison, compare
 from kernelwright.core.evaluation import Mismatch
 from kernelwright.core.problem import Problem, Workload
+from kernelwright.evaluate.correctness.traits import hidden_traits
 from kernelwright.evaluate.running.arena import (
     POISONS,
     Arena,
@@ -125,6 +126,7 @@ class CaseSet:
         self.cases = list(cases)
         self.inputs, self.outputs = Arena(), Arena()
         self.calls: list[Call] = []
+        self._aligned_rows: set[int] = set()
         self._rows: list[list[int]] = []  # of each case
         self._placements = _ALIGNED_PLACEMENTS if aligned else _PLACEMENTS
         self._place(keeps_weights, share_rows)
@@ -151,6 +153,8 @@ class CaseSet:
         few = self.problem.traffic_bytes(workload) > _LARGE_BYTES
         first = len(self.calls)
         for placement in self._placements[: 2 if few else 3]:
+            if placement in _ALIGNED_PLACEMENTS:
+                self._aligned_rows.add(len(self.calls))
             self.calls.append(
                 place_call(self.problem, workload, self.inputs, self.outputs, placement)
             )
@@ -227,6 +231,10 @@ class CaseSet:
         for slot in self.calls[row].outputs:
             self.outputs.poison(slot, value)
 
+    def is_aligned(self, row: int) -> bool:
+        """Whether the tensors in `row` lie at addresses that any vector may be read from."""
+        return row in self._aligned_rows
+
     def output_bytes(self, row: int) -> list[Bytes]:
         """The raw outputs in `row`."""
         return [self.outputs.data(slot) for slot in self.calls[row].outputs]
@@ -293,7 +301,7 @@ def check_call(
         elif result.kind is not None:
             result = _unwritten(output, spec.nbytes(workload.axes), result)
         if result.kind is not None:
-            found.append(_mismatch(workload, case, spec.name, result))
+            found.append(_mismatch(problem, workload, case, spec.name, result))
     return Checked(tuple(found), worst, elements)
 
 
@@ -312,7 +320,9 @@ def _unwritten(output: Written, nbytes: int, result: Comparison) -> Comparison:
     )
 
 
-def _mismatch(workload: Workload, case: Case, output: str, result: Comparison) -> Mismatch:
+def _mismatch(
+    problem: Problem, workload: Workload, case: Case, output: str, result: Comparison
+) -> Mismatch:
     assert result.kind is not None
     hidden = workload.split == "hidden"
     return Mismatch(
@@ -323,4 +333,5 @@ def _mismatch(workload: Workload, case: Case, output: str, result: Comparison) -
         kind=result.kind,
         matched_ratio=result.matched_ratio,
         detail=None if hidden else result.detail,
+        traits=hidden_traits(problem, workload),
     )

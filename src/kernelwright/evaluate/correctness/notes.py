@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -14,10 +15,12 @@ from kernelwright.core.evaluation import (
     Mismatch,
     MismatchKind,
     Stage,
+    Trait,
     WrongResult,
 )
 from kernelwright.core.problem import Workload
 from kernelwright.evaluate.correctness.cases import CaseSet, Checked, Step
+from kernelwright.evaluate.correctness.traits import hidden_traits
 from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.running.arena import Bytes
 
@@ -66,6 +69,7 @@ class Notes:
     _wrong_calls: int = 0
     _seen: dict[str, _Seen] = field(default_factory=dict)
     _right: dict[int, tuple[Checked, list[Bytes]]] = field(default_factory=dict)
+    _aligned: Counter[str] = field(default_factory=Counter)
 
     @property
     def enough(self) -> bool:
@@ -77,12 +81,16 @@ class Notes:
         workload, case = self.cases.cases[step.case]
         checked = self._check(step)
         found = [m for m in checked.mismatches if self._counts(m.kind)]
+        traits = hidden_traits(self.cases.problem, workload)
+        whole = partial(mismatch, workload, case.distribution, traits=traits)
         if self.defences.sealed_inputs and not self._inputs_intact(step):
-            found.append(mismatch(workload, case.distribution, "input_mutated", "(inputs)"))
+            found.append(whole("input_mutated", "(inputs)"))
         if step.again and not self._same_bits(step):
             self.checks["calls with other bits than the first time"] += 1
             if self.cases.problem.check.deterministic:
-                found.append(mismatch(workload, case.distribution, "nondeterministic", "(all)"))
+                found.append(whole("nondeterministic", "(all)"))
+        if self.cases.is_aligned(step.row):
+            self._aligned["wrong" if found else "right"] += 1
         self._mismatches += found
         self._wrong_calls += bool(found)
         self._remember(step, checked)
@@ -139,6 +147,8 @@ class Notes:
         if not self._mismatches:
             return None
         found = sorted(self._mismatches, key=lambda m: m.split == "hidden")
+        if self._aligned["right"] and not self._aligned["wrong"]:
+            found = [m.model_copy(update={"traits": (*m.traits, "unaligned")}) for m in found]
         return WrongResult(mismatches=tuple(dict.fromkeys(found))[:_SHOWN_MISMATCHES])
 
     def verdict(self) -> Verified | WrongResult:
@@ -172,6 +182,8 @@ def mismatch(
     kind: MismatchKind,
     output: str,
     detail: str | None = None,
+    *,
+    traits: tuple[Trait, ...] = (),
 ) -> Mismatch:
     """A mismatch of a whole call; of a hidden workload only its class is told."""
     hidden = workload.split == "hidden"
@@ -183,4 +195,5 @@ def mismatch(
         kind=kind,
         matched_ratio=0.0,
         detail=None if hidden else detail,
+        traits=traits,
     )

@@ -21,10 +21,11 @@ from kernelwright.core.evaluation import (
     TimedOut,
     WrongResult,
 )
-from kernelwright.core.problem import Workload
+from kernelwright.core.problem import Problem, Workload
 from kernelwright.evaluate.correctness.cases import CaseSet, Step
 from kernelwright.evaluate.correctness.notes import Notes, Verified, mismatch
 from kernelwright.evaluate.correctness.process_state import changed_state
+from kernelwright.evaluate.correctness.traits import hidden_traits
 from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.running.life import MISSHAPEN, Life, LifeEnded
 from kernelwright.evaluate.running.runner import Body, life
@@ -103,22 +104,26 @@ def make_call(
             running.ask("returned", stage=stage, limit_s=compiles_s, first=step.row, count=1)
         running.ask("collect", stage=stage, limit_s=limit_s)
     except LifeEnded as ended:
-        raise LifeEnded(_located(ended.outcome, workload, case.distribution)) from None
+        raise LifeEnded(_located(ended.outcome, cases, step)) from None
 
 
-def _located(outcome: Failure, workload: Workload, distribution: str) -> Failure:
+def _located(outcome: Failure, cases: CaseSet, step: Step) -> Failure:
     """`outcome` with the workload that it happened on."""
+    workload, case = cases.cases[step.case]
     if isinstance(outcome, Rejected) and outcome.rule in MISSHAPEN.values():
-        return _misshapen(workload, distribution, outcome)
+        return _misshapen(cases.problem, workload, case.distribution, outcome)
     if isinstance(outcome, Crashed):
-        detail = f"On {_where(workload)}: {outcome.detail}"
+        detail = f"On {_where(cases, step)}: {outcome.detail}"
         return outcome.model_copy(update={"detail": detail})
     return outcome
 
 
-def _misshapen(workload: Workload, distribution: str, said: Rejected) -> WrongResult:
+def _misshapen(
+    problem: Problem, workload: Workload, distribution: str, said: Rejected
+) -> WrongResult:
     kind: MismatchKind = "wrong_shape" if said.rule == "wrong_shape" else "wrong_dtype"
-    found = mismatch(workload, distribution, kind, "(returned)", said.evidence)
+    traits = hidden_traits(problem, workload)
+    found = mismatch(workload, distribution, kind, "(returned)", said.evidence, traits=traits)
     return WrongResult(mismatches=(found,))
 
 
@@ -134,8 +139,11 @@ def call_limit_s(eager_s: float) -> float:
     return max(5.0, 100 * eager_s)
 
 
-def _where(workload: Workload) -> str:
+def _where(cases: CaseSet, step: Step) -> str:
+    workload, _ = cases.cases[step.case]
     if workload.split == "hidden":
-        return "a hidden workload"
+        traits = [*hidden_traits(cases.problem, workload)]
+        traits += [] if cases.is_aligned(step.row) else ["unaligned"]
+        return f"a hidden workload ({', '.join(traits)})" if traits else "a hidden workload"
     sizes = ", ".join(f"{name}={size}" for name, size in workload.axes.items())
     return f"workload {workload.id} ({sizes})"

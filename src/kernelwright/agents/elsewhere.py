@@ -1,0 +1,148 @@
+"""A judge on another machine: `kernelwright serve` there, everything else here.
+
+The problem is loaded here too, for its guide and its sketches. What is written is judged there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kernelwright.core import names
+from kernelwright.core.candidate import Candidate
+from kernelwright.core.errors import BuildRefused, SpecError, UsageError, WorkerError
+from kernelwright.core.evaluation import Effort, Evaluation
+from kernelwright.core.problem import Problem, Source
+from kernelwright.core.protocols import Language
+from kernelwright.core.run import RunSpec
+from kernelwright.evaluate.judge import EVALUATOR
+from kernelwright.languages.tunables import settled_text
+from kernelwright.library.finding import Shelves
+from kernelwright.library.shelf import folders_of, read_library
+from kernelwright.problems.reference import Reference
+from kernelwright.problems.suite import PREFIX, read_source
+from kernelwright.run import equipment
+from kernelwright.run.delivery import deliver
+from kernelwright.run.equipment import Equipment, Sketches, same_problem, writers_for
+from kernelwright.run.spec import device_of, reads_library
+from kernelwright.serve.client import Client
+from kernelwright.serve.records import Submission
+
+# Not that of a server of ours: who talks to our server need not know the judge's token.
+TOKEN_VARIABLE = "KERNELWRIGHT_JUDGE_TOKEN"
+_PATIENCE_S = 1800.0
+
+
+class Elsewhere:
+    """The judge behind a client. Implements `core.protocols.Evaluator`.
+
+    A service takes one file. The settings of tunables are written into its text.
+    """
+
+    def __init__(self, client: Client, problem: Problem, origin: str | Source, device: str):
+        self._client = client
+        self._problem = problem
+        self._device = device
+        builtin = isinstance(origin, str) and origin.startswith(PREFIX)
+        self._asked = {"problem": origin} if builtin else {"problem_source": problem.reference.text}
+
+    async def evaluate(self, candidate: Candidate, effort: Effort) -> Evaluation:
+        """The verdict on `candidate`.
+
+        Raises:
+            UsageError: the service refuses it, or is another version or on another device.
+            FaultError: it cannot be reached, or broke.
+        """
+        if len(candidate.source.files) > 1:
+            raise UsageError(
+                "The judge is on another machine, and takes one file. Put all into one, or judge "
+                "here."
+            )
+        try:
+            text = settled_text(candidate) if candidate.tunables else candidate.source.text
+        except BuildRefused as refused:
+            raise UsageError(str(refused)) from refused
+        submission = Submission.model_validate(
+            {**self._asked, "candidate": text, "language": candidate.language, "effort": effort}
+        )
+        answer = await asyncio.to_thread(self._client.evaluate, submission)
+        if answer.state == "refused":
+            raise UsageError(f"The judge refuses it: {answer.message}")
+        if answer.evaluation is None:
+            raise WorkerError(f"The judge gave no verdict: {answer.message}")
+        self._check(answer.evaluation)
+        # There it has its settings as defaults, and so another id.
+        return answer.evaluation.model_copy(update={"candidate_id": candidate.id})
+
+    def _check(self, evaluation: Evaluation) -> None:
+        if evaluation.evaluator != EVALUATOR:
+            raise UsageError(
+                f"The judge is of version {evaluation.evaluator}, and this is {EVALUATOR}. Use the "
+                "same version of Kernelwright on both sides."
+            )
+        there = "cpu" if evaluation.environment.device == "cpu" else "cuda"
+        if there != self._device:
+            raise UsageError(
+                f"The judge runs candidates on {evaluation.environment.device}, and this run is "
+                f"for {self._device}. Start it with --device {self._device}."
+            )
+
+
+@contextmanager
+def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> Iterator[Equipment]:
+    """The parts for `spec`, wherever its judge is. See `run.equipment.Equip`.
+
+    The token of a judge elsewhere is in the environment, as `TOKEN_VARIABLE`.
+
+    Raises:
+        UsageError: the problem, or this machine, does not allow it.
+    """
+    if spec.judge is None:
+        with equipment.equip(spec, origin, known) as here:
+            yield here
+        return
+    device = device_of(spec)
+    source, _ = read_source(origin, sizes="gpu" if device == "cuda" else "cpu")
+    languages: dict[str, Language] = {n: names.load("language", n)() for n in spec.languages}
+    with Reference.open(source, device="cpu", direction=spec.direction) as reference:
+        problem = same_problem(reference.load(), known)
+        _check_direction(spec, problem)
+        client = Client(spec.judge, token=os.environ.get(TOKEN_VARIABLE), patience_s=_PATIENCE_S)
+        trace = functools.cache(reference.trace)
+        sketches = Sketches(problem, trace)
+        folders = folders_of(spec.library) if reads_library(spec) else ()
+        kernels, broken = read_library(folders)
+        shelves = Shelves(kernels, problem, trace)
+        yield Equipment(
+            problem=problem,
+            evaluator=Elsewhere(client, problem, origin, device),
+            admit=lambda: reference.admit(spec.seed),
+            writers=lambda store, folder: writers_for(
+                spec, sketches, shelves, languages, store, folder
+            ),
+            library_drafts=shelves.count,
+            examples=shelves.to_read,
+            remarks=tuple(each.reason for each in broken),
+            deliver=lambda folder, candidate, evaluation: deliver(
+                folder,
+                problem,
+                candidate,
+                evaluation,
+                languages[candidate.language],
+                device=device,
+            ),
+            sketches=sketches,
+            judges_modules=False,
+        )
+
+
+def _check_direction(spec: RunSpec, problem: Problem) -> None:
+    """A service judges what a file says by itself."""
+    if spec.direction is not None and f'"{spec.direction}"' not in problem.reference.text:
+        raise SpecError(
+            "A judge elsewhere judges what the problem's file says. Write "
+            f'DIRECTION = "{spec.direction}" into it, instead of --direction.'
+        )

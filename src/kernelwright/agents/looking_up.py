@@ -1,0 +1,100 @@
+"""What is known, for an agent that asks: guides, what usually lies behind a verdict, sketches, and
+verified kernels.
+
+A source is a function that gives passages for a task.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kernelwright.agents.records import Found, Passage
+from kernelwright.core.diagnosis import MEANINGS
+from kernelwright.core.problem import Problem
+from kernelwright.core.protocols import Example, Language
+from kernelwright.generate.advice import DISTRIBUTIONS, MISMATCHES, SIGNALS, TRAITS
+from kernelwright.generate.llm_writer import no_examples
+from kernelwright.generate.sketch_writer import Covered, NotCovered
+
+MOST_PASSAGES = 8
+_LONGEST_PASSAGE = 12_000
+_WORD = re.compile(r"[a-z0-9]+")
+_HEADING = re.compile(r"^##+[ \t]+(.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is being worked on. `sketches` is None where no problem is open to ask them of;
+    `examples` are kernels of the library in a language."""
+
+    problem: Problem
+    language: Language
+    sketches: Callable[[str], Covered | NotCovered] | None = None
+    examples: Callable[[str], Sequence[Example]] = no_examples
+
+
+Source = Callable[[Task], Iterator[Passage]]
+
+
+def look_up(query: str, task: Task) -> Found:
+    """The passages that share most words with `query`; all of them count for an empty one."""
+    wanted = set(_WORD.findall(query.lower()))
+    scored = [
+        (_score(wanted, passage), number, passage)
+        for number, passage in enumerate(p for source in SOURCES for p in source(task))
+    ]
+    fitting = sorted((s for s in scored if s[0] > 0 or not wanted), key=lambda s: (-s[0], s[1]))
+    shown = tuple(passage for _, _, passage in fitting[:MOST_PASSAGES])
+    return Found(passages=shown, more=len(fitting) - len(shown))
+
+
+def _score(wanted: set[str], passage: Passage) -> float:
+    title = set(_WORD.findall(f"{passage.source} {passage.title}".lower()))
+    text = set(_WORD.findall(passage.text.lower()))
+    return 3.0 * len(wanted & title) + len(wanted & text)
+
+
+def _guide(task: Task) -> Iterator[Passage]:
+    """The language's guide, a passage for each of its parts."""
+    parts = ["the task", *_HEADING.split(task.language.guide(task.problem))]
+    for title, text in zip(parts[::2], parts[1::2], strict=True):
+        yield _passage(f"guide of {task.language.name}", title, text)
+
+
+def _notes(_: Task) -> Iterator[Passage]:
+    """What usually lies behind a verdict or a bottleneck."""
+    tables: Mapping[str, Mapping[Any, str]] = {
+        "wrong results": MISMATCHES,
+        "distributions of inputs": DISTRIBUTIONS,
+        "special sizes and addresses": TRAITS,
+        "signals": SIGNALS,
+        "bottlenecks": MEANINGS,
+    }
+    for source, table in tables.items():
+        for title, text in table.items():
+            yield _passage(f"notes: {source}", str(title).replace("_", " "), text)
+
+
+def _sketches(task: Task) -> Iterator[Passage]:
+    """Programs for this very problem that need no model: a place to begin, and not the fastest."""
+    found = task.sketches(task.language.name) if task.sketches else None
+    if isinstance(found, Covered):
+        for number, candidate in enumerate(found.candidates, 1):
+            yield _passage("sketches", f"sketch {number} of this problem", candidate.source.text)
+
+
+def _kernels(task: Task) -> Iterator[Passage]:
+    """Kernels that the judge passed, for this problem or near it, each with what it computes."""
+    for example in task.examples(task.language.name):
+        text = f"{example.reference.strip()}\n\nThe kernel:\n\n{example.source}"
+        yield _passage("library", example.title, text)
+
+
+def _passage(source: str, title: str, text: str) -> Passage:
+    return Passage(source=source, title=title, text=text.strip()[:_LONGEST_PASSAGE])
+
+
+SOURCES: tuple[Source, ...] = (_guide, _notes, _kernels, _sketches)
