@@ -2,12 +2,14 @@
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernelwright.core.graph import Extent, Graph, Node, Ref, Value
+from kernelwright.core.graph import Extent, Graph, Node, Ref, Unexplained, Value
 from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
-from kernelwright.library.normal.form import normal_form
+from kernelwright.library.normal import elements
+from kernelwright.library.normal.form import NoForm, normal_form
 
 ROWS, DIM = Extent(axes=("rows",)), Extent(axes=("dim",))
 FULL, ROW, LINE = (ROWS, DIM), (ROWS, 1), (DIM,)
@@ -277,3 +279,22 @@ def test_sides_that_matter_are_kept_apart():
 
     x, w = Ref(ref="x"), Ref(ref="w")
     assert form(program(x, w)).key != form(program(w, x)).key
+
+
+def test_a_program_that_is_too_large_when_written_out_has_no_form(monkeypatch):
+    monkeypatch.setattr(elements, "MOST", 5)
+    with pytest.raises(NoForm, match="written out, it is too large"):
+        form(graph_of(base()))
+
+
+def test_a_size_that_is_not_understood_has_no_form():
+    unknown = graph_of(base()).model_copy(
+        update={
+            "inputs": (
+                Value(name="x", shape=(Unexplained(seen=(3.0, 8.0)), DIM), dtype="float32"),
+                *graph_of(base()).inputs[1:],
+            )
+        }
+    )
+    with pytest.raises(NoForm, match="does not follow from the axes"):
+        form(unknown)

@@ -167,6 +167,7 @@ UNEQUAL = {
         said("return x.sum(-1)"),
         said("return x.double().sum(-1).float()"),
     ),
+    "rounded to whole numbers": (said("return x * 2"), said("return (x * 2).round()")),
     "a sum and a mean": (said("return x.sum(-1)"), said("return x.mean(-1)")),
     "causal and not": (
         ATTENTION,

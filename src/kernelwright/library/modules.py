@@ -19,49 +19,43 @@ def joined_module(found: Fit, problem: Problem, text: str) -> str:
         NoFit: a name means one thing in the kernel and another in the reference, or a size is one
             that no input of the problem has.
     """
-    what = found.kernel.about.computes
     reference = problem.reference.text.strip()
     own = _needed(text)
     shared = _bound(reference) & _bound(own)
     if shared:
         raise NoFit(f"Its text and the reference both define {', '.join(sorted(shared))}.")
-    names = {**found.tensors, **found.outputs}
-    given = [s.name for s in problem.inputs if s.role != "weight"]
-    weights = [s.name for s in problem.inputs if s.role == "weight"]
+    model = [f"class {MODEL}({problem.reference.name}):", *_CONSTRUCTOR, *_forward(found, problem)]
+    joined = [reference, "import operator\n\nimport torch", own.strip(), "\n".join(model)]
+    return "\n\n\n".join(joined) + "\n"
+
+
+def _forward(found: Fit, problem: Problem) -> list[str]:
+    """The method that calls the kernel, on tensors in the shapes that it takes."""
+    what = found.kernel.about.computes
     local = {s.name: f"t{n}" for n, s in enumerate(problem.inputs)}
     local |= {s.name: f"out{n}" for n, s in enumerate(problem.outputs)}
+    theirs = {own: local[name] for own, name in {**found.tensors, **found.outputs}.items()}
     axes, lines = _axes(problem, local)
-    arguments = [
-        local[names[s.name]]
-        if s.role == "scalar"
-        else f"{local[names[s.name]]}.reshape({_shape(shape_of(s, found.sizes), axes)})"
-        ".contiguous()"
-        for s in what.inputs
-    ]
-    results = [local[names[s.name]] for s in what.written]
+    weights = [local[s.name] for s in problem.inputs if s.role == "weight"]
+    if weights:
+        lines.insert(0, f"{', '.join(weights)}, = [get(self) for get in self.kw_weights]")
+    arguments = []
+    for spec in what.inputs:
+        argument = theirs[spec.name]
+        if spec.role != "scalar":
+            argument += f".reshape({_shape(shape_of(spec, found.sizes), axes)}).contiguous()"
+        arguments.append(argument)
+    results = [theirs[spec.name] for spec in what.written]
     returned = [
         f"{local[s.name]}.reshape({_shape(_sizes_of(s.shape), axes)})" for s in problem.outputs
     ]
-    unpacked = (
-        [f"{''.join(f'{local[w]}, ' for w in weights)}= [get(self) for get in self.kw_weights]"]
-        if weights
-        else []
-    )
-    body = [
-        *unpacked,
-        *lines,
-        f"{', '.join(results)} = {RUN}({', '.join(arguments)})",
-        f"return {', '.join(returned)}",
+    given = [local[s.name] for s in problem.inputs if s.role != "weight"]
+    return [
+        f"    def forward(self, {', '.join(given)}):",
+        *(f"        {line}" for line in lines),
+        f"        {', '.join(results)} = {RUN}({', '.join(arguments)})",
+        f"        return {', '.join(returned)}",
     ]
-    forward = f"    def forward(self, {', '.join(local[g] for g in given)}):"
-    model = [
-        f"class {MODEL}({problem.reference.name}):",
-        *_CONSTRUCTOR,
-        forward,
-        *(f"        {line}" for line in body),
-    ]
-    joined = [reference, "import operator\n\nimport torch", own.strip(), "\n".join(model)]
-    return "\n\n\n".join(joined) + "\n"
 
 
 _CONSTRUCTOR = (

@@ -49,7 +49,7 @@ class Converter:
     def store(self, store: Store) -> Term:
         """An output as a term: what is written, and where."""
         value = self.expr(store.value)
-        if value.kind == "round" and value.op == f"round:{store.dtype}":
+        if value.op == f"rounded:{store.dtype}":
             # What is stored is rounded to the output's type anyway.
             value = value.args[0]
         output = self.terms.leaf(OUTPUT, store.name, store.dtype)
@@ -110,7 +110,7 @@ class Converter:
 
     def _cast(self, arg: Expr, dtype: DType, through: DType | None) -> Term:
         if through is not None:
-            return self.terms.apply(f"round:{through}", self.expr(arg))
+            return self.terms.apply(f"rounded:{through}", self.expr(arg))
         if dtype in _FLOATS and isinstance(arg.form, Position) and not arg.form.at.terms:
             return self._float_of(arg.form.at.constant, dtype)
         return self.terms.apply(f"cast:{arg.dtype}:{dtype}", self.expr(arg))

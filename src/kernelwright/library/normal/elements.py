@@ -55,6 +55,11 @@ _ALONG = {
 }
 
 
+# Values that are looked at, each at one place. A reduction of reductions of reductions multiplies
+# them: a transformer's block has some thousands.
+MOST = 6_000
+
+
 class NoForm(Exception):
     """A graph has no normal form; the message says why."""
 
@@ -137,6 +142,8 @@ class Elements:
         so guards are left out."""
         key = (name, at)
         if key not in self._pulled:
+            if len(self._pulled) >= MOST:
+                raise NoForm("The graph has no normal form: written out, it is too large.")
             self._pulled[key] = self._made(name, at)
         return self._pulled[key]
 
@@ -233,7 +240,7 @@ class Elements:
             sizes = tuple(self.maker.make(Position(index(s)), "int64") for s in shape)
             whole = (self.pull(value.ref, own, None), *sizes)
             # The dimensions of a tensor have an order, so each names its place.
-            tensors.append(self.wholes.make("tensor", "int64", variables_of(own), whole, own))
+            tensors.append(self.wholes.make("elements", "int64", variables_of(own), whole, own))
             return "tensor"
         if isinstance(value, Extent):
             if value.power == 1.0:

@@ -52,7 +52,7 @@ class Term:
     @property
     def is_leaf(self) -> bool:
         """Whether it is one of the things that have names in a program."""
-        return self.kind in LEAVES
+        return self.kind in LEAVES and not self.args
 
 
 class Terms:
