@@ -71,15 +71,18 @@ def test_what_a_candidate_prints_of_hidden_inputs_is_told_to_nobody(tmp_path):
 
 def test_a_whole_session_with_the_real_judge(tmp_path):
     async def promoted(session):
-        profile = await session.profile(3)
-        return profile, await session.promote()
+        profile, done = await session.profile(3), await session.promote()
+        return profile, done, session.state.faults
 
     unbuilt = RIGHT.replace("double sum", "doubt sum")
     wrong = RIGHT.replace("sum +=", "sum -=")
-    told, _, (profile, done) = submitted(tmp_path / "run", unbuilt, wrong, RIGHT, then=promoted)
+    told, _, (profile, done, faults) = submitted(
+        tmp_path / "run", unbuilt, wrong, RIGHT, then=promoted
+    )
     assert [t.verdict.outcome for t in told] == ["build_failed", "wrong_result", "passed"]
     assert told[2].verdict.speedup is not None
     assert profile.bottleneck is not None
+    assert done.drop_in is not None, faults
     assert (done.step, done.drop_in.outcome) == (3, "passed")
     assert set(done.files) == {"best.cpp", "best_module.py"}
     assert (tmp_path / "run" / "best_module.py").is_file()

@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -282,7 +283,8 @@ def test_no_name_leads_out_of_what_there_is(tmp_path):
     async def work():
         async with over_http(tmp_path / "runs") as connect, connect() as client:
             run = (await asked(client, "start", **TASK))["run"]
-            said = []
+            shutil.copytree(tmp_path / "runs" / run, tmp_path / "outside")
+            said = [await refused(client, "attempts", run="../outside")]
             for name in [*ESCAPES, str(tmp_path / "mine.py"), "file:mine.py", "mine"]:
                 said.append(await refused(client, "read_problem", problem=name))
                 said.append(await refused(client, "start", problem=name, language="cpp"))

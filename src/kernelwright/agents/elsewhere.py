@@ -33,7 +33,7 @@ from kernelwright.serve.records import Submission
 
 # Not that of a server of ours: who talks to our server need not know the judge's token.
 TOKEN_VARIABLE = "KERNELWRIGHT_JUDGE_TOKEN"
-_PATIENCE_S = 1800.0
+_PATIENCE_S = 600.0
 
 
 class Elsewhere:

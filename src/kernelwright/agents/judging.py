@@ -95,7 +95,7 @@ class Judging:
         """Start on the way to a verdict."""
         job = _Job(asyncio.create_task(self._judge(number, candidate)))
         self._jobs[number] = job
-        job.task.add_done_callback(lambda _: self._ended(number))
+        job.task.add_done_callback(lambda task: self._ended(number, task))
 
     async def wait(self, number: int, progress: Progress = say_nothing) -> None:
         """Wait for the end of a step that was begun; what `progress` is told is for a person.
@@ -145,8 +145,10 @@ class Judging:
         )
         self._log.record("proposal", said)
 
-    def _ended(self, number: int) -> None:
+    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
         self._jobs.pop(number, None)
+        if task.cancelled() or task.exception() is not None:
+            return  # what could not be written down now is left for the next session
         if not self._closing and not self._jobs and self._log.state.unfinished:
             self.take_up()  # a judge that broke took verdicts back
 

@@ -264,6 +264,7 @@ class Description(Record):
 
     `guide` has the reference, the exact entry point and the rules of the language. There are
     `hidden_workloads` more sizes than those of `workloads`, which only the judge knows.
+    `machine` is None where the judge is on another one.
     """
 
     run: str

@@ -121,7 +121,8 @@ class Session(Reading):
     def describe(self) -> Description:
         """The task."""
         self._calls.take()
-        machine = environment("cuda" if self.spec.device == "cuda" else "cpu")
+        here = self.spec.judge is None
+        machine = environment("cuda" if self.spec.device == "cuda" else "cpu") if here else None
         return description(self.name, self.problem, self.language, self.budget(), machine)
 
     def attempts(self) -> Attempts:

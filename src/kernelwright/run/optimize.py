@@ -116,18 +116,15 @@ def _carry_out(log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipme
             log.record("fault", Fault(where="store", step=None, message=message, retryable=False))
     if log.state.admission is None:
         log.record("admission", equipment.admit())
-    reason, number = asyncio.run(_search_and_promote(log, folder, spec, equipment))
-    delivered: tuple[Path, ...] = ()
-    if number is not None:
-        delivered = asyncio.run(hand_back(log, number, folder, equipment))
+    reason, number, delivered = asyncio.run(_search_and_hand_back(log, folder, spec, equipment))
     log.record("finished", {"reason": reason, "step": number})
     return RunResult(folder=folder, state=log.state, delivered=delivered)
 
 
-async def _search_and_promote(
+async def _search_and_hand_back(
     log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipment
-) -> tuple[str, int | None]:
-    """Why the search ended, and the step whose candidate stands."""
+) -> tuple[str, int | None, tuple[Path, ...]]:
+    """Why the search ended, the step whose candidate stands, and the files written for it."""
 
     def strategy_for(dropped: frozenset[str]) -> Strategy:
         made: Strategy = names.load("strategy", spec.strategy)(
@@ -148,7 +145,10 @@ async def _search_and_promote(
     stop = asyncio.Event()
     with _stopping(stop):
         reason = await search.run(stop)
-        return reason, await promote(log, equipment.evaluator, equipment.retries)
+        number = await promote(log, equipment.evaluator, equipment.retries)
+    if number is None:
+        return reason, None, ()
+    return reason, number, await hand_back(log, number, folder, equipment)
 
 
 @contextmanager
