@@ -37,7 +37,7 @@ def asked(tmp_path, judges, monkeypatch):
         service = Service(ledger, judges, allow_problems=True)
         url = stack.enter_context(serving(service, settings))
 
-        def ask(candidate, *, token=TOKEN, device="cpu", origin="builtin:row_sum"):
+        def ask(candidate, *, token=TOKEN, device="cpu", origin="model.py"):
             client = Client(url, token=token, patience_s=5.0)
             there = Elsewhere(client, row_problem(), origin, device)
             return asyncio.run(there.evaluate(candidate, "search"))
@@ -54,7 +54,6 @@ def test_a_verdict_is_that_of_the_candidate_that_was_asked_about(asked, judges):
     candidate = made(2.0)
     found = asked(candidate)
     assert (found.candidate_id, found.outcome.kind) == (candidate.id, "passed")
-    assert judges.opened[0][0] == "builtin:row_sum"
 
 
 def test_settings_are_written_into_the_text(asked, judges):
@@ -68,6 +67,11 @@ def test_settings_are_written_into_the_text(asked, judges):
 
 def test_a_file_of_the_users_goes_along_as_text(asked, judges):
     asked(made(2.0), origin="/home/me/model.py")
+    assert judges.opened[0][0].text == row_problem().reference.text
+
+
+def test_a_built_in_problem_is_asked_for_by_its_name_while_that_means_the_same(asked, judges):
+    asked(made(2.0), origin="builtin:softmax")
     assert judges.opened[0][0].text == row_problem().reference.text
 
 
@@ -115,7 +119,7 @@ def test_a_run_with_a_judge_elsewhere_needs_no_gpu_here():
         equipment.equip(spec, spec.problem).__enter__()
 
 
-def test_the_parts_have_the_problem_and_its_sketches_and_judge_there(asked, monkeypatch):
+def test_the_parts_have_the_problem_and_its_sketches_and_judge_there(asked, judges, monkeypatch):
     monkeypatch.setenv("KERNELWRIGHT_JUDGE_TOKEN", TOKEN)
     given = {"problem": "builtin:row_sum", "judge": asked.url, "languages": ["cpp"]}
     spec = load_spec(given=given)
@@ -124,7 +128,11 @@ def test_the_parts_have_the_problem_and_its_sketches_and_judge_there(asked, monk
         assert parts.build is None
         drafts = parts.sketches("cpp").candidates
         verdict = asyncio.run(parts.evaluator.evaluate(drafts[0], "search"))
+    # As a session asks for it, which knows the text alone.
+    with equip(spec, parts.problem.reference) as parts:
+        asyncio.run(parts.evaluator.evaluate(drafts[0], "search"))
     assert verdict.candidate_id == drafts[0].id
+    assert [origin for origin, _ in judges.opened] == ["builtin:row_sum"]
     backward = spec.model_copy(update={"direction": "backward"})
     with pytest.raises(SpecError, match="DIRECTION"), equip(backward, spec.problem):
         pass

@@ -294,11 +294,14 @@ def test_at_most_a_few_attempts_of_a_run_are_under_way(desk):
 
 
 def test_a_judge_that_broke_costs_a_retry_and_in_the_end_a_fault(desk):
-    desk.equip.evaluator.faults += [SandboxError("It broke.")] * 4
+    desk.equip.evaluator.faults += [SandboxError("It broke.")] * 3
 
     async def work(session):
         told = await session.submit(handed(2.0))
         assert (told.attempt.state, told.attempt.summary) == ("fault", "It broke.")
+        assert "Submit it again as it is" in told.next
+        again = await session.submit(handed(2.0))
+        assert (again.attempt.step, again.repeated, again.verdict.outcome) == (2, None, "passed")
         return (await session.submit(handed(3.0))).verdict.outcome
 
     assert desk.run(work) == "passed"

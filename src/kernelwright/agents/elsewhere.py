@@ -42,12 +42,16 @@ class Elsewhere:
     A service takes one file. The settings of tunables are written into its text.
     """
 
-    def __init__(self, client: Client, problem: Problem, origin: str | Source, device: str):
+    def __init__(self, client: Client, problem: Problem, origin: str, device: str):
+        """`origin` is where the problem is from: a built-in one is asked for by its name, as long
+        as that means the same here, and another one by its text."""
         self._client = client
-        self._problem = problem
         self._device = device
-        builtin = isinstance(origin, str) and origin.startswith(PREFIX)
-        self._asked = {"problem": origin} if builtin else {"problem_source": problem.reference.text}
+        self._asked = {"problem_source": problem.reference.text}
+        if origin.startswith(PREFIX):
+            known, _ = read_source(origin, sizes="gpu" if device == "cuda" else "cpu")
+            if known.text == problem.reference.text:
+                self._asked = {"problem": origin}
 
     async def evaluate(self, candidate: Candidate, effort: Effort) -> Evaluation:
         """The verdict on `candidate`.
@@ -118,7 +122,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
         shelves = Shelves(kernels, problem, trace)
         yield Equipment(
             problem=problem,
-            evaluator=Elsewhere(client, problem, origin, device),
+            evaluator=Elsewhere(client, problem, spec.problem, device),
             admit=lambda: reference.admit(spec.seed),
             writers=lambda store, folder: writers_for(
                 spec, sketches, shelves, languages, store, folder

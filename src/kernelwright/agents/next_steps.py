@@ -12,8 +12,10 @@ def after_attempt(attempt: Attempt, verdict: Verdict | None, best: Best | None, 
     if left.exhausted:
         last = "promote the best attempt" if best else "nothing passed"
         return f"No attempt is left ({left.exhausted}): {last}, then ask for the report."
+    if attempt.state == "fault":
+        return "It was not judged, for the reason in the summary. Submit it again as it is."
     if verdict is None:
-        return "It was not judged: the summary says why. Submit it again, changed where that helps."
+        return "It was not judged. Submit it again, if it still should be."
     if verdict.outcome != "passed":
         return f"Mend the first thing that the diagnosis names, and only that. {_go_on(attempt)}"
     if attempt.speedup is None:

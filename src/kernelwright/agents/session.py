@@ -53,7 +53,7 @@ from kernelwright.run.handing_back import hand_back
 from kernelwright.run.log import RunLog
 from kernelwright.run.promotion import promote
 from kernelwright.search.tuning import next_tune
-from kernelwright.store.fold import RunState
+from kernelwright.store.fold import RunState, Step
 
 _CALLS_A_MINUTE, _BUILDS_A_MINUTE = 240, 30
 _MOST_TRIALS = 64
@@ -175,7 +175,7 @@ class Session(Reading):
         self._calls.take()
         candidate = read(submission, self.problem, self.spec.languages)
         parent = None if submission.parent is None else self.candidate(submission.parent)
-        earlier = self.state.step_of(candidate.id)
+        earlier = self._earlier(candidate)
         if earlier is not None:
             await self._judging.wait(earlier.number, progress)
             return self._submitted(earlier.number, repeated=earlier.number)
@@ -312,6 +312,15 @@ class Session(Reading):
         return History(
             attempts=tuple(a for a in tried if a.candidate and a.candidate.tuned({}).id == text)
         )
+
+    def _earlier(self, candidate: Candidate) -> Step | None:
+        """The step that this candidate has its verdict from, or will have. One that failed for a
+        reason of ours, or was withdrawn, has none."""
+        made = [
+            s for s in self.state.steps.values() if s.candidate and s.candidate.id == candidate.id
+        ]
+        judged = (s for s in made if s.evaluation is not None)
+        return next(judged, None) or next((s for s in made if not s.finished), None)
 
     def _passed(self) -> bool:
         steps = self.state.steps.values()
