@@ -27,8 +27,11 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --editable ".[triton,serve]" "pytest>=9" "hypothesis>=6.150" "ruff>=0.17" "mypy>=2.4" "import-linter>=2.5"
+	$(BIN)/python -m pip install --quiet --editable ".[triton,serve]" "pytest>=9" "pytest-xdist>=3.8" "hypothesis>=6.150" "ruff>=0.17" "mypy>=2.4" "import-linter>=2.5"
 	touch $@
+
+# Tests that time nothing and start no judge: two at once. All others have the machine for themselves.
+UNTIMED := $(addprefix tests/,core generate knowledge languages llm problems report search store)
 
 # Everything that must hold before a change lands.
 check:
@@ -36,7 +39,8 @@ check:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(UNTIMED)
+	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(UNTIMED))
 
 # What a GPU host without a network still lacks, as wheels: make wheelhouse PYTHON=3.12
 wheelhouse:

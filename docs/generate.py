@@ -43,7 +43,7 @@ _PAGES = {
             "evaluate/profile/sass.py:GpuKernel",
             "evaluate/profile/counters.py:Counters,KernelCounters",
             "apps/cli/doctor.py:Findings,LanguageReport",
-            "core/evaluation.py:Performed,Environment",
+            "core/evaluation.py:Performed,Environment,Gpu,Clock",
         ],
     ),
     "types.md": (

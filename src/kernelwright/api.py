@@ -18,7 +18,7 @@ from kernelwright.core.evaluation import Effort, Evaluation, Fault, Isolation
 from kernelwright.core.problem import Direction, Problem, Source
 from kernelwright.core.statistics import score
 from kernelwright.evaluate.batch import NoCandidate, judge_many, read_candidate
-from kernelwright.evaluate.opening import open_judge
+from kernelwright.evaluate.opening import open_judges
 from kernelwright.languages.reading import candidate_from_file
 from kernelwright.problems.reference import Device
 
@@ -43,8 +43,10 @@ class Judge:
         direction: Direction | None = None,
         device: Device = "cpu",
         require_isolation: Isolation = "process",
+        gpus: int = 1,
     ):
-        """Start the processes.
+        """Start the processes. On "cuda" up to `gpus` of the GPUs that this process may use get a
+        judge each, which share the work of `many`.
 
         Raises:
             UsageError: the file can be no problem, or this machine lacks something.
@@ -55,11 +57,12 @@ class Judge:
         self._effort = effort
         with ExitStack() as stack:
             self._judge = stack.enter_context(
-                open_judge(
+                open_judges(
                     problem,
                     direction=direction,
                     device=device,
                     require_isolation=require_isolation,
+                    most=gpus,
                 )
             )
             self._stack = stack.pop_all()

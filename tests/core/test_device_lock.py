@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kernelwright.core.device_lock import DeviceLock, first_card
+from kernelwright.core.device_lock import DeviceLock
 
 OTHER = """
 import sys, time
@@ -111,14 +111,3 @@ def test_a_process_that_dies_lets_go(file):
     other.process.communicate()
     with DeviceLock(file).shared():
         pass
-
-
-def test_the_first_card_that_may_be_used(tmp_path):
-    for name, uuid in (("0000:01:00.0", "GPU-a"), ("0000:02:00.0", "GPU-b")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "information").write_text(f"Model: \t X\nGPU UUID: \t {uuid}\n")
-    assert first_card("", tmp_path) == "GPU-a"
-    assert first_card("1,0", tmp_path) == "GPU-b"
-    assert first_card("GPU-c", tmp_path) == "GPU-c"
-    assert first_card("7", tmp_path) == "gpu7"
-    assert first_card("0", tmp_path / "none") == "gpu0"

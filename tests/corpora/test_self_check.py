@@ -29,7 +29,7 @@ SILU = Path(__file__).parents[1] / "exploits" / "_problems" / "silu.py"
 NOTHING = 'extern "C" void kernel(const float*, float*, int64_t, int64_t) {}\n'
 
 
-def program(root: Path, name: str, kind: str, **said: object) -> None:
+def program(root: Path, name: str, kind: str, language: str = "cpp", **said: object) -> None:
     """Write a program that does nothing, with a description."""
     folder = root / kind / name
     folder.mkdir(parents=True)
@@ -37,7 +37,7 @@ def program(root: Path, name: str, kind: str, **said: object) -> None:
     (folder / "problem.py").write_text(SILU.read_text())
     lines = [f"{key} = {value!r}" for key, value in said.items()]
     (folder / f"{kind}.toml").write_text(
-        "\n".join([*lines, "problem = 'problem.py'", "language = 'cpp'"])
+        "\n".join([*lines, "problem = 'problem.py'", f"language = {language!r}"])
     )
 
 
@@ -104,6 +104,14 @@ def test_programs_share_a_judge_when_their_problems_have_the_same_text(tmp_path)
     assert [len(bay.programs) for bay in bays(listed)] == [2]
     (tmp_path / "honest" / "two" / "problem.py").write_text(SILU.read_text() + "# other\n")
     assert [len(bay.programs) for bay in bays(listed)] == [1, 1]
+
+
+def test_what_works_in_the_processors_memory_is_not_tried_on_a_gpu(tmp_path):
+    said = {"language": "python", "pretext": "It is not right at all."}
+    program(tmp_path, "anywhere", "honest", **said)
+    program(tmp_path, "on_a_cpu", "honest", requires="cpu", **said)
+    found = {b.programs[0].name: b.device for b in bays(honest(tmp_path / "honest"), "cuda")}
+    assert found == {"anywhere": "cuda", "on_a_cpu": "cpu"}
 
 
 @pytest.mark.parametrize(

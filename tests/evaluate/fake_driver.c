@@ -20,7 +20,17 @@ static int count, made;
 int cuInit(unsigned flags) { (void)flags; return 0; }
 int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return 0; }
 int cuDeviceGetAttribute(int *value, int which, int device) { (void)which, (void)device; *value = 4096; return 0; }
-int cuDevicePrimaryCtxRetain(void **context, int device) { (void)device; *context = blocks; return 0; }
+/* How a device is broken, if it is: it makes no context, for ever or at once, or forgets. */
+static int is_broken(const char *how) {
+    const char *said = getenv("FAKE_DEVICE_BROKEN");
+    return said != NULL && strcmp(said, how) == 0;
+}
+int cuDevicePrimaryCtxRetain(void **context, int device) {
+    (void)device;
+    while (is_broken("hangs")) usleep(1000);
+    *context = blocks;
+    return is_broken("context") ? 999 : 0;
+}
 int cuCtxSetCurrent(void *context) { (void)context; return 0; }
 int cuGetErrorName(int error, const char **name) { *name = error == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : "FAKE_ERROR"; return 0; }
 int cuStreamCreate(void **stream, unsigned flags) { (void)flags; *stream = blocks; return 0; }
@@ -109,11 +119,11 @@ int cuProfilerStart(void) { puts("cuProfilerStart"); return fflush(stdout); }
 int cuProfilerStop(void) { puts("cuProfilerStop"); return fflush(stdout); }
 int cuModuleLoadData(void **module, const void *image) { (void)image; *module = blocks; return 0; }
 
-static char gather[] = "gather", gate[] = "gate", say[] = "say", plus[] = "plus";
+static char gather[] = "gather", gate[] = "gate", say[] = "say", plus[] = "plus", mark[] = "mark", turn[] = "turn";
 int cuModuleGetFunction(void **function, void *module, const char *name) {
     (void)module;
-    char *known[] = {gather, gate, say, plus};
-    for (int i = 0; i < 4; i++)
+    char *known[] = {gather, gate, say, plus, mark, turn};
+    for (int i = 0; i < 6; i++)
         if (strcmp(name, known[i]) == 0) { *function = known[i]; return 0; }
     return 500;
 }
@@ -163,6 +173,14 @@ static void add(void *data) {
     for (int64_t i = 0; i < it->n; i++) it->out[i] = it->x[i] + it->more[0] + it->value;
 }
 
+/* The kernels of the health probe. */
+static void probe(const char *name, void **arguments) {
+    uint32_t *words = (uint32_t *)(uintptr_t)*(at_t *)arguments[0];
+    uint32_t count = *(uint32_t *)arguments[1], seed = *(uint32_t *)arguments[2];
+    for (uint32_t i = 0; i < count; i++) words[i] = name == mark ? (i * 0x9E3779B1u) ^ seed : ~words[i];
+    if (is_broken(name)) words[count / 2] ^= 0x100;
+}
+
 static struct sum *sum_of(void **arguments) {
     struct sum *made = malloc(sizeof *made);
     made->x = *(const float **)arguments[0];
@@ -180,6 +198,8 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
         begin((uint32_t *)(uintptr_t)*(at_t *)arguments[0], *(uint32_t *)arguments[1]);
     } else if (function == say) {
         go_on((uint32_t *)(uintptr_t)*(at_t *)arguments[0], *(uint32_t *)arguments[1]);
+    } else if (function == mark || function == turn) {
+        probe(function, arguments);
     } else if (function == plus) {
         fakeLaunch(add, sum_of(arguments));
     } else {

@@ -7,7 +7,8 @@ import pytest
 
 from kernelwright.core.evaluation import Rejected
 from kernelwright.evaluate.defences import ALL_ON
-from kernelwright.evaluate.timing.timer import Precision, Session, Timer
+from kernelwright.evaluate.timing.rounds import Precision
+from kernelwright.evaluate.timing.timer import Session, Timer
 
 PRECISION = Precision(least=8, most=8, half_width=0.01, limit_s=5.0)
 EAGER_NS, CANDIDATE_NS, SLOWED_NS = 200_000, 100_000, 400_000

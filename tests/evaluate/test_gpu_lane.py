@@ -9,6 +9,7 @@ import os
 import random
 import struct
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import Crashed, Rejected, WrongResult
+from kernelwright.core.nvml import Pace
 from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.correctness.audit import unsanitized
 from kernelwright.evaluate.correctness.exam import Exam
@@ -30,6 +32,7 @@ from kernelwright.evaluate.running.bodies import body, lent, scalar_mask
 from kernelwright.evaluate.running.life import LifeEnded
 from kernelwright.evaluate.timing import keeper as keepers
 from kernelwright.evaluate.timing.bench import Bench
+from kernelwright.evaluate.timing.clocks import Clocks
 from kernelwright.evaluate.timing.device_turns import Blocked, DeviceTurns
 from kernelwright.evaluate.timing.gate import Gate
 from kernelwright.evaluate.timing.grounds import DeviceGrounds
@@ -177,16 +180,17 @@ def timed(runner, exam, keeper, grounds):
     """From the last lines of the kernel to the mismatches of a block of eight calls. Whoever
     queued them goes on: what stands in for a device is a process that would be stopped too."""
 
-    def block(lines, *, queued=True, **switched):
+    def block(lines, *, queued=True, within_ns=None, **switched):
         answers = Answers(exam.cases, Spare())
         with grounds.life(runner(lines), "native") as running:
             turns = DeviceTurns(
                 cases=exam.cases, keeper=keeper, witness=Silent(), answers=answers,
                 running=running, regime="returned", lane="native", random=random.Random(1),
                 defences=replace(ALL_ON, frozen_between=False, **switched), queued=queued,
+                clocks=grounds.clocks,
             )  # fmt: skip
             turns.start()
-            assert turns.take(8, lead=False) > 0
+            assert 0 < turns.take(8, lead=False) < (within_ns or float("inf"))
         return answers.mismatches()
 
     return block
@@ -195,8 +199,23 @@ def timed(runner, exam, keeper, grounds):
 @pytest.fixture
 def grounds(exam, keeper, tmp_path):
     return DeviceGrounds(
-        cases=exam.cases, keeper=keeper, baseline=None, level="process", log=tmp_path / "log"
-    )
+        cases=exam.cases, keeper=keeper, baseline=None, level="process", log=tmp_path / "log",
+        clocks=Clocks(),
+    )  # fmt: skip
+
+
+def test_a_runner_uses_the_card_that_the_judge_may_use(tmp_path, monkeypatch):
+    built = Built(folder=tmp_path, artifact=tmp_path / "k.so", log="")
+
+    def argv(device, **given):
+        return body(built, "native", {}, tmp_path, device=device, **given).argv
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-7")
+    assert "CUDA_VISIBLE_DEVICES=GPU-7" in argv("cuda")
+    assert "CUDA_VISIBLE_DEVICES=GPU-7" in argv("cuda", timed=True)
+    assert not any("CUDA_VISIBLE" in word for word in argv("cpu"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert not any("CUDA_VISIBLE" in word for word in argv("cuda"))
 
 
 def test_a_life_that_began_early_is_the_first_that_is_timed(grounds, runner):
@@ -239,6 +258,22 @@ def test_an_early_life_that_nobody_took_is_ended(grounds, runner, tmp_path):
 @pytest.mark.parametrize("queued", [True, False])
 def test_outputs_of_a_block_are_taken_from_the_keepers_memory(timed, queued):
     assert timed("work();", queued=queued) == []
+
+
+@pytest.mark.parametrize("queued", [True, False])
+def test_the_gpus_clock_is_looked_at_before_and_after_a_block_and_not_within(
+    timed, grounds, queued
+):
+    looks = []
+
+    def pace():
+        looks.append(time.monotonic())
+        time.sleep(0.5)
+        return Pace(1980, 0)
+
+    grounds.clocks.pace = pace
+    timed("work();", queued=queued, within_ns=400_000_000)
+    assert len(looks) == 2
 
 
 @pytest.mark.parametrize("queued", [True, False])

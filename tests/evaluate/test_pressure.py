@@ -2,15 +2,16 @@
 
 from kernelwright.evaluate.running import pressure
 from kernelwright.evaluate.running.pressure import disturbed, patiently, waited_us
-from kernelwright.evaluate.timing import timer
-from kernelwright.evaluate.timing.timer import Precision, _Rounds
+from kernelwright.evaluate.timing import rounds as timing_rounds
+from kernelwright.evaluate.timing.rounds import Precision, Rounds
 
 PRECISION = Precision(least=3, most=5, half_width=0.01, limit_s=60.0)
 
 
 def rounds(*quiet):
-    made = _Rounds(("candidate", "eager"), PRECISION)
-    made.quiet = list(quiet)
+    made = Rounds(("candidate", "eager"), PRECISION)
+    for was in quiet:
+        made.add({}, quiet=was)
     return made
 
 
@@ -48,7 +49,7 @@ def test_busy_rounds_do_not_use_up_the_rounds_that_may_be_made():
 def test_a_machine_that_is_never_quiet_ends_it_all_the_same(monkeypatch):
     assert rounds(*[False] * 10).over
     late = rounds(False, False, False)
-    monkeypatch.setattr(timer.time, "monotonic", lambda: late._deadline + 1)
+    monkeypatch.setattr(timing_rounds.time, "monotonic", lambda: late._deadline + 1)
     assert late.over
 
 

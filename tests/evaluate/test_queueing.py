@@ -7,7 +7,8 @@ import pytest
 
 from kernelwright.evaluate.defences import ALL_ON
 from kernelwright.evaluate.timing.device_turns import Blocked, Opener
-from kernelwright.evaluate.timing.timer import Precision, Session, Timer
+from kernelwright.evaluate.timing.rounds import Precision
+from kernelwright.evaluate.timing.timer import Session, Timer
 
 PRECISION = Precision(least=3, most=3, half_width=0.01, limit_s=5.0)
 CALL_NS = {"candidate": 10_000, "eager": 20_000}

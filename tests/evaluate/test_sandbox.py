@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -82,3 +83,22 @@ def _mentions(cmdline: Path, text: str) -> bool:
         return text.encode() in cmdline.read_bytes()
     except OSError:
         return False
+
+
+class Unkillable:
+    """A process that waits for a device for ever. Nothing has its number."""
+
+    pid = 1 << 30
+
+    def __init__(self):
+        self.waited = []
+
+    def wait(self, timeout=None):
+        self.waited.append(timeout)
+        raise subprocess.TimeoutExpired("it", timeout)
+
+
+def test_who_cannot_be_killed_is_not_waited_for_for_ever(tmp_path):
+    process = Unkillable()
+    sandbox.Child(process, tmp_path / "log").kill()
+    assert process.waited[0] is not None

@@ -20,7 +20,7 @@ from kernelwright.core.errors import Unavailable
 from kernelwright.core.evaluation import Crashed, Isolation, WrongResult
 from kernelwright.evaluate import judge
 from kernelwright.evaluate.defences import Defences
-from kernelwright.evaluate.isolation import levels, sandbox
+from kernelwright.evaluate.isolation import levels, sandbox, walls
 from kernelwright.evaluate.native.programs import confine
 
 ATTEMPTS = Path(__file__).with_name("attempts.py")
@@ -243,3 +243,14 @@ def test_a_judge_that_must_have_more_isolation_than_there_is_says_so(
     with pytest.raises(Unavailable, match=r"'bubblewrap\+seccomp' is required.*No bubblewrap\."):
         judge.Judge(problem, reference, require_isolation="bubblewrap+seccomp")
     judge.Judge(problem, reference, require_isolation="landlock+seccomp").close()
+
+
+@pytest.mark.parametrize(
+    ("minor", "left_out"), [(1, {"nvidia0", "nvidia2"}), (None, set()), (7, set())]
+)
+def test_a_candidate_is_shown_the_node_of_its_own_card(tmp_path, monkeypatch, minor, left_out):
+    nodes = {"nvidia0", "nvidia1", "nvidia2", "nvidiactl", "nvidia-uvm", "nvidia-caps"}
+    for name in (*nodes, "null"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(walls, "only_minor", lambda: minor)
+    assert {Path(node).name for node in walls.gpu_nodes(tmp_path)} == nodes - left_out

@@ -100,6 +100,17 @@ def test_two_are_verified_at_once_and_nobody_is_while_one_is_timed(pair, cpp, si
         (Crashed(stage="core", signal="CUDA_ERROR_ILLEGAL_ADDRESS", detail="memory access"), False),
     ],
 )
+def test_others_may_be_to_blame_for_time_and_memory_that_was_short(said, again):
+    assert sitting.others_may_be_to_blame(said) is again
+
+
+@pytest.mark.parametrize(
+    ("said", "again"),
+    [
+        (Crashed(stage="core", signal="SIGKILL", detail=""), True),
+        (Crashed(stage="core", signal="CUDA_ERROR_ILLEGAL_ADDRESS", detail="memory access"), False),
+    ],
+)
 def test_what_others_may_be_to_blame_for_is_looked_at_again_alone(
     problem, reference, cpp, silu, monkeypatch, said, again
 ):

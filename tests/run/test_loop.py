@@ -7,6 +7,7 @@ import pytest
 
 from kernelwright.core.candidate import ModelCall, Plan, Proposal, Usage
 from kernelwright.core.errors import (
+    DeviceLost,
     JudgeBroken,
     ModelError,
     StoreError,
@@ -204,6 +205,13 @@ def test_a_fault_is_retried_and_not_charged_to_the_candidate():
     (attempt,) = bench.state.history.attempts
     assert attempt.score is not None
     assert attempt.reason is None
+
+
+def test_a_lost_device_is_told_apart_from_other_faults():
+    bench = Bench()
+    bench.evaluator.faults = [DeviceLost("The GPU hangs."), WorkerError("broken")]
+    bench.run(max_attempts=1)
+    assert [fault.where for fault in bench.state.faults] == ["device", "ours"]
 
 
 def test_a_fault_that_stays_ends_the_attempt_without_a_verdict():

@@ -118,6 +118,19 @@ def test_without_a_gpu_a_run_is_in_cpp_on_the_cpu(monkeypatch):
     assert (spec.languages, spec.device) == (("cpp",), "cpu")
 
 
+def test_one_of_several_gpus_is_kept_as_it_was_said(monkeypatch):
+    monkeypatch.setattr("kernelwright.run.spec.cuda_devices", lambda: 2)
+    spec = completed(RunSpec(problem="p.py", languages=("python",), device="cuda:1"))
+    assert (spec.device, device_of(spec)) == ("cuda:1", "cuda")
+    with pytest.raises(SpecError, match="do not go together"):
+        device_of(RunSpec(problem="p.py", languages=("cpp",), device="cuda:1"))
+
+
+def test_what_is_no_device_is_no_setting():
+    with pytest.raises(SpecError, match="'device'"):
+        load_spec(given={"problem": "p.py", "device": "gpu"})
+
+
 def test_a_language_for_the_cpu_decides_the_device():
     assert device_of(RunSpec(problem="p.py", languages=("cpp",))) == "cpu"
 

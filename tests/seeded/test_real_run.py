@@ -1,4 +1,4 @@
-"""The benchmark itself, on three problems, with the real judge."""
+"""The benchmark itself, on two problems, with the real judge."""
 
 import json
 import subprocess
@@ -13,8 +13,8 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_the_judge_finds_thirty_bugs_of_three_problems(tmp_path):
-    done = run("--problems", "swiglu,residual_clamp,gather_rows", "--out", str(tmp_path))
+def test_the_judge_finds_twenty_bugs_of_two_problems(tmp_path):
+    done = run("--problems", "swiglu,gather_rows", "--out", str(tmp_path))
     said = json.loads(done.stdout)
     rows = [
         row
@@ -22,7 +22,7 @@ def test_the_judge_finds_thirty_bugs_of_three_problems(tmp_path):
         # What these change shows to the promotion's sanitizers, or at sizes beyond memory.
         if row["class"] not in ("race", "index_overflow_32")
     ]
-    assert len(rows) >= 30
+    assert len(rows) >= 20
     assert [row for row in rows if row["verdict"] not in ("detected", "equivalent")] == []
     assert json.loads((tmp_path / "seeded-bugs.json").read_text()) == said
     assert "| off-by-one bound |" in (tmp_path / "seeded-bugs.md").read_text()

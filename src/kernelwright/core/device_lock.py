@@ -17,8 +17,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-_GPUS = Path("/proc/driver/nvidia/gpus")
-
 
 class DeviceLock:
     """The lock of one card, as one process holds it. Safe to use from any thread.
@@ -92,22 +90,3 @@ def lock_of(card: str) -> DeviceLock:
     """This process's lock of the card with this name."""
     safe = re.sub(r"[^\w-]", "_", card)
     return DeviceLock(Path(tempfile.gettempdir()) / f"kernelwright-{safe}.lock")
-
-
-def first_card(visible: str | None = None, gpus: Path = _GPUS) -> str:
-    """The UUID of the first GPU that this process may use; what is known of it where the driver
-    does not tell. `visible` is by default CUDA_VISIBLE_DEVICES."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "") if visible is None else visible
-    first = chosen.split(",")[0].strip() or "0"
-    if not first.isdecimal():
-        return first
-    known = [_uuid(folder) for folder in sorted(gpus.glob("*"))]
-    return known[int(first)] if int(first) < len(known) else f"gpu{first}"
-
-
-def _uuid(folder: Path) -> str:
-    with contextlib.suppress(OSError):
-        found = re.search(r"GPU UUID:\s*(\S+)", (folder / "information").read_text())
-        if found:
-            return found[1]
-    return folder.name

@@ -11,6 +11,7 @@
         ├── ModelError       a language model did not answer usefully
         ├── SandboxError     the sandbox could not be set up
         ├── WorkerError      one of our own processes broke
+        ├── DeviceLost       a GPU does not work any more, and is not used until it does
         ├── JudgeBroken      the judge failed its own test; what it said lately is void
         └── StoreError       the run's log could not be written or read
 
@@ -82,6 +83,10 @@ class SandboxError(FaultError):
 
 class WorkerError(FaultError):
     """One of our own processes broke."""
+
+
+class DeviceLost(FaultError):
+    """A GPU does not work any more. It is not used again until a probe of it passes."""
 
 
 class JudgeBroken(FaultError):

@@ -158,8 +158,45 @@ Outcome = Annotated[
 ]
 
 
+class Gpu(Record):
+    """The GPU that an evaluation used, as NVML tells; None is what the card does not tell.
+
+    `index` counts the machine's cards by their PCI addresses. `power_limit_w` is in watts; `mig` is
+    whether it is divided into instances.
+    """
+
+    name: str
+    uuid: str
+    index: int
+    driver: str
+    power_limit_w: float | None = None
+    ecc: bool | None = None
+    mig: bool | None = None
+    persistence: bool | None = None
+
+
+class Clock(Record):
+    """How a GPU ran while a candidate and its baselines were timed: one look before each block and
+    one after it, of which the slower counts.
+
+    `discarded_blocks` of the `blocks` were left out with their rounds, in which the GPU ran below
+    90% of the session's median for the same subject. `warmest_c` and `most_w` are the highest
+    temperature and power that were seen, None where the card does not tell; `throttle_reasons` are
+    all that were given.
+    """
+
+    median_mhz: float
+    lowest_mhz: int
+    blocks: int
+    discarded_blocks: int
+    throttle_reasons: tuple[str, ...] = ()
+    warmest_c: int | None = None
+    most_w: float | None = None
+
+
 class Environment(Record):
-    """Where an evaluation ran. `versions` has python, torch, the compiler and the like."""
+    """Where an evaluation ran. `versions` has python, torch, the compiler and the like. `clock` is
+    None where nothing was timed on a GPU, or nobody could look at its clock."""
 
     device: str
     cpu: str
@@ -168,6 +205,8 @@ class Environment(Record):
     memory_gb: float
     os: str
     versions: dict[str, str] = {}
+    gpu: Gpu | None = None
+    clock: Clock | None = None
 
 
 class Performed(Record):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from kernelwright.core.candidate import Candidate, Plan
+from kernelwright.core.cards import DEVICES
 from kernelwright.core.evaluation import Evaluation, StoredIsolation
 from kernelwright.core.problem import Direction
 from kernelwright.core.record import Record
@@ -46,13 +49,25 @@ class ModelSettings(Record):
     replay: bool = False
 
 
+def _device_name(said: str) -> str:
+    if re.fullmatch(f"auto|{DEVICES}", said):
+        return said
+    raise PydanticCustomError(
+        "device", "Input should be 'auto', 'cpu', 'cuda' or, for one of several GPUs, 'cuda:N'"
+    )
+
+
+DeviceName = Annotated[str, AfterValidator(_device_name)]
+
+
 class RunSpec(Record):
     """What a run was asked to do: the TOML file, the flags and the Python call in one.
 
     `problem` is a path or ``builtin:<name>``; `direction` goes before what the file says, which is
-    what None asks for. `models` maps a role ("writer") to a model name as
-    ``provider:name``. `writers` are used in turn for drafts; with no model, ``library`` and
-    ``sketch``. `library` are folders of verified kernels beside the one that ships.
+    what None asks for. `device` is auto, cpu, cuda, or one of several GPUs as ``cuda:1``. `models`
+    maps a role ("writer") to a model name as ``provider:name``. `writers` are used in turn for
+    drafts; with no model, ``library`` and ``sketch``. `library` are folders of verified kernels
+    beside the one that ships.
     """
 
     problem: str
@@ -66,7 +81,7 @@ class RunSpec(Record):
     budget: Budget = Budget()
     width: int = Field(default=1, ge=1, le=16)
     seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: DeviceName = "auto"
     require_isolation: StoredIsolation = "process"
 
 

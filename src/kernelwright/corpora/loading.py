@@ -25,13 +25,14 @@ _STEMS = ("candidate", "kernel", "module")
 _SUFFIXES = (".cpp", ".cu", ".py")
 _HOME = Path(__file__).parent
 
-Requirement = Literal["gpu", "bubblewrap"]
+Requirement = Literal["gpu", "cpu", "bubblewrap"]
 
 
 class Description(Record):
     """What every program says about itself.
 
     `problem` is ``builtin:<name>`` or a path relative to the folder. `options` are build options.
+    What requires a "cpu" works in the processor's memory, wherever other modules run.
     A `slow` program takes more than a few seconds to be judged.
     """
 

@@ -160,7 +160,7 @@ def bays(listed: Iterable[Listed], modules_on: Device = "cpu") -> list[Bay]:
 def _device(spec: Description, modules_on: Device) -> Device:
     if spec.language == "triton" and cuda_devices():
         return "cuda"  # which it compiles for wherever there is one
-    module = spec.language in ("python", "triton")
+    module = spec.language in ("python", "triton") and spec.requires != "cpu"
     return "cuda" if spec.requires == "gpu" or (module and modules_on == "cuda") else "cpu"
 
 

@@ -14,7 +14,13 @@ from typing import Any, Protocol
 
 from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
-from kernelwright.core.errors import FaultError, KernelwrightError, SandboxError, UsageError
+from kernelwright.core.errors import (
+    DeviceLost,
+    FaultError,
+    KernelwrightError,
+    SandboxError,
+    UsageError,
+)
 from kernelwright.core.evaluation import Effort, Evaluation, Fault
 from kernelwright.core.problem import Problem, Source
 from kernelwright.core.protocols import Language
@@ -115,14 +121,14 @@ def judge_many(
 
     What cannot be judged here at all, such as a language without its compiler, is a `Fault` too.
     """
-    left = enumerate(candidates)
+    left, window = enumerate(candidates), max(_WINDOW, judge.places)
     started: list[_Started] = []
     asked: dict[Future[Evaluation | Fault], int] = {}
     with _executor(judge.places) as pool:
         while True:
             for index, candidate in left:
                 started.append(_Started(index, candidate, _ahead(judge, candidate)))
-                if len(started) + len(asked) >= _WINDOW:
+                if len(started) + len(asked) >= window:
                     break
             while started and len(asked) < judge.places:
                 chosen = _next(started)
@@ -172,6 +178,9 @@ def _verdict(
     for left in reversed(range(retries + 1)):
         try:
             return judge.judge(candidate, effort)
+        except DeviceLost as error:
+            # It was probed twice already.
+            return Fault(where="device", step=None, message=str(error), retryable=True)
         except FaultError as error:
             if not left:
                 where = "sandbox" if isinstance(error, SandboxError) else "ours"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import platform
@@ -10,16 +11,22 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kernelwright.core.evaluation import Environment
+from kernelwright.core.cards import Card, first_card
+from kernelwright.core.evaluation import Environment, Gpu
+from kernelwright.core.nvml import NotTold, nvml
 from kernelwright.evaluate.running.runner import threads
 from kernelwright.problems.reference import Device
 
 _PACKAGES = ("torch", "numpy", "triton", "kernelwright")
 
 
-@functools.cache
 def environment(device: Device) -> Environment:
     """This machine, as the judge found it; `device` is named in full where it is a GPU."""
+    return _on(device, first_card() if device == "cuda" else None)
+
+
+@functools.cache
+def _on(device: Device, card: Card | None) -> Environment:
     versions = {"python": platform.python_version(), "kernel": platform.release()}
     for package in _PACKAGES:
         try:
@@ -30,25 +37,39 @@ def environment(device: Device) -> Environment:
     if compiler:
         said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
         versions["g++"] = (said.stdout.splitlines() or ["unknown"])[0]
+    gpu = _gpu(card) if card else None
     return Environment(
-        device=_gpu_name() if device == "cuda" else device,
+        device=f"{gpu.name}, {gpu.driver}" if gpu else device,
         cpu=_cpu_model(),
         cores=os.cpu_count() or 1,
         threads=threads(),
         memory_gb=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         os=f"{platform.system()} {platform.machine()}",
         versions=versions,
+        gpu=gpu,
     )
 
 
-def _gpu_name() -> str:
-    """The first GPU and its driver, as nvidia-smi names them."""
-    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+def _gpu(card: Card) -> Gpu | None:
+    """The GPU as NVML or else nvidia-smi tells; None where neither does."""
     try:
-        said = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return "cuda"
-    return (said.stdout.splitlines() or ["cuda"])[0]
+        facts = nvml().ask(lambda asked: asked.facts(card.uuid or card.name))
+    except NotTold:
+        return _listed(card)
+    return Gpu(**dataclasses.asdict(facts))
+
+
+def _listed(card: Card) -> Gpu | None:
+    query = "--query-gpu=name,driver_version,uuid,index"
+    command = ["nvidia-smi", f"--id={card.uuid or card.name}", query, "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    fields = [field.strip() for field in (said.stdout.splitlines() or [""])[0].split(",")]
+    if len(fields) != 4 or not fields[3].isdecimal():
+        return None
+    return Gpu(name=fields[0], driver=fields[1], uuid=fields[2], index=int(fields[3]))
 
 
 def _cpu_model() -> str:

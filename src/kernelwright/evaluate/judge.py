@@ -19,7 +19,7 @@ from typing import Self
 
 from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
-from kernelwright.core.errors import BuildRefused, JudgeBroken, Unavailable, UsageError
+from kernelwright.core.errors import BuildRefused, FaultError, JudgeBroken, Unavailable, UsageError
 from kernelwright.core.evaluation import (
     Effort,
     Evaluation,
@@ -38,6 +38,7 @@ from kernelwright.evaluate.canary import Canary
 from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.defences import ALL_ON, Defences
 from kernelwright.evaluate.environment import environment
+from kernelwright.evaluate.health import CHECKED, STAGE, Health
 from kernelwright.evaluate.isolation import cgroup
 from kernelwright.evaluate.isolation.levels import isolation_level
 from kernelwright.evaluate.places import Places
@@ -82,6 +83,8 @@ class Judge:
         self._language = language
         self._room = room = _furnished(problem, reference, device, level, defences)
         self._verdicts = Verdicts()
+        self._reference = reference
+        self._health = Health(room.places, renew=self._renew) if device == "cuda" else None
         self._canary = self._hatch()
         self._rotation = Rotation(reference, [room.exam.redrawn, room.bench.redrawn])
         self._lock = threading.Lock()
@@ -113,7 +116,8 @@ class Judge:
             UnknownName: there is no such language.
             Unavailable: the language cannot be built or run here.
             UsageError: the candidate is marked for another lane than its language's.
-            FaultError: the judge's own failure.
+            DeviceLost: the GPU does not work any more.
+            FaultError: another failure of the judge's own.
         """
         language = self._language(candidate.language)
         self._check(candidate, language)
@@ -206,11 +210,12 @@ class Judge:
 
     def _sit(self, candidate: Candidate, language: Language, effort: Effort) -> Evaluation:
         """Judge `candidate`, which was not judged before."""
+        self.require()
         if self._rotation.ready:
             with self._room.places.alone():
                 self._rotation.swap()
         sitting = Sitting(self._room, candidate, language, effort)
-        outcome = sitting.outcome()
+        outcome = self._outcome(sitting)
         self._listen(candidate)
         evaluation = self._evaluation(candidate, effort, outcome, sitting.findings)
         self._verdicts.remember(candidate, evaluation)
@@ -218,6 +223,41 @@ class Judge:
             with self._lock:
                 self._rotation.count()
         return evaluation
+
+    def require(self) -> None:
+        """Make sure that a GPU that was lost is there again; on a CPU there is nothing to ask.
+
+        Raises:
+            DeviceLost: it is not.
+        """
+        if self._health is not None:
+            self._health.require()
+
+    def _renew(self) -> None:
+        """End the processes that had contexts on a device which was lost; what needs them next
+        starts them anew."""
+        self._room.bench.close()
+        self._reference.close()
+
+    def _outcome(self, sitting: Sitting) -> Outcome:
+        """What becomes of a candidate, once it is known not to be its device's doing.
+
+        Raises:
+            DeviceLost: it is.
+            FaultError: another failure of the judge's own.
+        """
+        if self._health is None:
+            return sitting.outcome()
+        try:
+            outcome = sitting.outcome()
+        except FaultError as fault:
+            self._health.after_fault(fault)
+            raise
+        took_s = self._health.after(outcome)
+        if took_s is not None:
+            sitting.findings.checks[CHECKED] += 1
+            sitting.findings.stage_s[STAGE] = took_s
+        return outcome
 
     def _hatch(self) -> Canary | None:
         """The canary, where its language can be built."""
@@ -253,7 +293,7 @@ class Judge:
             candidate_id=candidate.id,
             effort=effort,
             outcome=outcome,
-            environment=environment(self._room.device),
+            environment=environment(self._room.device).model_copy(update={"clock": findings.clock}),
             evaluator=EVALUATOR,
             lane=findings.lane,
             isolation=self._room.level,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from kernelwright.core.device_lock import DeviceLock, first_card, lock_of
+from kernelwright.core.cards import first_card
+from kernelwright.core.device_lock import DeviceLock, lock_of
 from kernelwright.evaluate.building.gate import MACHINE, Gate
 from kernelwright.problems.reference import Device
 
@@ -32,7 +33,7 @@ class Places:
         if device == "cpu":
             return cls(1)
         count = max(1, min(_MOST_PLACES, MACHINE.places // _PROCESSORS_EACH))
-        return cls(count, lock_of(first_card()))
+        return cls(count, lock_of(first_card().key))
 
     @contextlib.contextmanager
     def beside_others(self) -> Iterator[None]:

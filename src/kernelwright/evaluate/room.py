@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kernelwright.core.candidate import Lane
-from kernelwright.core.evaluation import Agreement, Isolation
+from kernelwright.core.evaluation import Agreement, Clock, Isolation
 from kernelwright.core.problem import Problem
 from kernelwright.evaluate.building.builder import Builder
 from kernelwright.evaluate.correctness.exam import Exam
@@ -49,4 +49,5 @@ class Findings:
     checks: Counter[str] = field(default_factory=Counter)
     not_checked: list[str] = field(default_factory=list)
     agreements: tuple[Agreement, ...] = ()
+    clock: Clock | None = None
     log: str = ""

@@ -89,7 +89,7 @@ def _nothing() -> None:
     """What there is to do when nothing was drawn."""
 
 
-def _others_may_be_to_blame(outcome: Outcome) -> bool:
+def others_may_be_to_blame(outcome: Outcome) -> bool:
     """Whether it may have come about since others used the device and the memory at that time."""
     if isinstance(outcome, Crashed):
         return bool(_NO_MEMORY.search(f"{outcome.signal} {outcome.detail}"))
@@ -144,7 +144,7 @@ class Sitting:
         try:
             ready = self._verify_all(forms, places.beside_others)
         except _Ended as ended:
-            if places.count == 1 or not _others_may_be_to_blame(ended.outcome):
+            if places.count == 1 or not others_may_be_to_blame(ended.outcome):
                 raise
             self.findings.checks.clear()
             self.findings.agreements = ()
@@ -189,6 +189,7 @@ class Sitting:
             raise _Ended(wrong)
         self.findings.checks += timed.checks
         self._leave_out(*timed.not_checked)
+        self.findings.clock = timed.clock
         return timed.measurements
 
     def _build(self, planned: Callable[[], BuildPlan]) -> tuple[BuildPlan, Built]:

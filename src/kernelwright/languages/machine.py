@@ -1,4 +1,4 @@
-"""Facts about this machine that decide which language works here. No torch, no driver calls."""
+"""Facts about this machine that decide which language works here. No torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import platform
 import subprocess
 from pathlib import Path
+
+from kernelwright.core.cards import Card, first_card
 
 DEFAULT_ARCH = "sm_90"
 
@@ -28,13 +30,14 @@ def cuda_devices(dev: Path = Path("/dev")) -> int:
 
 def cuda_arch() -> str:
     """The architecture of the first CUDA device as ``sm_90``; without one, `DEFAULT_ARCH`."""
-    return _first_arch() if cuda_devices() else DEFAULT_ARCH
+    return _arch_of(first_card()) if cuda_devices() else DEFAULT_ARCH
 
 
 @functools.cache
-def _first_arch() -> str:
+def _arch_of(card: Card) -> str:
     """What the driver's own tool says, which takes a while to ask."""
-    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    which = [f"--id={card.uuid}"] if card.uuid else []
+    command = ["nvidia-smi", *which, "--query-gpu=compute_cap", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
     except (OSError, subprocess.SubprocessError):

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from kernelwright.core.device_lock import first_card, lock_of
+from kernelwright.core.cards import first_card
+from kernelwright.core.device_lock import lock_of
 from kernelwright.core.errors import ProblemError, WorkerError
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Direction, Problem, Source, Workload
@@ -177,7 +178,7 @@ class Reference:
 
     def _card(self) -> AbstractContextManager[None]:
         """What is worked out on a GPU must not disturb who measures there."""
-        return lock_of(first_card()).shared() if self._device == "cuda" else nullcontext()
+        return lock_of(first_card().key).shared() if self._device == "cuda" else nullcontext()
 
     def _ask(self, question: Message) -> tuple[Message, Shared | None]:
         with self._card(), self._lock:

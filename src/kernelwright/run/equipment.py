@@ -15,6 +15,7 @@ from typing import Protocol
 
 from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
+from kernelwright.core.cards import only_card, visible_cards
 from kernelwright.core.errors import ProblemError, UsageError
 from kernelwright.core.evaluation import Evaluation
 from kernelwright.core.graph import Graph
@@ -24,6 +25,7 @@ from kernelwright.core.record import Record
 from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.judge import Judge
+from kernelwright.evaluate.opening import open_judges
 from kernelwright.generate.library_writer import LibraryWriter
 from kernelwright.generate.llm_writer import LlmWriter, no_examples
 from kernelwright.generate.sketch_writer import SketchWriter
@@ -86,13 +88,14 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
     kernels, broken = read_library(folders)
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
-    with Reference.open(origin, device=device, direction=direction) as reference:
+    with (
+        only_card(spec.device),
+        Reference.open(origin, device=device, direction=direction) as reference,
+    ):
         problem = _same_problem(reference.load(), known)
-        with Judge(
-            problem, reference, device=device, require_isolation=spec.require_isolation
-        ) as judge:
-            trace = functools.cache(reference.trace)
-            shelves = Shelves(kernels, problem, trace, device_name(environment(device)))
+        trace = functools.cache(reference.trace)
+        shelves = Shelves(kernels, problem, trace, device_name(environment(device)))
+        with _judging(spec, origin, problem, reference) as judge:
             yield Equipment(
                 problem=problem,
                 evaluator=judge,
@@ -111,6 +114,26 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
                     device=device,
                 ),
             )
+
+
+@contextmanager
+def _judging(
+    spec: RunSpec, origin: str | Source, problem: Problem, reference: Reference
+) -> Iterator[Evaluator]:
+    """The judge that shares the reference's process; where several attempts go on at once and
+    there are several GPUs, one on each."""
+    device = device_of(spec)
+    if device == "cuda" and min(spec.width, len(visible_cards())) > 1:
+        with open_judges(
+            origin, direction=problem.direction, device=device, known=problem, most=spec.width,
+            require_isolation=spec.require_isolation,
+        ) as judges:  # fmt: skip
+            yield judges
+    else:
+        with Judge(
+            problem, reference, device=device, require_isolation=spec.require_isolation
+        ) as judge:
+            yield judge
 
 
 def drafters(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from kernelwright.core.errors import (
+    DeviceLost,
     FaultError,
     ModelError,
     SandboxError,
@@ -73,4 +74,6 @@ async def patiently(
 def _where(error: FaultError) -> Where:
     if isinstance(error, ModelError):
         return "model"
+    if isinstance(error, DeviceLost):
+        return "device"
     return "sandbox" if isinstance(error, SandboxError) else "ours"

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ValidationError
 
 from kernelwright.core import names
+from kernelwright.core.cards import kind_of
 from kernelwright.core.errors import SpecError, Unavailable, UnknownName
 from kernelwright.core.protocols import Language
 from kernelwright.core.run import RunSpec
@@ -58,8 +59,9 @@ def completed(spec: RunSpec) -> RunSpec:
     check_names(spec)
     device = device_of(spec)
     languages = spec.languages or (_FIRST_CHOICE[device],)
+    chosen = device if spec.device == "auto" else spec.device
     check_languages(names.load("language", name)() for name in languages)
-    return spec.model_copy(update={"languages": languages, "device": device})
+    return spec.model_copy(update={"languages": languages, "device": chosen})
 
 
 def to_toml(spec: RunSpec) -> str:
@@ -85,7 +87,7 @@ def device_of(spec: RunSpec) -> Device:
     """
     wanted = {_RUNS_ON[name] for name in spec.languages if name in _RUNS_ON}
     if spec.device != "auto":
-        wanted.add(spec.device)
+        wanted.add(kind_of(spec.device))
     if len(wanted) > 1:
         said = ", ".join(spec.languages)
         raise SpecError(
@@ -93,7 +95,7 @@ def device_of(spec: RunSpec) -> Device:
             "one device, cpp is for the CPU and cuda for a GPU."
         )
     device = wanted.pop() if wanted else "cuda" if cuda_devices() else "cpu"
-    if spec.device == "cuda" and not cuda_devices():
+    if spec.device.startswith("cuda") and not cuda_devices():
         raise Unavailable("This machine shows no CUDA device. Leave the device out, or say cpu.")
     return device
 

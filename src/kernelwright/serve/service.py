@@ -29,7 +29,7 @@ from kernelwright.serve.judges import Judges, OpenJudge, problem_key
 from kernelwright.serve.ledger import Ledger, Task
 from kernelwright.serve.records import FINAL, Answer, Health, State, Submission
 
-_TOGETHER = 16  # of one problem, before another problem has its turn
+_TOGETHER = 16  # of one problem and for one card, before another problem has its turn
 _TRIES = 3
 _ID_BYTES = 16  # not to be guessed: an id is all that is needed to read an answer
 _DISK_PAUSE_S = 1.0
@@ -61,8 +61,11 @@ class Service:
         queue: int = 256,
         open_problems: int = 2,
         allow_problems: bool = False,
+        cards: int = 1,
     ):
-        """Go on with what `ledger` has not answered, and start to judge."""
+        """Go on with what `ledger` has not answered, and start to judge. A judge has `cards` to use
+        at once."""
+        self._together = cards * _TOGETHER
         self._ledger = ledger
         self._judges = Judges(open_judge, open_problems)
         self._limit = queue
@@ -168,7 +171,7 @@ class Service:
             self._changed.wait_for(lambda: self._queue or self._stopping)
             tasks: list[Task] = []
             for task in self._queue.values():
-                if len(tasks) < _TOGETHER and (not tasks or _alike(task, tasks[0])):
+                if len(tasks) < self._together and (not tasks or _alike(task, tasks[0])):
                     tasks.append(task)
             for task in tasks:
                 del self._queue[task.id]

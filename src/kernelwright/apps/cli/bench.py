@@ -18,6 +18,7 @@ from rich.text import Text
 from kernelwright.apps.cli.checkout import commit
 from kernelwright.apps.cli.runs import opened, result_in, write_reports
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
+from kernelwright.core.cards import only_card
 from kernelwright.core.errors import KernelwrightError, UsageError
 from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.environment import environment
@@ -37,7 +38,7 @@ _SUITE = typer.Argument(metavar="SUITE", help="builtin or kernelbench.")
 _NAMES = typer.Argument(help="Some of its problems, by name or by the start of it; else all.")
 _ROOT = typer.Option(help="Where a checkout of KernelBench is.")
 _LEVEL = typer.Option(help="The level of KernelBench.")
-_DEVICE = typer.Option(help="auto, cpu or cuda.")
+_DEVICE = typer.Option(help="auto, cpu, cuda, or one of several GPUs as cuda:N.")
 _LANGUAGE = typer.Option(help="What to write in; may be repeated.")
 _ATTEMPTS = typer.Option(help="Stop each problem after so many attempts.")
 _OUT = typer.Option(help="Where the table and the runs go.")
@@ -155,7 +156,8 @@ class _Bench:
     @property
     def table(self) -> Table:
         """What has come out so far."""
-        here = environment(device_of(self._spec))
+        with only_card(self._spec.device):
+            here = environment(device_of(self._spec))
         return Table(
             suite=self._label,
             device=here.device,

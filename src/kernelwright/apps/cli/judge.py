@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from kernelwright.apps.cli.judging import (
 )
 from kernelwright.apps.cli.self_check import run_self_check
 from kernelwright.apps.cli.terminal import JSON_OPTION
+from kernelwright.core.cards import kind_of, only_card
 from kernelwright.core.errors import UsageError
 from kernelwright.core.evaluation import Isolation
 from kernelwright.core.problem import Direction
@@ -30,7 +31,8 @@ _LANGUAGE = typer.Option(help="Their language, when a file's name does not tell.
 _QUICK = typer.Option("--quick", help="Judge as a search does: fewer checks, faster timing.")
 _DIRECTION = typer.Option(help="What to compute, instead of what the file says.")
 _DEVICE = typer.Option(
-    help="Where they run: a GPU when all are .py or .cu files and there is one, else the CPU."
+    metavar="cpu|cuda|cuda:N",
+    help="Where they run: on GPUs when all are .py or .cu files and there is one, else the CPU.",
 )
 _ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
 _SELF_CHECK = typer.Option(
@@ -47,7 +49,7 @@ def command(
     language: Annotated[str | None, _LANGUAGE] = None,
     quick: Annotated[bool, _QUICK] = False,
     direction: Annotated[Direction | None, _DIRECTION] = None,
-    device: Annotated[Literal["cpu", "cuda"] | None, _DEVICE] = None,
+    device: Annotated[str | None, _DEVICE] = None,
     require_isolation: Annotated[Isolation, _ISOLATION] = "process",
     as_json: Annotated[bool, JSON_OPTION] = False,
     self_check: Annotated[bool, _SELF_CHECK] = False,
@@ -60,30 +62,34 @@ def command(
     each line, with the file's name. Exits with 0 when all passed and with 1 when one did not.
     """
     _check_flags(self_check, problem, only=only, corpus=corpus)
-    if self_check:
-        return run_self_check(
-            only=only,
-            corpus=corpus,
-            device=device or "cpu",
+    kind = kind_of(device) if device else None
+    with only_card(device):
+        if self_check:
+            return run_self_check(
+                only=only,
+                corpus=corpus,
+                device=kind or "cpu",
+                require_isolation=require_isolation,
+                as_json=as_json,
+            )
+        if problem is None or not candidates:
+            raise UsageError(
+                "Which problem and candidate? Give builtin:<name> or a file, then files."
+            )
+        files = candidate_files(candidates, language)
+        # Read here too, before a process is started: a slip should cost nothing.
+        read_source(problem)
+        asked = Asked(
+            problem=problem,
+            language=language,
+            direction=direction,
+            effort="search" if quick else "promotion",
+            device=kind or device_for(files),
             require_isolation=require_isolation,
-            as_json=as_json,
         )
-    if problem is None or not candidates:
-        raise UsageError("Which problem and candidate? Give builtin:<name> or a file, then files.")
-    files = candidate_files(candidates, language)
-    # Read here too, before a process is started: a slip should cost nothing.
-    read_source(problem)
-    asked = Asked(
-        problem=problem,
-        language=language,
-        direction=direction,
-        effort="search" if quick else "promotion",
-        device=device or device_for(files),
-        require_isolation=require_isolation,
-    )
-    if len(candidates) == 1 and files == candidates:
-        return judge_one(asked, files[0], as_json=as_json)
-    return judge_several(asked, files, as_json=as_json)
+        if len(candidates) == 1 and files == candidates:
+            return judge_one(asked, files[0], as_json=as_json)
+        return judge_several(asked, files, as_json=as_json)
 
 
 def _check_flags(self_check: bool, problem: str | None, *, only: str, corpus: Corpus) -> None:

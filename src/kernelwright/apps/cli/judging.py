@@ -21,7 +21,7 @@ from kernelwright.core.evaluation import Effort, Evaluation, Fault, Isolation, P
 from kernelwright.core.problem import Direction, Problem
 from kernelwright.core.record import Record
 from kernelwright.evaluate.batch import ProblemJudge, judge_many
-from kernelwright.evaluate.opening import open_judge
+from kernelwright.evaluate.opening import open_judge, open_judges
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.languages.reading import SUFFIXES, candidate_from_file
 from kernelwright.problems.reference import Device
@@ -41,7 +41,7 @@ def device_for(files: Sequence[Path]) -> Device:
 
 
 class OpenJudge(Protocol):
-    """Opens a judge; see `evaluate.opening.open_judge`."""
+    """Opens a judge, or several as one; see `evaluate.opening.open_judges`."""
 
     def __call__(
         self,
@@ -50,8 +50,9 @@ class OpenJudge(Protocol):
         direction: Direction | None,
         device: Device,
         require_isolation: Isolation,
+        most: int,
     ) -> AbstractContextManager[ProblemJudge]:
-        """The judge of `origin`, closed when the block is left."""
+        """The judge of `origin` on `most` GPUs at most, closed when the block is left."""
         ...
 
 
@@ -101,7 +102,7 @@ def judge_one(asked: Asked, path: Path, *, as_json: bool) -> int:
 
 
 def judge_several(
-    asked: Asked, paths: Sequence[Path], *, as_json: bool, opening: OpenJudge = open_judge
+    asked: Asked, paths: Sequence[Path], *, as_json: bool, opening: OpenJudge = open_judges
 ) -> int:
     """Print a line for each of `paths` as its verdict comes, and a summary; the exit code."""
     say(Text(f"Loading {visible(asked.problem)} …"))
@@ -111,6 +112,7 @@ def judge_several(
         direction=asked.direction,
         device=asked.device,
         require_isolation=asked.require_isolation,
+        most=len(paths),
     ) as judge:
         lines = _Lines(judge.problem, as_json=as_json)
         reading = _Reading(asked, judge.problem, paths, lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Protocol
 
 import typer
 from rich.text import Text
@@ -12,6 +12,7 @@ from rich.text import Text
 from kernelwright.apps.cli.judging import device_for
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
 from kernelwright.core.candidate import Candidate
+from kernelwright.core.cards import kind_of, only_card
 from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import Unavailable, UsageError
 from kernelwright.core.evaluation import Evaluation, Isolation, Passed
@@ -36,7 +37,8 @@ _CANDIDATE = typer.Argument(help="A file (.cpp, .cu or .py).")
 _LANGUAGE = typer.Option(help="Its language, when the file's name does not tell.")
 _DIRECTION = typer.Option(help="What to compute, instead of what the file says.")
 _DEVICE = typer.Option(
-    help="Where it runs: a GPU for a .py or .cu file where there is one, else the CPU."
+    metavar="cpu|cuda|cuda:N",
+    help="Where it runs: a GPU for a .py or .cu file where there is one, else the CPU.",
 )
 _ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
 
@@ -73,7 +75,7 @@ def command(
     candidate: Annotated[Path, _CANDIDATE],
     language: Annotated[str | None, _LANGUAGE] = None,
     direction: Annotated[Direction | None, _DIRECTION] = None,
-    device: Annotated[Literal["cpu", "cuda"] | None, _DEVICE] = None,
+    device: Annotated[str | None, _DEVICE] = None,
     require_isolation: Annotated[Isolation, _ISOLATION] = "process",
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> int:
@@ -88,9 +90,8 @@ def command(
     # Read here too, before a process is started: a slip should cost nothing.
     read_source(problem)
     say(Text(f"Loading {visible(problem)} …"))
-    device = device or device_for([candidate])
-    opened = _opened(problem, direction, device, require_isolation)
-    with opened as judge:
+    kind = kind_of(device) if device else device_for([candidate])
+    with only_card(device), _opened(problem, direction, kind, require_isolation) as judge:
         read = candidate_from_file(judge.problem, candidate, language)
         say(Text(f"Profiling {visible(str(candidate))} ({read.language}, {read.id}) …"))
         return profile_one(judge, read, as_json=as_json)

@@ -8,16 +8,17 @@ import os
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from kernelwright.apps.cli.terminal import say
+from kernelwright.core.cards import kind_of, only_card, visible_cards
 from kernelwright.core.errors import Unavailable
 from kernelwright.core.evaluation import Isolation
 from kernelwright.evaluate.isolation.levels import isolation_level
-from kernelwright.evaluate.opening import open_judge
+from kernelwright.evaluate.opening import open_judges
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.serve.ledger import Ledger
 from kernelwright.serve.service import Service
@@ -38,7 +39,9 @@ _ALLOW = typer.Option(
     help="Take the text of problems too. It runs outside the sandbox: trust who may ask.",
 )
 _KEEP = typer.Option(min=0, help="Answers older than this are forgotten at the start.")
-_DEVICE = typer.Option(help="Where candidates run.")
+_DEVICE = typer.Option(
+    metavar="auto|cpu|cuda|cuda:N", help="Where candidates run: on every GPU, or on one of them."
+)
 _ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
 
 
@@ -51,7 +54,7 @@ def command(
     open_problems: Annotated[int, _OPEN] = 2,
     allow_problems: Annotated[bool, _ALLOW] = False,
     keep_days: Annotated[float, _KEEP] = 30.0,
-    device: Annotated[Literal["auto", "cpu", "cuda"], _DEVICE] = "cpu",
+    device: Annotated[str, _DEVICE] = "cpu",
     require_isolation: Annotated[Isolation, _ISOLATION] = "process",
 ) -> None:
     """Judge what others submit, over HTTP, until it is told to stop.
@@ -64,12 +67,21 @@ def command(
     check_exposure(settings)
     _check_isolation(settings)
     server = _server()
-    where = ("cuda" if cuda_devices() else "cpu") if device == "auto" else device
-    opened = partial(open_judge, device=where, require_isolation=require_isolation)
-    with Ledger.open(folder) as ledger, closing(server.listen(settings)) as listening:
+    where = kind_of(("cuda" if cuda_devices() else "cpu") if device == "auto" else device)
+    opened = partial(open_judges, device=where, require_isolation=require_isolation)
+    with (
+        only_card(device),
+        Ledger.open(folder) as ledger,
+        closing(server.listen(settings)) as listening,
+    ):
         ledger.forget(keep_days * _DAY_S)
         service = Service(
-            ledger, opened, queue=queue, open_problems=open_problems, allow_problems=allow_problems
+            ledger,
+            opened,
+            queue=queue,
+            open_problems=open_problems,
+            allow_problems=allow_problems,
+            cards=len(visible_cards()) if where == "cuda" else 1,
         )
         told = Text(f"Serving on {server.url(listening)}. Submissions are kept in {folder}.")
         server.serve(service, settings, listening, ready=lambda: say(told))

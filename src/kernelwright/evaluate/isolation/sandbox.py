@@ -33,6 +33,8 @@ from kernelwright.evaluate.isolation.walls import (
     work_path,
 )
 
+_KILLED_S = 30.0  # until a process that was killed is gone, on the slowest of machines
+
 __all__ = ["WORK", "Child", "Command", "Limits", "python_folders", "start", "work_path"]
 
 
@@ -118,14 +120,18 @@ class Child:
         self._stopped = []
 
     def kill(self) -> None:
-        """End it, and with it (inside namespaces a moment later) everything that it started."""
+        """End it, and with it (inside namespaces a moment later) everything that it started.
+
+        What waits for a GPU that is lost cannot be killed; it is not waited for for ever.
+        """
         if self.scratch is not None:
             # Nothing but its own parent, which adopts whatever loses its own, holds it together.
             with contextlib.suppress(SandboxError):
                 processes.kill_descendants(self.process.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_KILLED_S)
         _clear(self.scratch, self.group)
 
     def log_text(self, limit: int = 20_000) -> str:

@@ -11,11 +11,13 @@ import contextlib
 import functools
 import importlib.util
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kernelwright.core.cards import only_minor
 from kernelwright.core.evaluation import Isolation
 from kernelwright.evaluate.isolation import seccomp
 from kernelwright.evaluate.isolation.cgroup import Group, new_group
@@ -33,6 +35,7 @@ _MACHINE = (
     "/sys/kernel/mm/transparent_hugepage",
 )  # fmt: skip
 _GPU_MACHINE = ("/sys", "/proc/devices", "/proc/modules", "/proc/driver/nvidia")
+_CARD = re.compile(r"nvidia\d+")
 _NOBODY = "65534"
 SCRATCH_BYTES = 512 << 20
 _DESCRIPTORS = 256
@@ -194,7 +197,7 @@ def _landlock(command: Command, level: Isolation, scratch: Path) -> list[str]:
         # CUDA names its threads through /proc, and does not start where it cannot. Which process a
         # tool's child will be is not known; in a namespace there are none but this life's.
         everyone = command.watched and in_namespaces(level)
-        devices += [*_gpu_nodes(), "/proc" if everyone else "/proc/self/task"]
+        devices += [*gpu_nodes(), "/proc" if everyone else "/proc/self/task"]
     for path in (*filter(os.path.exists, reads), *map(str, command.reads)):
         flags += ["--read", path]
     for node in devices:
@@ -202,8 +205,14 @@ def _landlock(command: Command, level: Isolation, scratch: Path) -> list[str]:
     return flags
 
 
-def _gpu_nodes() -> list[str]:
-    return [str(node) for node in sorted(Path("/dev").glob("nvidia*"))]
+def gpu_nodes(dev: Path = Path("/dev")) -> list[str]:
+    """The nodes of NVIDIA's driver in `dev`: those of cards that this process may not use are left
+    out, where it is told to use one and the driver tells which that is."""
+    nodes = sorted(dev.glob("nvidia*"))
+    minor = only_minor()
+    if dev / f"nvidia{minor}" in nodes:
+        nodes = [n for n in nodes if n.name == f"nvidia{minor}" or not _CARD.fullmatch(n.name)]
+    return [str(node) for node in nodes]
 
 
 def _bubblewrap(command: Command) -> list[str]:
@@ -240,7 +249,7 @@ def system_flags() -> list[str]:
 def gpu_flags() -> list[str]:
     """bubblewrap's flags for the nodes of NVIDIA's driver, behind `system_flags`."""
     flags = []
-    for node in _gpu_nodes():
+    for node in gpu_nodes():
         flags += ["--dev-bind", node, node]
     return [*flags, "--ro-bind-try", "/sys", "/sys"]
 

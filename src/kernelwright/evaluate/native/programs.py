@@ -50,6 +50,11 @@ def keeper() -> Path:
     return _built("keeper", _FLAGS)
 
 
+def probe() -> Path:
+    """The program that says whether a GPU still works; see `_built`."""
+    return _built("probe", _FLAGS)
+
+
 def gate() -> Path:
     """The same gate as the native runner's, as a library for processes in Python; see `_built`."""
     return _built("gate", (*_FLAGS, "-shared", "-fPIC"))

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kernelwright.core.candidate import Lane
+from kernelwright.core.cards import passed_on
 from kernelwright.core.problem import Problem
 from kernelwright.evaluate.building.builder import Built
 from kernelwright.evaluate.isolation import sandbox
 from kernelwright.evaluate.native.programs import executable, gate, gpu_runner
 from kernelwright.evaluate.running.runner import Body, threads
-from kernelwright.evaluate.running.zygote import Program, Request, Zygote
+from kernelwright.evaluate.running.zygote import GPU_MODULE_SETTINGS, Program, Request, Zygote
 from kernelwright.problems.reference import Device
 
 _PACKAGE = "kernelwright.evaluate.running"
@@ -51,6 +52,8 @@ def body(
     gpu = device == "cuda"
     settings = _MODULE_SETTINGS if lane == "module" else {}
     settings = settings | {"OMP_NUM_THREADS": str(thread_count or threads()), **environment}
+    settings |= GPU_MODULE_SETTINGS if gpu and lane == "module" else {}
+    settings |= passed_on() if gpu else {}
     settings |= {} if timed or not gpu else _FEW_QUEUES
     assignments = [f"{name}={value}" for name, value in settings.items()]
     forked = None

@@ -177,7 +177,7 @@ class Runner:
             return self._name(index, returned)
         if self._device == "cpu":
             return returned
-        found = tuple(tensor.contiguous() for tensor in flatten_outputs(returned))
+        found = tuple(map(_contiguous, flatten_outputs(returned)))
         return found if self._calls.device is None else self._name_on_device(index, found)
 
     def _name_on_device(self, index: int, found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -203,7 +203,7 @@ class Runner:
         if type(returned) is Tensor and returned.is_contiguous():
             self._calls.addresses[index, 0] = returned.data_ptr()
             return returned
-        found = [tensor.contiguous() for tensor in flatten_outputs(returned)]
+        found = [_contiguous(tensor) for tensor in flatten_outputs(returned)]
         for number, tensor in enumerate(found[: self._calls.addresses.shape[1]]):
             self._calls.addresses[index, number] = tensor.data_ptr()
         return tuple(found)
@@ -231,9 +231,19 @@ class Runner:
         return 0 if device is None else device.claimed_ns()
 
 
-def _check(name: str, wanted: Tensor, found: Tensor, device: str) -> None:
+def _contiguous(output: Tensor) -> Tensor:
+    """It, or a copy without gaps. What looks like a tensor could answer with something else."""
+    _check_plain("An output", output)
+    return output.contiguous()
+
+
+def _check_plain(name: str, found: Tensor) -> None:
     if type(found) not in (Tensor, nn.Parameter):
         raise Misshapen(_WRONG_DTYPE, f"{name} is a {type(found).__name__}, must be a Tensor")
+
+
+def _check(name: str, wanted: Tensor, found: Tensor, device: str) -> None:
+    _check_plain(name, found)
     if found.shape != wanted.shape:
         shapes = f"{tuple(found.shape)}, must be {tuple(wanted.shape)}"
         raise Misshapen(_WRONG_SHAPE, f"{name} has the shape {shapes}")

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from kernelwright.core.cards import passed_on
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import BEST_ISOLATION, Isolation
 from kernelwright.evaluate.isolation import cgroup, processes, sandbox, walls
@@ -36,8 +37,17 @@ _START_S = 120.0
 _FORK_S = 20.0
 _POLL_S = 0.02
 _PATIENCE = 2  # after so many failures it is not asked again
+# The processes that torch.compile would have compile its kernels find no GPU from behind the walls
+# ("Could not find an active GPU backend", torch 2.11), so it compiles them where it is.
+GPU_MODULE_SETTINGS = {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
 # Read when it is needed, and not when a library is loaded.
-_READ_LATE = frozenset({"OMP_NUM_THREADS", "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"})
+_READ_LATE = frozenset(
+    {
+        "OMP_NUM_THREADS",
+        "TORCHINDUCTOR_COMPILE_THREADS",
+        "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS",
+    }
+)
 _READ_AT_START = ("OMP_", "GOMP_", "KMP_", "MKL_", "TORCH", "PYTORCH", "LD_", "PYTHON")
 
 
@@ -159,6 +169,11 @@ class Zygote:
                 return pid
         raise self._broken("a life was gone before it began")
 
+    @property
+    def _settings(self) -> dict[str, str]:
+        """What may be read when a library is loaded, which is before a life has its own."""
+        return {**passed_on(), **GPU_MODULE_SETTINGS} if self._gpu else {}
+
     def _come_up(self) -> None:
         if self._child is not None and self._child.ending(0)[0] is None:
             return
@@ -188,7 +203,7 @@ class Zygote:
             raise self._broken(str(error)) from error
         with theirs, output:
             process = subprocess.Popen(
-                argv, env=sandbox.environment("/tmp", {}),
+                argv, env=sandbox.environment("/tmp", self._settings),
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, start_new_session=True, cwd="/",
             )  # fmt: skip

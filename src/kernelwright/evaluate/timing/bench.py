@@ -16,8 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from kernelwright.core.candidate import Lane
+from kernelwright.core.cards import first_card
 from kernelwright.core.errors import SandboxError, WorkerError
-from kernelwright.core.evaluation import Effort, Isolation, Measurement, Regime, WrongResult
+from kernelwright.core.evaluation import Clock, Effort, Isolation, Measurement, Regime, WrongResult
+from kernelwright.core.nvml import nvml
 from kernelwright.core.problem import Problem
 from kernelwright.core.statistics import baselines, by_subject, median_ns
 from kernelwright.evaluate.correctness.cases import Draws
@@ -25,6 +27,7 @@ from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.places import Places
 from kernelwright.evaluate.running.runner import Body
 from kernelwright.evaluate.timing.baseline import Baseline, Lent
+from kernelwright.evaluate.timing.clocks import SUBJECT, Clocks
 from kernelwright.evaluate.timing.grounds import DeviceGrounds, HostGrounds
 from kernelwright.evaluate.timing.keeper import Keeper, fitting
 from kernelwright.evaluate.timing.plausible import Floor, floor, known_peaks
@@ -34,8 +37,9 @@ from kernelwright.evaluate.timing.round_trip import (
     runner_queue_ns,
     runner_round_trip_ns,
 )
+from kernelwright.evaluate.timing.rounds import FULL, QUICK
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
-from kernelwright.evaluate.timing.timer import FULL, QUICK, Failure, Session, Timer
+from kernelwright.evaluate.timing.timer import Failure, Session, Timer
 from kernelwright.problems.case import Case
 from kernelwright.problems.reference import Device, Reference
 
@@ -69,12 +73,14 @@ def in_background(work: Callable[[], None]) -> Future[None]:
 @dataclass(frozen=True)
 class Timed:
     """A candidate's measurements, what was checked on the way, and what could not be. `wrong` says
-    what is wrong with timed outputs that were not compared yet, which needs no quiet."""
+    what is wrong with timed outputs that were not compared yet, which needs no quiet. `clock` is
+    how the GPU ran, None where nobody could look."""
 
     measurements: tuple[Measurement, ...]
     wrong: Callable[[], WrongResult | None]
     checks: Counter[str] = field(default_factory=Counter)
     not_checked: tuple[str, ...] = ()
+    clock: Clock | None = None
 
 
 class Bench:
@@ -254,12 +260,8 @@ class Bench:
         left_out = self._left_out(session, regimes, effort, lane)
         if self._device == "cuda":
             left_out += (_LAUNCHES if timer.queued else _NOT_QUEUED,)
-        if timer.disturbed:
-            left_out += (
-                f"a quiet machine: something waited for a processor in {timer.disturbed} of "
-                f"{timer.notes['timed rounds']} timed rounds, so believe no small difference",
-            )
-        return Timed(tuple(measurements), timer.wrong, checks, left_out)
+        left_out += _disturbances(timer, session.clocks)
+        return Timed(tuple(measurements), timer.wrong, checks, left_out, timer.clock)
 
     def _cross_check(
         self, timer: Timer, measurements: list[Measurement], promotion: bool
@@ -313,16 +315,19 @@ class Bench:
         self._floor = floor(self._problem, self._reference.demand(), self._device)
         known_peaks(self._device)  # so that nothing else runs when they are first measured
         if self._keeper is not None:
+            clocks = Clocks.of(first_card(), nvml())
             return Session(
                 cases=self._cases,
                 baseline=baseline,
                 grounds=DeviceGrounds(
-                    cases=self._cases, keeper=self._keeper, baseline=baseline, level=level, log=log
+                    cases=self._cases, keeper=self._keeper, baseline=baseline, level=level,
+                    log=log, clocks=clocks,
                 ),
                 runner_overhead_ns=runner_queue_ns(self._keeper, level, folder, _QUEUES),
                 baseline_overhead_ns=baseline_queue_ns(baseline, self._keeper, _QUEUES),
                 queued=True,
-            )
+                clocks=clocks,
+            )  # fmt: skip
         ours, theirs = self._stagings
         overhead = least_ping(baseline.ping, _PINGS)
         baseline.pause()
@@ -351,3 +356,21 @@ class Bench:
         for staging in self._stagings:
             staging.close()
         self._stagings, self._cases = (), None
+
+
+def _disturbances(timer: Timer, clocks: Clocks) -> tuple[str, ...]:
+    """What made the measurements worse than they could be, or could not be looked at."""
+    rounds, said = timer.notes["timed rounds"], []
+    if timer.disturbed:
+        said.append(
+            f"a quiet machine: something waited for a processor in {timer.disturbed} of {rounds} "
+            "timed rounds, so believe no small difference"
+        )
+    if timer.sagged:
+        said.append(
+            f"a steady GPU: its clock was below 90% of its median in {timer.sagged} of {rounds} "
+            "timed rounds that count all the same, so believe no small difference"
+        )
+    if clocks.why_not:
+        said.append(f"{SUBJECT}: {clocks.why_not}")
+    return tuple(said)

@@ -24,6 +24,7 @@ from kernelwright.evaluate.correctness.verify import call_limit_s
 from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.running.life import Life, LifeEnded, Operation
 from kernelwright.evaluate.timing.baseline import Baseline
+from kernelwright.evaluate.timing.clocks import Clocks
 from kernelwright.evaluate.timing.gate import Gate
 from kernelwright.evaluate.timing.keeper import Keeper, Shown
 from kernelwright.evaluate.timing.staging import TimedCases
@@ -74,6 +75,7 @@ class DeviceTurns:
     lane: Lane
     random: random.Random
     defences: Defences
+    clocks: Clocks
     queued: bool = True
     _strays: int = field(default=0, init=False)
 
@@ -154,6 +156,7 @@ class DeviceTurns:
         if self.defences.late_inputs:
             keeper.lay(first, block)
         self._note(first, len(block))
+        self.clocks.look()
         gate.settle()
         start = time.perf_counter_ns()
         gate.open()
@@ -161,18 +164,22 @@ class DeviceTurns:
             self._settle(limit_s)  # which tells what happened, if it is known
             raise LifeEnded(TimedOut(stage="timing", limit_s=limit_s))
         keeper.sample()
-        return time.perf_counter_ns() - start
+        elapsed_ns = time.perf_counter_ns() - start
+        self.clocks.look()
+        return elapsed_ns
 
     def _called(self, first: int, block: Sequence[Shown], limit_s: float) -> int:
         """As a user calls it: the inputs are there, and each call is launched when it is made."""
         self.keeper.stage(first, block)
         if not self._returns:
             self._note(first, len(block))
+        self.clocks.look()
         answer = self.running.ask(
             "returned", stage="timing", limit_s=limit_s, first=first, count=len(block), wake=True,
             then=None if self._returns else self.keeper.sample,
         )  # fmt: skip
         self.running.stand_still()
+        self.clocks.look()
         if self._returns:
             self._note(first, len(block))
             self.keeper.sample()
@@ -238,6 +245,7 @@ class DeviceRivalTurns:
     keeper: Keeper
     baseline: Baseline
     random: random.Random
+    clocks: Clocks
     queued: bool = True
 
     def take(self, subject: str, regime: Regime, calls: int, *, lead: bool) -> int:  # noqa: ARG002
@@ -255,22 +263,31 @@ class DeviceRivalTurns:
         baseline.stage(subject, first, calls)
         keeper.flush()
         if not self.queued:
-            return baseline.time(regime, calls, keeper.sample)
+            return self._called(regime, calls)
         gate = baseline.gate
         opener = Opener(gate)
         baseline.queue(calls, opener)
         try:
             if opener.opened:
                 raise Blocked
+            self.clocks.look()
             gate.settle()
             start = time.perf_counter_ns()
             gate.open()
             if not gate.wait(_DEVICE_S):
                 raise WorkerError(f"{calls} calls of {subject} did not end in {_DEVICE_S} s.")
             keeper.sample()
-            return time.perf_counter_ns() - start
+            elapsed_ns = time.perf_counter_ns() - start
+            self.clocks.look()
+            return elapsed_ns
         finally:
             baseline.collect()
+
+    def _called(self, regime: Regime, calls: int) -> int:
+        self.clocks.look()
+        elapsed_ns = self.baseline.time(regime, calls, self.keeper.sample)
+        self.clocks.look()
+        return elapsed_ns
 
     def _shown(self, keeper: Keeper) -> Shown:
         if keeper.turnable:

@@ -21,6 +21,7 @@ from kernelwright.evaluate.running.bodies import lent
 from kernelwright.evaluate.running.life import Life
 from kernelwright.evaluate.running.runner import Body, life, started_early
 from kernelwright.evaluate.timing.baseline import Baseline
+from kernelwright.evaluate.timing.clocks import Clocks
 from kernelwright.evaluate.timing.device_turns import DeviceRivalTurns, DeviceTurns
 from kernelwright.evaluate.timing.keeper import Keeper
 from kernelwright.evaluate.timing.staging import Staging, TimedCases
@@ -128,6 +129,7 @@ class DeviceGrounds:
     baseline: Baseline
     level: Isolation
     log: Path
+    clocks: Clocks
     block_ns: int = 3_000_000
 
     @property
@@ -164,9 +166,9 @@ class DeviceGrounds:
             cases=self.cases, keeper=self.keeper, answers=answers, running=running,
             witness=Witness(self.cases.problem, self.keeper, self.baseline),
             regime=asked.regime, lane=asked.lane, random=asked.random, defences=asked.defences,
-            queued=asked.queued,
+            clocks=self.clocks, queued=asked.queued,
         )  # fmt: skip
 
     def rivals(self, source: random.Random, *, queued: bool) -> Rivals:
         """The baselines' turns."""
-        return DeviceRivalTurns(self.cases, self.keeper, self.baseline, source, queued)
+        return DeviceRivalTurns(self.cases, self.keeper, self.baseline, source, self.clocks, queued)

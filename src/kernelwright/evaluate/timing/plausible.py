@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kernelwright.core.cards import Card, first_card
 from kernelwright.core.errors import WorkerError
 from kernelwright.core.evaluation import Measurement, Rejected
 from kernelwright.core.problem import Problem
@@ -112,14 +113,18 @@ def known_peaks(device: Device) -> Peaks:
 
 def _file(device: Device) -> Path:
     here = environment("cpu")
-    what = f"{here.cpu} {here.cores} {here.threads}" if device == "cpu" else _first_gpu()
+    what = (
+        f"{here.cpu} {here.cores} {here.threads}" if device == "cpu" else _number_of(first_card())
+    )
     key = hashlib.sha256(what.encode()).hexdigest()
     return cache_folder() / f"peaks-{key[:16]}.json"
 
 
 @functools.cache
-def _first_gpu() -> str:
-    """The number that NVIDIA gave to the first GPU."""
+def _number_of(card: Card) -> str:
+    """The number that NVIDIA gave to a GPU; where that is not known, to the first."""
+    if card.uuid:
+        return card.uuid
     asked = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader", "--id=0"]
     try:
         done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=_LIMIT_S)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from kernelwright.core.cards import passed_on
 from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import Isolation
 from kernelwright.evaluate.isolation.sandbox import Limits
@@ -63,7 +64,8 @@ def runner_queue_ns(keeper: Keeper, level: Isolation, folder: Path, times: int) 
     """
     program, layout = gpu_runner(), keeper.layout
     idle = Body(
-        argv=(str(program), "0", keeper.handles, "none"), reads=(program,), environment={},
+        argv=(str(program), "0", keeper.handles, "none"), reads=(program,),
+        environment=passed_on(),
         limits=Limits(memory_bytes=None), gpu=True,
     )  # fmt: skip
     gate = Gate(layout.names)

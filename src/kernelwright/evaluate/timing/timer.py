@@ -14,8 +14,8 @@ remember an answer from. When a life has met all inputs, it ends, and another be
 around one block is in `turns`, and on a GPU in `device_turns`: there calls are queued before the
 clock runs. When somebody's calls cannot be queued, nobody's are.
 
-A round in which something had to wait for a processor (`pressure`) is left out, unless the machine
-is never quiet.
+A round in which something had to wait for a processor (`pressure`), or in which the clock of a GPU
+sagged (`clocks`), is left out, unless there are too few others.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 
 from kernelwright.core.candidate import Lane
 from kernelwright.core.evaluation import (
+    Clock,
     Crashed,
     Measurement,
     Regime,
@@ -42,8 +43,10 @@ from kernelwright.evaluate.running.life import LifeEnded
 from kernelwright.evaluate.running.pressure import disturbed, waited_us
 from kernelwright.evaluate.running.runner import Body
 from kernelwright.evaluate.timing.baseline import Baseline
+from kernelwright.evaluate.timing.clocks import Clocks
 from kernelwright.evaluate.timing.device_turns import Blocked
 from kernelwright.evaluate.timing.grounds import Asked, Grounds, Turns
+from kernelwright.evaluate.timing.rounds import SINGLE, Precision, Rounds
 from kernelwright.evaluate.timing.staging import TimedCases
 from kernelwright.evaluate.timing.turns import Answers, Spare
 
@@ -54,27 +57,10 @@ _SINGLE_CALL_NS = 50_000
 _KEPT_ALONE = 0.75
 _TRIES_ALONE = 3
 
+_COOLING_S = 0.1  # after a round in which the clock of a GPU sagged
 _BLOCKED = 3  # so often a single call cannot be queued until none is
 
 Failure = WrongResult | Crashed | TimedOut | Rejected
-
-
-@dataclass(frozen=True, kw_only=True)
-class Precision:
-    """When to stop: between `least` and `most` rounds, when the interval's half-width is below
-    `half_width`, or after `limit_s` seconds. `largest` bounds the calls of a block."""
-
-    least: int
-    most: int
-    half_width: float
-    limit_s: float
-    largest: int | None = None
-
-
-# Six pairs are the fewest between whose extremes a median lies with 95%.
-QUICK = Precision(least=6, most=20, half_width=0.025, limit_s=2.5)
-FULL = Precision(least=30, most=60, half_width=0.01, limit_s=6.0)
-SINGLE = Precision(least=16, most=16, half_width=0.01, limit_s=2.0, largest=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,43 +74,8 @@ class Session:
     runner_overhead_ns: int
     baseline_overhead_ns: int
     queued: bool = False  # whether calls are queued before the clock runs
+    clocks: Clocks = field(default_factory=Clocks)
     spare: Spare = field(default_factory=Spare)
-
-
-@dataclass
-class _Blocks:
-    """One subject's blocks in one regime, as they come in."""
-
-    calls: list[int] = field(default_factory=list)
-    elapsed_ns: list[int] = field(default_factory=list)
-
-    def add(self, calls: int, elapsed_ns: int) -> None:
-        self.calls.append(calls)
-        self.elapsed_ns.append(elapsed_ns)
-
-
-class _Rounds:
-    """The rounds of one measurement: a block of everybody in each, and whether it was quiet."""
-
-    def __init__(self, names: Sequence[str], precision: Precision):
-        self.precision = precision
-        self.blocks = {name: _Blocks() for name in names}
-        self.estimate_ns: dict[str, float] = {}
-        self.quiet: list[bool] = []
-        self._deadline = time.monotonic() + precision.limit_s
-
-    @property
-    def kept(self) -> list[int]:
-        """Which rounds count: the quiet ones, or all where too few were."""
-        quiet = [number for number, was in enumerate(self.quiet) if was]
-        return quiet if len(quiet) >= self.precision.least else list(range(len(self.quiet)))
-
-    @property
-    def over(self) -> bool:
-        """Whether no further round is to be made, however wide the interval is."""
-        if sum(self.quiet) >= self.precision.most or len(self.quiet) >= 2 * self.precision.most:
-            return True
-        return len(self.quiet) >= self.precision.least and time.monotonic() > self._deadline
 
 
 class Timer:
@@ -157,6 +108,9 @@ class Timer:
         self._compares_later = compares_later
         self.notes: Counter[str] = Counter()
         self.disturbed = 0
+        self.sagged = 0
+        self._discarded = 0
+        session.clocks.begin()
 
     @property
     def checked_calls(self) -> int:
@@ -169,7 +123,7 @@ class Timer:
         Raises:
             FaultError: the sandbox or the baselines broke.
         """
-        rounds = _Rounds((CANDIDATE, *self._rivals), precision)
+        rounds = self._rounds(precision)
         while True:
             try:
                 self._one_life(regime, rounds)
@@ -179,7 +133,7 @@ class Timer:
                 # A kernel that was never launched is loaded first, and a device waits for that.
                 self._blocked += 1
                 self._queued = self._blocked < _BLOCKED
-                rounds = _Rounds((CANDIDATE, *self._rivals), precision)
+                rounds = self._rounds(precision)
                 continue
             wrong = None if self._compares_later else self.wrong()
             if wrong is not None:
@@ -188,6 +142,9 @@ class Timer:
                 self._note(rounds)
                 return self._measurements(regime, rounds)
 
+    def _rounds(self, precision: Precision) -> Rounds:
+        return Rounds((CANDIDATE, *self._rivals), precision, self._session.clocks)
+
     def wrong(self) -> WrongResult | None:
         """What is wrong with the timed outputs that nobody has compared yet."""
         mismatches = self._answers.mismatches()
@@ -195,12 +152,21 @@ class Timer:
             self._answers.forget()
         return WrongResult(mismatches=tuple(mismatches)) if mismatches else None
 
-    def _note(self, rounds: _Rounds) -> None:
-        self.notes["timed rounds"] += len(rounds.kept)
-        self.notes["timed rounds left out, the machine being busy"] += len(rounds.quiet) - len(
-            rounds.kept
-        )
-        self.disturbed += sum(not rounds.quiet[number] for number in rounds.kept)
+    def _note(self, rounds: Rounds) -> None:
+        kept = set(rounds.kept)
+        left = [number for number in range(len(rounds)) if number not in kept]
+        sagged = sum(rounds.sagged[number] for number in left)
+        self.notes["timed rounds"] += len(kept)
+        self.notes["timed rounds left out, the machine being busy"] += len(left) - sagged
+        self.notes["timed rounds left out, the GPU's clock having sagged"] += sagged
+        self.disturbed += sum(not rounds.quiet[number] for number in kept)
+        self.sagged += sum(rounds.sagged[number] for number in kept)
+        self._discarded += sagged * len(rounds.blocks)
+
+    @property
+    def clock(self) -> Clock | None:
+        """How the GPU ran meanwhile; None where nobody could look."""
+        return self._session.clocks.record(self._discarded)
 
     def cross_check(self, measured: Sequence[Measurement]) -> Failure | None:
         """Time the calls one by one, and compare with `measured` in the regime "returned".
@@ -241,7 +207,7 @@ class Timer:
         """Whether calls were queued before the clock ran."""
         return self._queued
 
-    def _one_life(self, regime: Regime, rounds: _Rounds) -> None:
+    def _one_life(self, regime: Regime, rounds: Rounds) -> None:
         """Blocks until the inputs are used up."""
         grounds = self._session.grounds
         asked = Asked(
@@ -256,12 +222,15 @@ class Timer:
             while ours.left > 1 and not self._known(regime, rounds):
                 self._round(ours, regime, rounds)
 
-    def _round(self, ours: Turns, regime: Regime, rounds: _Rounds) -> None:
+    def _round(self, ours: Turns, regime: Regime, rounds: Rounds) -> None:
         """One block of everybody, in random order; none where somebody's could not be queued."""
+        clocks = self._session.clocks
         waited, started = waited_us(), time.monotonic()
         taken: dict[str, tuple[int, int]] = {}
+        mhz: dict[str, int | None] = {}
         for name in self._random.sample(list(rounds.blocks), len(rounds.blocks)):
             calls = self._count(name, rounds)
+            clocks.of_block()  # whatever was seen before is no part of it
             try:
                 taken[name] = self._block(name, calls, ours, regime, rounds.estimate_ns)
             except Blocked:
@@ -269,9 +238,12 @@ class Timer:
                     raise
                 self._largest[name] = calls // 2
                 return
-        for name, (calls, elapsed) in taken.items():
-            rounds.blocks[name].add(calls, elapsed)
-        rounds.quiet.append(not disturbed(waited, waited_us(), time.monotonic() - started))
+            mhz[name] = clocks.of_block()
+        quiet = not disturbed(waited, waited_us(), time.monotonic() - started)
+        clocks.note(mhz)
+        rounds.add(taken, quiet=quiet, mhz=mhz)
+        if rounds.sagged[-1]:
+            time.sleep(_COOLING_S)
 
     def _block(
         self, name: str, calls: int, ours: Turns, regime: Regime, estimate_ns: dict[str, float]
@@ -296,7 +268,7 @@ class Timer:
             if name not in estimate_ns:
                 self._block(name, 1, ours, regime, estimate_ns)
 
-    def _count(self, name: str, rounds: _Rounds) -> int:
+    def _count(self, name: str, rounds: Rounds) -> int:
         """A secret number of calls that fills a block."""
         grounds, estimate_ns = self._session.grounds, rounds.estimate_ns[name]
         largest = rounds.precision.largest or grounds.most
@@ -310,7 +282,7 @@ class Timer:
             return session.runner_overhead_ns
         return session.baseline_overhead_ns
 
-    def _measurements(self, regime: Regime, rounds: _Rounds) -> tuple[Measurement, ...]:
+    def _measurements(self, regime: Regime, rounds: Rounds) -> tuple[Measurement, ...]:
         session, kept = self._session, rounds.kept
         return tuple(
             Measurement(
@@ -326,9 +298,9 @@ class Timer:
             for name, taken in rounds.blocks.items()
         )
 
-    def _known(self, regime: Regime, rounds: _Rounds) -> bool:
+    def _known(self, regime: Regime, rounds: Rounds) -> bool:
         """Whether the speedup is known as well as was asked for, or no further round is made."""
-        if rounds.over or sum(rounds.quiet) < rounds.precision.least:
+        if rounds.over or sum(rounds.good) < rounds.precision.least:
             return rounds.over
         subjects = {m.subject: m for m in self._measurements(regime, rounds)}
         best = min(baselines(subjects).values(), key=median_ns)

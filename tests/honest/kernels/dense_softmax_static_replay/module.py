@@ -1,4 +1,4 @@
-"""A graph without a GPU: static buffers and a list of steps that is recorded once per shape."""
+"""A graph without CUDA's: static buffers and a list of steps that is recorded once per shape."""
 
 import torch
 from torch import nn
@@ -9,9 +9,9 @@ class Graph:
 
     def __init__(self, rows, linear):
         inner, classes = linear.in_features, linear.out_features
-        self.x = torch.empty(rows, inner)
-        self.scores = torch.empty(rows, classes)
-        self.column = torch.empty(rows, 1)
+        self.x = linear.weight.new_empty(rows, inner)
+        self.scores = linear.weight.new_empty(rows, classes)
+        self.column = linear.weight.new_empty(rows, 1)
         weight, bias = linear.weight.detach().t(), linear.bias.detach()
         self.steps = [
             lambda: torch.addmm(bias, self.x, weight, out=self.scores),

@@ -1,0 +1,194 @@
+"""Whether a GPU still works after a candidate ended badly on it, and what becomes of one that does
+not.
+
+A fresh process of ours makes a context, takes memory, runs two kernels and reads back what they
+wrote. Nearly all of that is the context (0.1 to 0.5 s), so it is paid for only where something went
+wrong: a candidate that ends well has just shown more than the probe could. When the probe fails
+twice, the second time with nobody else on the card, the device is to blame and not the candidate:
+nothing is judged on it until a probe passes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kernelwright.core.cards import first_card
+from kernelwright.core.errors import DeviceLost, FaultError
+from kernelwright.core.evaluation import Crashed, Outcome, Rejected, TimedOut
+from kernelwright.evaluate.native.programs import probe as probe_program
+from kernelwright.evaluate.places import Places
+
+_LIMIT_S = 15.0
+_ENDING_S = 2.0  # a process that waits for a lost device may not even be killed
+_PAUSE_S = 1.0
+_REST_S = 30.0  # so long a lost device is left alone between two probes
+_KILLED = ("does_not_stop", "not_standing_still")
+_MAX_SAID = 300
+
+CHECKED = "probes of the device, since it ended badly"
+STAGE = "health"
+
+
+@dataclass(frozen=True)
+class Well:
+    """The device works. Milliseconds for the context, and for the work in it."""
+
+    context_ms: float
+    work_ms: float
+
+
+@dataclass(frozen=True)
+class Ill:
+    """It does not, or nobody can say; `why` is a clause."""
+
+    why: str
+
+
+Probed = Well | Ill
+
+
+def probe(limit_s: float = _LIMIT_S) -> Probed:
+    """Probe the first GPU that this process may use, in a fresh process.
+
+    Raises:
+        Unavailable, WorkerError: the probe cannot be built.
+    """
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [str(probe_program())], stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_ENDING_S)
+            return Ill(f"a probe of it did not end within {limit_s:g} s")
+        output.seek(0)
+        said = output.read().decode(errors="replace").strip()
+    found = re.fullmatch(r"well ([\d.]+) ([\d.]+)", said)
+    if code == 0 and found:
+        return Well(float(found[1]), float(found[2]))
+    return Ill(f"a probe of it failed ({said[:_MAX_SAID] or f'status {code}'})")
+
+
+def is_suspicious(outcome: Outcome) -> bool:
+    """Whether a GPU may have suffered from how a candidate ended: by a signal or an error of the
+    device, out of time, or since it had to be ended. An exception that does not speak of the
+    device came from Python."""
+    match outcome:
+        case Crashed(signal=None, detail=detail):
+            return "CUDA" in detail
+        case Crashed():
+            return True
+        case TimedOut(stage=stage):
+            return stage != "build"
+        case Rejected(rule=rule):
+            return rule in _KILLED
+        case _:
+            return False
+
+
+def _nothing() -> None:
+    """What there is to renew where nothing outlives a candidate."""
+
+
+class Health:
+    """Whether the GPU of one judge can be relied on. Safe to use from any thread."""
+
+    def __init__(
+        self,
+        places: Places,
+        run: Callable[[], Probed] = probe,
+        *,
+        renew: Callable[[], None] = _nothing,
+        pause_s: float = _PAUSE_S,
+        rest_s: float = _REST_S,
+    ):
+        """Each probe holds one of `places`, since it uses the device. `pause_s` lies between the
+        two; a lost device is left alone for `rest_s` after each. When it is there again, `renew`
+        ends what had contexts on it before."""
+        self._places = places
+        self._run = run
+        self._renew = renew
+        self._pause_s, self._rest_s = pause_s, rest_s
+        self._lock = threading.Lock()
+        self._last_good = float("-inf")  # when the last probe that passed began
+        self._lost = ""
+        self._asked_again = 0.0
+
+    def require(self) -> None:
+        """Make sure that the device is not lost; one that is may have come back.
+
+        Raises:
+            DeviceLost: it does not work.
+        """
+        with self._lock:
+            if not self._lost:
+                return
+            if time.monotonic() < self._asked_again:
+                raise DeviceLost(self._lost)
+            with self._places.beside_others():
+                self._judge(self._run())
+
+    def after(self, outcome: Outcome) -> float | None:
+        """Make sure that a candidate's end was its own doing, where that can be doubted; the
+        seconds that the probe took, None where there was none.
+
+        Raises:
+            DeviceLost: the device does not work, so the outcome says nothing about the candidate.
+        """
+        if not is_suspicious(outcome):
+            return None
+        started = time.monotonic()
+        self._probe_since(started)
+        return time.monotonic() - started
+
+    def after_fault(self, fault: FaultError) -> None:
+        """Find out whether a failure of ours came from the device.
+
+        Raises:
+            DeviceLost: it does not work.
+        """
+        try:
+            self._probe_since(time.monotonic())
+        except DeviceLost as lost:
+            raise lost from fault
+
+    def _probe_since(self, ended: float) -> None:
+        """Probe, unless a probe that began later than `ended` has passed meanwhile."""
+        with self._lock:
+            if self._last_good > ended:
+                return
+            began = time.monotonic()
+            with self._places.beside_others():
+                found = self._run()
+            if isinstance(found, Ill):
+                # A neighbour may have had all the memory, or the device may need a moment.
+                time.sleep(self._pause_s)
+                with self._places.alone():
+                    found = self._run()
+            self._judge(found)
+            self._last_good = began
+
+    def _judge(self, found: Probed) -> None:
+        if isinstance(found, Well):
+            if self._lost:
+                self._renew()
+            self._lost = ""
+            return
+        self._asked_again = time.monotonic() + self._rest_s
+        self._lost = (
+            f"The GPU {first_card().key} does not work any more: {found.why}. Nothing is judged on "
+            "it until a probe passes; look at `nvidia-smi` and for Xid lines in `dmesg`, end what "
+            "hangs on it, and reset it (`nvidia-smi --gpu-reset`) or restart the machine."
+        )
+        raise DeviceLost(self._lost)
