@@ -53,7 +53,7 @@ def test_a_kernel_is_found_for_its_own_problem_as_it_is_traced_today(name):
 
 @pytest.mark.slow
 def test_a_problem_in_other_words_ends_with_a_kernel_of_the_library(tmp_path, capsys):
-    """With no model; on an idle machine of two cores all of it takes less than a minute."""
+    """With no model, and under other names, in other dimensions and with another epsilon."""
     folder = tmp_path / "run"
     run(["optimize", EXAMPLE, "--device", "cpu", "--max-attempts", "1", "--quiet", "--json",
          "--out", str(folder)])  # fmt: skip
