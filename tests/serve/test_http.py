@@ -121,8 +121,10 @@ def test_a_request_that_is_too_large_is_not_read(tmp_path):
         where = urllib.parse.urlsplit(url)
         with contextlib.closing(http.client.HTTPConnection(where.hostname, where.port)) as one:
             # Chunked, so that no header says how much is coming.
-            one.request("POST", "/v1/evaluations", iter([b"x" * 600] * 3), encode_chunked=True)
-            assert one.getresponse().status == 413
+            # Who goes on sending may find the connection closed before the answer is read.
+            with contextlib.suppress(ConnectionError):
+                one.request("POST", "/v1/evaluations", iter([b"x" * 600] * 3), encode_chunked=True)
+                assert one.getresponse().status == 413
         assert ask(url, "GET", "/v1/health")[0] == 200
 
 
