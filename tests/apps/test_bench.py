@@ -8,8 +8,11 @@ import pytest
 from kernelwright.apps.cli import bench
 from kernelwright.apps.cli.main import run
 from kernelwright.core.errors import UsageError
+from kernelwright.core.run import RunSpec
 from kernelwright.report.table import Table
 from kernelwright.run.optimize import optimize, resume
+from kernelwright.store.fold import fold
+from kernelwright.store.sql import FILE_NAME, SqlStore
 from kernelwright.testing.equipment import FakeEquip
 from kernelwright.testing.evaluators import NumberWriter
 
@@ -121,3 +124,21 @@ def test_some_problems_are_meant_by_how_they_begin():
     assert bench._chosen(problems, ["softmax"]) == {"softmax": "a"}
     assert bench._chosen(problems, ["softm"]) == {"softmax": "a", "softmax_backward": "b"}
     assert bench._chosen(problems, []) == problems
+
+
+def test_a_kernel_of_the_library_for_a_reported_problem_never_leaks_in(root, monkeypatch):
+    """It would be the problem's own result, reported a second time. One is planted here."""
+    planted = FakeEquip(writer=NumberWriter(), library=1)
+    monkeypatch.setattr(
+        bench, "optimize", lambda spec, *, folder: optimize(spec, folder=folder, equip=planted)
+    )
+    go(root, "2")
+    with SqlStore.open(Path("bench/runs/2_columns") / FILE_NAME, "r", writable=False) as store:
+        state = fold(store.records())
+    assert state.spec.writers == ("sketch",)
+    assert {step.plan.writer for step in state.steps.values()} <= {"sketch", "tuner"}
+    # Where nobody reports, it is the first draft.
+    other = optimize(
+        RunSpec(problem="rows.py", languages=("cpp",)), folder=Path("run"), equip=planted
+    )
+    assert other.state.steps[1].plan.writer == "library"

@@ -14,7 +14,7 @@
 
 typedef unsigned long long at_t;
 enum { MOST = 256, LAUNCHES = 4096 };
-static struct { at_t at; char name[64]; size_t size; } blocks[MOST];
+static struct { at_t at; char name[512]; size_t size; } blocks[MOST];
 static int count, made;
 
 int cuInit(unsigned flags) { (void)flags; return 0; }

@@ -6,6 +6,7 @@ import pytest
 
 from kernelwright.core import names
 from kernelwright.core.run import Attempt
+from kernelwright.generate.library_writer import LibraryWriter
 from kernelwright.generate.llm_writer import LlmWriter
 from kernelwright.generate.outside import Outside
 from kernelwright.generate.sketch_writer import SketchWriter
@@ -33,6 +34,20 @@ class TestSketchWriter(WriterContract):
     @pytest.fixture
     def writer(self):
         return SketchWriter(drafts=drafts)
+
+    @pytest.fixture
+    def assignment(self):
+        return assignment()
+
+    @pytest.fixture
+    def hopeless(self):
+        return assignment(variant=2)
+
+
+class TestLibraryWriter(WriterContract):
+    @pytest.fixture
+    def writer(self):
+        return LibraryWriter(drafts=drafts)
 
     @pytest.fixture
     def assignment(self):
@@ -116,4 +131,9 @@ def test_a_parent_without_a_candidate_cannot_be_tuned():
 
 def test_all_writers_are_in_the_table_of_names():
     found = {name: names.load("writer", name) for name in names.known("writer")}
-    assert found == {"llm": LlmWriter, "sketch": SketchWriter, "tuner": Tuner}
+    assert found == {
+        "library": LibraryWriter,
+        "llm": LlmWriter,
+        "sketch": SketchWriter,
+        "tuner": Tuner,
+    }

@@ -3,9 +3,15 @@
 import jinja2
 import pytest
 
-from kernelwright.core.protocols import Language
+from kernelwright.core.protocols import Example, Language
 from kernelwright.generate import prompting
-from kernelwright.generate.prompting import Shown, draft_prompt, refine_prompt, system_prompt
+from kernelwright.generate.prompting import (
+    Shown,
+    draft_prompt,
+    fenced,
+    refine_prompt,
+    system_prompt,
+)
 from kernelwright.languages.cpp import Cpp
 
 from .conftest import KERNEL, PROBLEM, REFERENCE
@@ -115,3 +121,14 @@ def test_no_prompt_has_gaps_or_leftovers(text):
     assert "\n\n\n\n" not in text
     assert "{%" not in text
     assert "{{" not in text
+
+
+def test_a_draft_shows_verified_kernels_for_near_problems():
+    near = Example(title="A near norm", reference="rows = 4", source="// a kernel\n```")
+    asked = draft(examples=(near,))
+    assert "This is a verified program for another problem that is near to yours" in asked
+    assert "A near norm" in asked
+    assert fenced("rows = 4", "python") in asked
+    # A fence in it closes nothing.
+    assert fenced("// a kernel\n```") in asked
+    assert "verified program" not in draft()

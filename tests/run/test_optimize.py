@@ -308,11 +308,47 @@ def test_a_read_only_disk_is_a_sentence(full_disk):
 def test_drafters_are_the_writers_in_each_language():
     asked = spec(writers=("sketch", "llm"), models={"writer": "openai:x"})
     asked = asked.model_copy(update={"languages": ("cpp", "triton")})
-    found = equipment.drafters(asked, frozenset())
+    found = equipment.drafters(asked, frozenset(), lambda _: 0)
     assert [(d.writer, d.language, d.limit, d.refines) for d in found] == [
         ("sketch", "cpp", None, False),
         ("sketch", "triton", None, False),
         ("llm", "cpp", 4, True),
         ("llm", "triton", 4, True),
     ]
-    assert {d.writer for d in equipment.drafters(asked, frozenset({"llm"}))} == {"sketch"}
+    left = equipment.drafters(asked, frozenset({"llm"}), lambda _: 0)
+    assert {d.writer for d in left} == {"sketch"}
+
+
+def test_the_library_drafts_first_and_only_where_it_has_something():
+    asked = spec(writers=("library", "sketch")).model_copy(update={"languages": ("cpp", "triton")})
+    counts = {"cpp": 2, "triton": 0}
+    found = equipment.drafters(asked, frozenset(), counts.__getitem__)
+    assert [(d.writer, d.language, d.limit, d.listed, d.refines) for d in found] == [
+        ("library", "cpp", 2, True, False),
+        ("sketch", "cpp", None, False, False),
+        ("sketch", "triton", None, False, False),
+    ]
+
+
+def test_a_kernel_of_the_library_is_the_first_draft_and_costs_no_attempt_where_there_is_none():
+    budget = Budget(max_attempts=3)
+    for count, first in ((1, "library"), (0, "sketch")):
+        equip = FakeEquip(library=count)
+        steps = optimize(
+            spec(writers=("library", "sketch"), budget=budget), equip=equip
+        ).state.steps
+        assert steps[1].plan.writer == first
+        assert sum(s.plan.writer == "library" for s in steps.values()) == count
+
+
+def test_a_kernel_that_was_left_out_is_named_in_the_log_and_stops_nothing():
+    equip = FakeEquip(remarks=("The library's kernel x is left out: it has no graph.txt.",))
+    result = optimize(spec(), equip=equip)
+    assert [fault.message for fault in result.state.faults] == list(equip.remarks)
+    assert result.best is not None
+
+
+def test_a_library_that_is_not_there_is_said_before_anything_is_started():
+    with pytest.raises(UsageError, match="There is no library in nowhere"):
+        optimize(spec(library=("nowhere",)), folder=Path("run"))
+    assert not Path("run").exists()

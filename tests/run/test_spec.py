@@ -53,7 +53,7 @@ def test_a_limit_can_be_lifted(file):
 
 
 def test_a_model_brings_its_writer_with_it():
-    assert load_spec(given={"problem": "p.py", **MODEL}).writers == ("sketch", "llm")
+    assert load_spec(given={"problem": "p.py", **MODEL}).writers == ("library", "sketch", "llm")
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,16 @@ def test_best_of_n_drafts_n_and_then_tunes():
     assert set(kinds[3:]) == {"tune"}
 
 
+def test_best_of_n_asks_a_writer_with_a_list_no_further_than_its_end():
+    listed = Drafter(writer="library", language="cpp", limit=1, listed=True)
+    drafts = [
+        p.writer
+        for p in plans_of(BestOfN(drafters=(listed, LLM), n=3), width=1, broken=0)
+        if p.kind == "draft"
+    ]
+    assert drafts == ["library", "llm", "llm"]
+
+
 def test_a_failure_is_repaired_at_most_twice():
     history = History(attempts=tuple(attempt(i + 1, draft("llm", i), f"e{i}") for i in range(4)))
     strategy, repairs = Refine(drafters=(LLM,)), 0

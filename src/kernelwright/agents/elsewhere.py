@@ -6,6 +6,7 @@ The problem is loaded here too, for its guide and its sketches. What is written 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +20,14 @@ from kernelwright.core.protocols import Language
 from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.judge import EVALUATOR
 from kernelwright.languages.tunables import settled_text
+from kernelwright.library.finding import Shelves
+from kernelwright.library.shelf import folders_of, read_library
 from kernelwright.problems.reference import Reference
 from kernelwright.problems.suite import PREFIX, read_source
 from kernelwright.run import equipment
 from kernelwright.run.delivery import deliver
 from kernelwright.run.equipment import Equipment, Sketches, same_problem, writers_for
-from kernelwright.run.spec import device_of
+from kernelwright.run.spec import device_of, reads_library
 from kernelwright.serve.client import Client
 from kernelwright.serve.records import Submission
 
@@ -112,12 +115,21 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
         problem = same_problem(reference.load(), known)
         _check_direction(spec, problem)
         client = Client(spec.judge, token=os.environ.get(TOKEN_VARIABLE), patience_s=_PATIENCE_S)
-        sketches = Sketches(problem, reference.trace)
+        trace = functools.cache(reference.trace)
+        sketches = Sketches(problem, trace)
+        folders = folders_of(spec.library) if reads_library(spec) else ()
+        kernels, broken = read_library(folders)
+        shelves = Shelves(kernels, problem, trace)
         yield Equipment(
             problem=problem,
             evaluator=Elsewhere(client, problem, spec.problem, device),
             admit=lambda: reference.admit(spec.seed),
-            writers=lambda store, folder: writers_for(spec, sketches, languages, store, folder),
+            writers=lambda store, folder: writers_for(
+                spec, sketches, shelves, languages, store, folder
+            ),
+            library_drafts=shelves.count,
+            examples=shelves.to_read,
+            remarks=tuple(each.reason for each in broken),
             deliver=lambda folder, candidate, evaluation: deliver(
                 folder,
                 problem,

@@ -1,21 +1,22 @@
-"""What is known, for an agent that asks: guides, what usually lies behind a verdict, and sketches.
+"""What is known, for an agent that asks: guides, what usually lies behind a verdict, sketches, and
+verified kernels.
 
-A source is a function that gives passages for a task. Verified kernels join by one more function
-in `SOURCES`.
+A source is a function that gives passages for a task.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kernelwright.agents.records import Found, Passage
 from kernelwright.core.diagnosis import MEANINGS
 from kernelwright.core.problem import Problem
-from kernelwright.core.protocols import Language
+from kernelwright.core.protocols import Example, Language
 from kernelwright.generate.advice import DISTRIBUTIONS, MISMATCHES, SIGNALS, TRAITS
+from kernelwright.generate.llm_writer import no_examples
 from kernelwright.generate.sketch_writer import Covered, NotCovered
 
 MOST_PASSAGES = 8
@@ -26,11 +27,13 @@ _HEADING = re.compile(r"^##+[ \t]+(.+)$", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is being worked on. `sketches` is None where no problem is open to ask them of."""
+    """What is being worked on. `sketches` is None where no problem is open to ask them of;
+    `examples` are kernels of the library in a language."""
 
     problem: Problem
     language: Language
     sketches: Callable[[str], Covered | NotCovered] | None = None
+    examples: Callable[[str], Sequence[Example]] = no_examples
 
 
 Source = Callable[[Task], Iterator[Passage]]
@@ -83,8 +86,15 @@ def _sketches(task: Task) -> Iterator[Passage]:
             yield _passage("sketches", f"sketch {number} of this problem", candidate.source.text)
 
 
+def _kernels(task: Task) -> Iterator[Passage]:
+    """Kernels that the judge passed, for this problem or near it, each with what it computes."""
+    for example in task.examples(task.language.name):
+        text = f"{example.reference.strip()}\n\nThe kernel:\n\n{example.source}"
+        yield _passage("library", example.title, text)
+
+
 def _passage(source: str, title: str, text: str) -> Passage:
     return Passage(source=source, title=title, text=text.strip()[:_LONGEST_PASSAGE])
 
 
-SOURCES: tuple[Source, ...] = (_guide, _notes, _sketches)
+SOURCES: tuple[Source, ...] = (_guide, _notes, _kernels, _sketches)

@@ -145,7 +145,12 @@ class Session(Reading):
         self._calls.take()
         query = plain(query, LONGEST_IDEA, "The question")
         async with self._lent() as equipment:
-            task = Task(problem=self.problem, language=self.language, sketches=equipment.sketches)
+            task = Task(
+                problem=self.problem,
+                language=self.language,
+                sketches=equipment.sketches,
+                examples=equipment.examples,
+            )
             return await asyncio.to_thread(look_up, query, task)
 
     # Trying.

@@ -176,6 +176,14 @@ class Assignment:
     parents: tuple[Attempt, ...] = ()
 
 
+class Example(Record):
+    """A kernel that was verified, and does something near what is asked for."""
+
+    title: str
+    reference: str
+    source: str
+
+
 class Writer(Protocol):
     """Turns a plan into a candidate."""
 

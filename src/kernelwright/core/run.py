@@ -66,15 +66,16 @@ class RunSpec(Record):
     `problem` is a path or ``builtin:<name>``; `direction` goes before what the file says, which is
     what None asks for. `device` is auto, cpu, cuda, or one of several GPUs as ``cuda:1``. `models`
     maps a role ("writer") to a model name as ``provider:name``. `writers` are used in turn for
-    drafts; with no model, ``sketch`` alone.
-    `judge` is the address of a `kernelwright serve` that judges instead of this machine; its token
-    is never part of the settings.
+    drafts; with no model, ``library`` and ``sketch``. `library` are folders of verified kernels
+    beside the one that ships. `judge` is the address of a `kernelwright serve` that judges instead
+    of this machine; its token is never part of the settings.
     """
 
     problem: str
     direction: Direction | None = None
     strategy: str = "refine"
-    writers: tuple[str, ...] = ("sketch",)
+    writers: tuple[str, ...] = ("library", "sketch")
+    library: tuple[str, ...] = ()
     models: dict[str, str] = {}
     model_settings: ModelSettings = ModelSettings()
     languages: tuple[str, ...] = ()

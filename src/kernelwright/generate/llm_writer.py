@@ -15,6 +15,7 @@ from kernelwright.core.errors import UsageError
 from kernelwright.core.problem import Problem, Source
 from kernelwright.core.protocols import (
     Assignment,
+    Example,
     Language,
     Message,
     Model,
@@ -33,10 +34,16 @@ _DECLARATION = re.compile(r"^([ \t]*(?://|#)[ \t]*)tunable([ \t]*:)", re.IGNOREC
 _STEPS = 1_000_000
 
 
+def no_examples(_language: str) -> Sequence[Example]:
+    """Nothing to show."""
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class LlmWriter:
     """Asks `model` for each plan. `put` keeps a blob and returns its key.
 
+    `examples` has verified kernels in a language that come near; a draft is asked for with them.
     `seed` is the run's: the same request in another run is another sample.
     """
 
@@ -47,6 +54,7 @@ class LlmWriter:
     temperature: float | None = None
     seed: int = 0
     role: str = "writer"
+    examples: Callable[[str], Sequence[Example]] = no_examples
 
     async def propose(self, assignment: Assignment) -> Proposal:
         """The candidate that the model writes, or the reason why its reply is none.
@@ -77,11 +85,28 @@ class LlmWriter:
         return ModelRequest(
             messages=(
                 Message(role="system", text=system_prompt()),
-                Message(role="user", text=_prompt(assignment, language)),
+                Message(role="user", text=self._prompt(assignment, language)),
             ),
             temperature=self.temperature,
             max_tokens=self.max_tokens,
             sample=self.seed * _STEPS + assignment.step,
+        )
+
+    def _prompt(self, assignment: Assignment, language: Language) -> str:
+        """The user's message. A plan whose parents are gone, or wrote nothing, is a draft."""
+        plan, problem = assignment.plan, assignment.problem
+        guide = language.guide(problem)
+        parents = [_shown(a, a.candidate, problem) for a in assignment.parents if a.candidate]
+        same = [p for p in parents if p.language == plan.language]
+        if plan.kind in ("refine", "combine") and same:
+            return refine_prompt(problem, guide=guide, hints=plan.hints, parents=same)
+        return draft_prompt(
+            problem,
+            guide=guide,
+            hints=plan.hints,
+            variant=_drafted(plan),
+            models=[p for p in parents if p.language != plan.language],
+            examples=self.examples(plan.language),
         )
 
     def _call(self, request: ModelRequest, reply: ModelReply) -> ModelCall:
@@ -96,20 +121,6 @@ class LlmWriter:
             finish=reply.finish,
             cached=reply.cached,
         )
-
-
-def _prompt(assignment: Assignment, language: Language) -> str:
-    """The user's message. A plan whose parents are gone, or wrote nothing, is a draft."""
-    plan, problem = assignment.plan, assignment.problem
-    guide = language.guide(problem)
-    parents = [_shown(a, a.candidate, problem) for a in assignment.parents if a.candidate]
-    same = [p for p in parents if p.language == plan.language]
-    if plan.kind in ("refine", "combine") and same:
-        return refine_prompt(problem, guide=guide, hints=plan.hints, parents=same)
-    others = [p for p in parents if p.language != plan.language]
-    return draft_prompt(
-        problem, guide=guide, hints=plan.hints, variant=_drafted(plan), models=others
-    )
 
 
 def _drafted(plan: Plan) -> int:

@@ -15,6 +15,7 @@ from importlib.resources import files
 import jinja2
 
 from kernelwright.core.problem import Problem, TensorSpec
+from kernelwright.core.protocols import Example
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +65,23 @@ def system_prompt() -> str:
 
 
 def draft_prompt(
-    problem: Problem, *, guide: str, hints: Sequence[str], variant: int, models: Sequence[Shown]
+    problem: Problem,
+    *,
+    guide: str,
+    hints: Sequence[str],
+    variant: int,
+    models: Sequence[Shown],
+    examples: Sequence[Example] = (),
 ) -> str:
-    """Asks for a first program; `models` are right programs in other languages to follow."""
+    """Asks for a first program; `models` are right programs in other languages to follow,
+    `examples` verified ones in this language for problems that come near."""
     return _TEMPLATES.get_template("draft.j2").render(
-        problem=problem, guide=guide.strip(), hints=hints, variant=variant, models=models
+        problem=problem,
+        guide=guide.strip(),
+        hints=hints,
+        variant=variant,
+        models=models,
+        examples=examples,
     )
 
 

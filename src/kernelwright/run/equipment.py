@@ -6,41 +6,50 @@ their own, hands `optimize` another `Equip`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.cards import only_card, visible_cards
-from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import ProblemError, SpecError, UsageError
-from kernelwright.core.evaluation import BuildFailed, Evaluation, Passed, Rejected, TimedOut
+from kernelwright.core.evaluation import BuildFailed, Evaluation, Rejected, TimedOut
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem, Source
-from kernelwright.core.protocols import Evaluator, Language, Store, Writer
+from kernelwright.core.protocols import Evaluator, Example, Language, Store, Writer
 from kernelwright.core.record import Record
 from kernelwright.core.run import RunSpec
+from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.judge import Judge
 from kernelwright.evaluate.opening import open_judges
-from kernelwright.evaluate.profile.counted import counted
-from kernelwright.evaluate.profile.counters import Counters
-from kernelwright.evaluate.profile.diagnose import diagnose
-from kernelwright.evaluate.profile.disassembly import Facts
-from kernelwright.evaluate.profile.nsight import NotCounted
-from kernelwright.generate.llm_writer import LlmWriter
+from kernelwright.generate.library_writer import LibraryWriter
+from kernelwright.generate.llm_writer import LlmWriter, no_examples
 from kernelwright.generate.outside import Outside
 from kernelwright.generate.sketch_writer import SketchWriter
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
+from kernelwright.library.finding import Shelves
+from kernelwright.library.records import device_name
+from kernelwright.library.shelf import folders_of, read_library
 from kernelwright.llm.opening import open_model
 from kernelwright.problems.reference import Reference
 from kernelwright.run.delivery import deliver
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.patience import USUAL, Retries
-from kernelwright.run.spec import AGENT, LLM, MODEL_ROLE, SKETCH, TUNER, device_of
+from kernelwright.run.profiling import Profiled, profiled
+from kernelwright.run.spec import (
+    AGENT,
+    LIBRARY,
+    LLM,
+    MODEL_ROLE,
+    SKETCH,
+    TUNER,
+    device_of,
+    reads_library,
+)
 from kernelwright.search.drafting import Drafter
 
 REPLIES = "replies"
@@ -51,10 +60,13 @@ SAMPLED_DRAFTS = 4
 @dataclass(frozen=True, kw_only=True)
 class Equipment:
     """The parts of one run. `writers` needs the run's store and folder, which come later.
+    `library_drafts` says how many kernels of the library serve the problem, in a language;
+    `remarks` are sentences on what was left out.
 
     What a coding agent may ask for besides a verdict is None where it cannot be had, as where the
     judge is on another machine: `build` compiles a candidate and says what came of it, `profile`
-    looks at its code, and counts on a GPU, and `sketches` has the drafts in a language.
+    looks at its code, and counts on a GPU, and `sketches` has the drafts in a language. `examples`
+    are verified kernels to read, in a language.
     """
 
     problem: Problem
@@ -63,19 +75,13 @@ class Equipment:
     writers: Callable[[Store, RunFolder], Mapping[str, Writer]]
     deliver: Callable[[RunFolder, Candidate, Evaluation], tuple[Path, ...]]
     retries: Retries = USUAL
+    library_drafts: Callable[[str], int] = lambda _language: 0
+    remarks: tuple[str, ...] = ()
     build: Callable[[Candidate], BuildFailed | TimedOut | Rejected | None] | None = None
     profile: Callable[[Candidate, Evaluation], Profiled] | None = None
     sketches: Callable[[str], Covered | NotCovered] | None = None
     judges_modules: bool = True  # the delivered module is more than one file
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profiled:
-    """What limits a candidate that passed; `facts` and `counters` are None where there are none."""
-
-    diagnosis: Diagnosis | None
-    facts: Facts | None
-    counters: Counters | None
+    examples: Callable[[str], Sequence[Example]] = no_examples
 
 
 class Equip(Protocol):
@@ -104,6 +110,8 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
     if LLM in spec.writers:
         # Before anything is started: a missing key or package shows here.
         open_model(spec.models[MODEL_ROLE], spec.model_settings)
+    folders = folders_of(spec.library) if reads_library(spec) else ()
+    kernels, broken = read_library(folders)
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
     with (
@@ -112,13 +120,20 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
     ):
         problem = same_problem(reference.load(), known)
         with _judging(spec, origin, problem, reference) as judge:
-            sketches = Sketches(problem, reference.trace)
+            trace = functools.cache(reference.trace)
+            sketches = Sketches(problem, trace)
+            shelves = Shelves(kernels, problem, trace, device_name(environment(device)))
             alone = judge if isinstance(judge, Judge) else None
             yield Equipment(
                 problem=problem,
                 evaluator=judge,
                 admit=lambda: reference.admit(spec.seed),
-                writers=lambda store, folder: writers_for(spec, sketches, languages, store, folder),
+                writers=lambda store, folder: writers_for(
+                    spec, sketches, shelves, languages, store, folder
+                ),
+                library_drafts=shelves.count,
+                examples=shelves.to_read,
+                remarks=tuple(each.reason for each in broken),
                 deliver=lambda folder, candidate, evaluation: deliver(
                     folder,
                     problem,
@@ -128,7 +143,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
                     device=device,
                 ),
                 build=alone.try_build if alone else None,
-                profile=partial(profiled, alone) if alone else None,
+                profile=functools.partial(profiled, alone) if alone else None,
                 sketches=sketches,
             )
 
@@ -153,59 +168,27 @@ def _judging(
             yield judge
 
 
-class Looks(Protocol):
-    """What `profiled` needs of a judge."""
-
-    @property
-    def problem(self) -> Problem:
-        """What candidates are judged for."""
-        ...
-
-    def facts(self, candidate: Candidate) -> Facts | None:
-        """What the compiler made of `candidate`; None when it cannot be built."""
-        ...
-
-    def counters(self, candidate: Candidate) -> Counters | NotCounted | None:
-        """What the device counts during one call of `candidate`; None where it is a CPU."""
-        ...
-
-
-def profiled(judge: Looks, candidate: Candidate, evaluation: Evaluation | None) -> Profiled:
-    """What limits `candidate`: the diagnosis of its `evaluation` where it passed, else what its
-    code alone shows; and on a GPU, where it passed, what the device counts.
-
-    Raises:
-        Unavailable: the language cannot be built here.
-        FaultError: the judge's own failure.
-    """
-    facts = judge.facts(candidate)
-    outcome = evaluation.outcome if evaluation else None
-    if not isinstance(outcome, Passed) or outcome.profile is None:
-        return Profiled(
-            diagnosis=diagnose(facts, None) if facts else None, facts=facts, counters=None
-        )
-    found = judge.counters(candidate)
-    if isinstance(found, NotCounted):
-        not_known = (*outcome.profile.not_known, found.why)
-        said = outcome.profile.model_copy(update={"not_known": not_known})
-        return Profiled(diagnosis=said, facts=facts, counters=None)
-    said = outcome.profile if found is None else counted(outcome.profile, found, judge.problem)
-    return Profiled(diagnosis=said, facts=facts, counters=found)
-
-
-def drafters(spec: RunSpec, dropped: frozenset[str]) -> tuple[Drafter, ...]:
-    """The writers of `spec`, in each language, as a strategy sees them."""
-    return tuple(
-        Drafter(
-            writer=writer,
-            language=language,
-            limit=None if writer == SKETCH else SAMPLED_DRAFTS,
-            refines=writer != SKETCH,
-        )
+def drafters(
+    spec: RunSpec, dropped: frozenset[str], library_drafts: Callable[[str], int]
+) -> tuple[Drafter, ...]:
+    """The writers of `spec`, in each language, as a strategy sees them. One that has nothing for
+    the problem is left out."""
+    made = (
+        _drafter(writer, language, library_drafts)
         for writer in spec.writers
         if writer not in dropped and not writer.startswith(AGENT)
         for language in spec.languages
     )
+    return tuple(drafter for drafter in made if drafter.limit != 0)
+
+
+def _drafter(writer: str, language: str, library_drafts: Callable[[str], int]) -> Drafter:
+    if writer == LIBRARY:
+        count = library_drafts(language)
+        return Drafter(writer=writer, language=language, limit=count, listed=True)
+    if writer == SKETCH:
+        return Drafter(writer=writer, language=language)
+    return Drafter(writer=writer, language=language, limit=SAMPLED_DRAFTS, refines=True)
 
 
 class Sketches:
@@ -231,6 +214,7 @@ class Sketches:
 def writers_for(
     spec: RunSpec,
     sketches: Sketches,
+    shelves: Shelves,
     languages: Mapping[str, Language],
     store: Store,
     folder: RunFolder,
@@ -240,17 +224,24 @@ def writers_for(
     for name in spec.writers:
         if name == SKETCH:
             made[name] = SketchWriter(drafts=sketches)
+        elif name == LIBRARY:
+            made[name] = LibraryWriter(drafts=shelves.drafts)
         elif name.startswith(AGENT):
             made[name] = Outside()
         elif name == LLM:
-            made[name] = _llm_writer(spec, languages, store, folder)
+            examples = shelves.examples if LIBRARY in spec.writers else no_examples
+            made[name] = _llm_writer(spec, languages, store, folder, examples)
         else:
             made[name] = names.load("writer", name)()
     return made
 
 
 def _llm_writer(
-    spec: RunSpec, languages: Mapping[str, Language], store: Store, folder: RunFolder
+    spec: RunSpec,
+    languages: Mapping[str, Language],
+    store: Store,
+    folder: RunFolder,
+    examples: Callable[[str], Sequence[Example]],
 ) -> LlmWriter:
     settings = spec.model_settings
     if settings.replies is None:
@@ -263,6 +254,7 @@ def _llm_writer(
         max_tokens=settings.max_tokens,
         temperature=settings.temperature,
         seed=spec.seed,
+        examples=examples,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import kernelwright
 from kernelwright.core import names
 from kernelwright.core.errors import UsageError
-from kernelwright.core.evaluation import Evaluation, Passed
+from kernelwright.core.evaluation import Evaluation, Fault, Passed
 from kernelwright.core.protocols import Strategy
 from kernelwright.core.run import RunSpec
 from kernelwright.core.statistics import versus_best
@@ -112,6 +112,8 @@ def resume(path: Path, *, observer: Observer = ignore, equip: Equip = equip) -> 
 def _carry_out(log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipment) -> RunResult:
     if log.state.problem is None:
         log.record("problem", equipment.problem)
+        for message in equipment.remarks:
+            log.record("fault", Fault(where="store", step=None, message=message, retryable=False))
     if log.state.admission is None:
         log.record("admission", equipment.admit())
     reason, number, delivered = asyncio.run(_search_and_hand_back(log, folder, spec, equipment))
@@ -126,7 +128,7 @@ async def _search_and_hand_back(
 
     def strategy_for(dropped: frozenset[str]) -> Strategy:
         made: Strategy = names.load("strategy", spec.strategy)(
-            drafters=drafters(spec, dropped), seed=spec.seed
+            drafters=drafters(spec, dropped, equipment.library_drafts), seed=spec.seed
         )
         return made
 

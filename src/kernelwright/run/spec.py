@@ -23,7 +23,7 @@ from kernelwright.core.run import RunSpec
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.llm.address import Address
 
-SKETCH, LLM, TUNER = "sketch", "llm", "tuner"
+LIBRARY, SKETCH, LLM, TUNER = "library", "sketch", "llm", "tuner"
 FROM_OUTSIDE = "from_outside"  # the strategy of a run that an agent leads
 AGENT = "agent:"  # in front of an agent's name, where writers are named
 MODEL_ROLE = "writer"
@@ -49,7 +49,7 @@ def load_spec(path: Path | None = None, given: Mapping[str, Any] | None = None) 
     """
     values = _merged(_read(path) if path else {}, given or {})
     if "writers" not in values and values.get("models"):
-        values["writers"] = (SKETCH, LLM)
+        values["writers"] = (LIBRARY, SKETCH, LLM)
     return completed(_validated(values, str(path) if path else "the settings"))
 
 
@@ -62,9 +62,9 @@ def completed(spec: RunSpec) -> RunSpec:
     check_names(spec)
     device = device_of(spec)
     languages = spec.languages or (_FIRST_CHOICE[device],)
+    chosen = device if spec.device == "auto" else spec.device
     if spec.judge is None:
         check_languages(names.load("language", name)() for name in languages)
-    chosen = device if spec.device == "auto" else spec.device
     return spec.model_copy(update={"languages": languages, "device": chosen})
 
 
@@ -80,6 +80,11 @@ def to_toml(spec: RunSpec) -> str:
     for name, table in tables.items():
         lines += ["", f"[{name}]", *_pairs(table)]
     return "\n".join(lines) + "\n"
+
+
+def reads_library(spec: RunSpec) -> bool:
+    """Whether a writer of `spec` is given what the library has, or may ask for it."""
+    return any(writer == LIBRARY or writer.startswith(AGENT) for writer in spec.writers)
 
 
 def device_of(spec: RunSpec) -> Device:

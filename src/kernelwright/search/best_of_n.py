@@ -15,7 +15,7 @@ from kernelwright.search.tuning import next_tune
 class BestOfN:
     """Draft `n` candidates, each writer in turn, then tune the best of them.
 
-    A drafter's own limit does not hold here: `n` is the limit.
+    The limit of a drafter that is sampled does not hold here: `n` is the limit.
     """
 
     drafters: tuple[Drafter, ...]
@@ -38,7 +38,8 @@ class BestOfN:
             Drafter(
                 writer=drafter.writer,
                 language=drafter.language,
-                limit=None if drafter.limit is None else self.n,
+                limit=drafter.limit if drafter.limit is None or drafter.listed else self.n,
+                listed=drafter.listed,
             )
             for drafter in self.drafters
         )

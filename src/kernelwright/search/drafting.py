@@ -18,12 +18,14 @@ class Drafter:
     """A writer in one language, as a strategy sees it.
 
     `limit` is how many drafts to ask of it; None asks until it says that it has no more, which
-    suits a writer that goes through a list. `refines` is whether it can work from a verdict.
+    suits a writer that goes through a list. `listed` says that `limit` is how long its list is.
+    `refines` is whether it can work from a verdict.
     """
 
     writer: str
     language: str
     limit: int | None = None
+    listed: bool = False
     refines: bool = False
 
 

@@ -31,9 +31,10 @@ from kernelwright.core.record import Record
 from kernelwright.core.run import RunSpec
 from kernelwright.knowledge.sketches.drafts import Covered
 from kernelwright.problems.admission import Admission
-from kernelwright.run.equipment import Equipment, Profiled
+from kernelwright.run.equipment import Equipment
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.patience import Retries
+from kernelwright.run.profiling import Profiled
 from kernelwright.testing.evaluators import (
     ScriptedEvaluator,
     number_candidate,

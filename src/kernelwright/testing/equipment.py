@@ -24,13 +24,16 @@ from kernelwright.testing.evaluators import NumberWriter, ScriptedEvaluator, row
 class FakeEquip:
     """An `Equip` over a `NumberWriter` and a `ScriptedEvaluator`.
 
-    `opened` has the origins that it was asked for; `closed` counts how often it was taken down.
+    `opened` has the origins that it was asked for; `closed` counts how often it was taken down. The
+    library has `library` kernels for the problem, which `writer` hands out too; `remarks` are said.
     """
 
     writer: Writer = field(default_factory=NumberWriter)
     evaluator: Evaluator = field(default_factory=ScriptedEvaluator)
     opened: list[str | Source] = field(default_factory=list)
     closed: int = 0
+    library: int = 0
+    remarks: tuple[str, ...] = ()
 
     @contextmanager
     def __call__(
@@ -48,6 +51,8 @@ class FakeEquip:
                 ),
                 deliver=_deliver,
                 retries=Retries(pause_s=0.0),
+                library_drafts=lambda _language: self.library,
+                remarks=self.remarks,
             )
         finally:
             self.closed += 1

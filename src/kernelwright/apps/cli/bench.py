@@ -7,9 +7,7 @@ ends the run that is made with what it has, and the bench with it.
 
 from __future__ import annotations
 
-import functools
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +15,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from kernelwright.apps.cli.checkout import commit
 from kernelwright.apps.cli.runs import opened, result_in, write_reports
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
 from kernelwright.core.cards import only_card
@@ -31,7 +30,7 @@ from kernelwright.report.table import Entry, Table, cells, entry, markdown, summ
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.loop import INTERRUPTED
 from kernelwright.run.optimize import optimize, resume
-from kernelwright.run.spec import device_of, load_spec
+from kernelwright.run.spec import SKETCH, device_of, load_spec
 
 BUILTIN, KERNELBENCH = "builtin", "kernelbench"
 
@@ -63,6 +62,8 @@ def command(
     problems = _chosen(_problems(suite_name, root, level), names or ())
     given = {
         "problem": next(iter(problems.values())),
+        # A kernel of the library for a problem of the suite would report its own result again.
+        "writers": (SKETCH,),
         "languages": language or None,
         "budget": {"max_attempts": max_attempts},
         "device": device,
@@ -161,7 +162,7 @@ class _Bench:
             suite=self._label,
             device=here.device,
             versions=here.versions,
-            commit=_commit(),
+            commit=commit(),
             environment=here,
             problems=tuple(self._entries.values()),
         )
@@ -197,14 +198,3 @@ def _short(device: str) -> str:
     """
     found = re.search(r"\b[A-Z]+\d+[A-Z]*\b", device.replace("NVIDIA", ""))
     return (found.group() if found else device.split(",")[0]).lower().replace(" ", "-")
-
-
-@functools.cache
-def _commit() -> str | None:
-    """The commit of the checkout that this is run from, if it is one."""
-    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    try:
-        done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    return done.stdout.strip() or None

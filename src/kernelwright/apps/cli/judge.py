@@ -74,20 +74,16 @@ def command(
     """
     _check_flags(self_check, problem, only=only, corpus=corpus)
     if batch is not None:
-        if problem is not None or self_check or quick or language or direction:
-            raise UsageError(
-                "--batch judges a folder as its batch.toml says. Leave out the problem, the "
-                "candidates, --self-check, --quick, --language and --direction."
-            )
-        with only_card(device):
+        _check_batch_alone(problem, self_check or quick or language or direction)
+    kind = kind_of(device) if device else None
+    with only_card(device):
+        if batch is not None:
             return judge_folder(
                 batch,
-                device=kind_of(device) if device else "cuda" if cuda_devices() else "cpu",
+                device=kind or ("cuda" if cuda_devices() else "cpu"),
                 require_isolation=require_isolation,
                 as_json=as_json,
             )
-    kind = kind_of(device) if device else None
-    with only_card(device):
         if self_check:
             return run_self_check(
                 only=only,
@@ -114,6 +110,15 @@ def command(
         if len(candidates) == 1 and files == candidates:
             return judge_one(asked, files[0], as_json=as_json)
         return judge_several(asked, files, as_json=as_json)
+
+
+def _check_batch_alone(problem: str | None, others: object) -> None:
+    """Refuse what a folder says by itself."""
+    if problem is not None or others:
+        raise UsageError(
+            "--batch judges a folder as its batch.toml says. Leave out the problem, the "
+            "candidates, --self-check, --quick, --language and --direction."
+        )
 
 
 def _check_flags(self_check: bool, problem: str | None, *, only: str, corpus: Corpus) -> None:

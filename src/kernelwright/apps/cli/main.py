@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "resume": "Go on with a run that was stopped, from its log.",
     "report": "Write report.html and result.json of a run again, from its log.",
     "show": "Print a run, or one of its attempts with its source.",
+    "library": "List, show, judge again and add verified kernels.",
     "problems": "List, show and admit problems.",
     "doctor": "Say what this machine can do, and what is missing.",
 }

@@ -26,7 +26,8 @@ _PROBLEM = typer.Argument(help="A KernelBench file, or builtin:<name>.")
 _CONFIG = typer.Option(help="A TOML file with settings; flags go before it.")
 _DIRECTION = typer.Option(help="forward, backward or forward_backward, instead of the file's own.")
 _STRATEGY = typer.Option(help="What to try next: refine or best_of_n.")
-_WRITER = typer.Option(help="Who drafts: sketch or llm. May be repeated.")
+_WRITER = typer.Option(help="Who drafts: library, sketch or llm. May be repeated.")
+_LIBRARY = typer.Option(help="A folder of verified kernels to look in as well. May be repeated.")
 _MODEL = typer.Option(help="A language model, as provider:name or provider:name@url.")
 _LANGUAGE = typer.Option(help="What to write in: cpp, triton or cuda. May be repeated.")
 _ATTEMPTS = typer.Option(help="Stop after so many attempts.")
@@ -52,6 +53,7 @@ def command(
     direction: Annotated[str | None, _DIRECTION] = None,
     strategy: Annotated[str | None, _STRATEGY] = None,
     writer: Annotated[list[str] | None, _WRITER] = None,
+    library: Annotated[list[Path] | None, _LIBRARY] = None,
     model: Annotated[str | None, _MODEL] = None,
     language: Annotated[list[str] | None, _LANGUAGE] = None,
     max_attempts: Annotated[int | None, _ATTEMPTS] = None,
@@ -79,6 +81,7 @@ def command(
         "direction": direction,
         "strategy": strategy,
         "writers": writer or None,
+        "library": [str(folder) for folder in library] if library else None,
         "models": {"writer": model},
         "languages": language or None,
         "budget": _budget(max_attempts, max_seconds, max_dollars),

@@ -29,7 +29,7 @@ from kernelwright.problems.suite import read_source
 from kernelwright.report import profile, text
 from kernelwright.report.plain import visible
 from kernelwright.report.result import Judged, judged
-from kernelwright.run.equipment import profiled
+from kernelwright.run.profiling import profiled
 
 _PROBLEM = typer.Argument(help="A KernelBench file, or builtin:<name>.")
 _CANDIDATE = typer.Argument(help="A file (.cpp, .cu or .py).")

@@ -29,7 +29,7 @@ class Lowering:
         self.maker = Maker()
         self.problem = problem
         self.graph = graph
-        self.parts = _parts(graph)
+        self.parts = parts_of(graph)
         self.reductions: dict[str, Reduction] = {}
         self._nodes = {n.name: n for n in graph.nodes}
         self._inputs = {v.name: v for v in graph.inputs}
@@ -102,7 +102,7 @@ class Lowering:
         return self.maker.make(Reduced(what.key, at, guard), dtype)
 
 
-def _parts(graph: Graph) -> dict[str, int]:
+def parts_of(graph: Graph) -> dict[str, int]:
     """What each axis is known to be a multiple of, since a part of it is the size of something."""
     found: dict[str, int] = {}
     for extent in (s for n in graph.nodes for s in n.shape if isinstance(s, Extent)):

@@ -1,0 +1,76 @@
+"""The kernels that ship: found for their own problems, and for one in other words."""
+
+import json
+
+import pytest
+
+from kernelwright.apps.cli.main import run
+from kernelwright.core.problem import Problem, Workload
+from kernelwright.library.adapting import adapted
+from kernelwright.library.matching import fit
+from kernelwright.library.normal.form import normal_form
+from kernelwright.library.shelf import SHIPPED, read_library
+from kernelwright.problems.loading import load_program
+from kernelwright.problems.tracing import trace
+from kernelwright.run.folder import RunFolder
+from kernelwright.store.fold import fold
+from kernelwright.store.sql import SqlStore
+
+KERNELS = {kernel.name: kernel for kernel in read_library([SHIPPED])[0]}
+CPU = [name for name, kernel in KERNELS.items() if kernel.about.language == "cpp"]
+EXAMPLE = "examples/token_norm.py"
+
+
+def own_problem(kernel):
+    """A kernel's problem as its folder has it, at two sizes."""
+    what = kernel.about.computes
+    sizes = ({a: 7 + n for n, a in enumerate(what.sizes)}, {a: 9 + 3 * n for n, a in
+             enumerate(what.sizes)})  # fmt: skip
+    workloads = tuple(
+        Workload(id=f"w{n}", split="search" if n else "report", axes=s, constants=s)
+        for n, s in enumerate(sizes)
+    )
+    return Problem(
+        id="own", title="", origin="", axes=what.sizes, inputs=what.inputs, outputs=what.written,
+        reference=kernel.reference, direction=what.direction, workloads=workloads,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CPU)
+def test_a_kernel_is_found_for_its_own_problem_as_it_is_traced_today(name):
+    """A change of the tables that changes a key makes kernels that nobody finds any more."""
+    kernel = KERNELS[name]
+    problem = own_problem(kernel)
+    workload = problem.report_workload
+    program = load_program(
+        kernel.reference, workload.constants, direction=kernel.about.computes.direction
+    )
+    form = normal_form(problem, trace(program, workload, problem))
+    assert form.text == kernel.form.text
+    found = fit(kernel, problem, form)
+    assert adapted(found, problem).source.name == kernel.source.name
+
+
+@pytest.mark.slow
+def test_a_problem_in_other_words_ends_with_a_kernel_of_the_library(tmp_path, capsys):
+    """With no model, and under other names, in other dimensions and with another epsilon."""
+    folder = tmp_path / "run"
+    run(["optimize", EXAMPLE, "--device", "cpu", "--max-attempts", "1", "--quiet", "--json",
+         "--out", str(folder)])  # fmt: skip
+    result = json.loads(capsys.readouterr().out)
+    assert result["best"]["path"] == "best.cpp"
+    made = RunFolder.existing(folder)
+    with SqlStore.open(made.log_path, made.name, writable=False) as store:
+        state = fold(store.records())
+    step = state.steps[state.finish.step]
+    assert (step.number, step.plan.writer) == (1, "library")
+    text = (folder / "best.cpp").read_text()
+    assert "From the library of Kernelwright: rmsnorm-rows-cpp." in text
+    assert "#define EPS 1e-05f" in text
+    assert "kernel(hidden, gain, out, batch * tokens, width);" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CPU)
+def test_a_kernel_that_ships_still_holds(name):
+    assert run(["library", "verify", name, "--device", "cpu"]) == 0
