@@ -6,10 +6,9 @@ import pytest
 
 from kernelwright.core import names
 from kernelwright.core.run import Attempt
-from kernelwright.generate.library_writer import LibraryWriter
+from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
 from kernelwright.generate.llm_writer import LlmWriter
 from kernelwright.generate.outside import Outside
-from kernelwright.generate.sketch_writer import SketchWriter
 from kernelwright.generate.tuner import Tuner
 from kernelwright.testing.writers import WriterContract, propose
 

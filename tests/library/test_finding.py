@@ -8,7 +8,7 @@ from kernelwright.core.candidate import Plan
 from kernelwright.core.errors import ProblemError
 from kernelwright.core.graph import Graph, Node, Ref
 from kernelwright.core.protocols import Assignment
-from kernelwright.generate.library_writer import LibraryWriter
+from kernelwright.generate.listed_writer import LibraryWriter
 from kernelwright.library.adding import add
 from kernelwright.library.finding import Found, NotFound, Shelves, similarity
 from kernelwright.library.normal.form import normal_form

@@ -103,5 +103,5 @@ def _key(spec: RunSpec, origin: str | Source) -> str:
     text, _ = read_source(origin, sizes="cpu" if spec.device == "cpu" else "gpu")
     return content_id(
         text.model_dump(mode="json"), spec.direction, spec.device, spec.languages,
-        spec.require_isolation, spec.seed,
+        spec.require_isolation, spec.seed, spec.library, spec.judge,
     )  # fmt: skip

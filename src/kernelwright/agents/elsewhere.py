@@ -87,8 +87,7 @@ class Elsewhere:
                 f"The judge is of version {evaluation.evaluator}, and this is {EVALUATOR}. Use the "
                 "same version of Kernelwright on both sides."
             )
-        there = "cpu" if evaluation.environment.device == "cpu" else "cuda"
-        if there != self._device:
+        if evaluation.environment.kind != self._device:
             raise UsageError(
                 f"The judge runs candidates on {evaluation.environment.device}, and this run is "
                 f"for {self._device}. Start it with --device {self._device}."

@@ -16,8 +16,8 @@ from kernelwright.core.diagnosis import MEANINGS
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import Example, Language
 from kernelwright.generate.advice import DISTRIBUTIONS, MISMATCHES, SIGNALS, TRAITS
+from kernelwright.generate.listed_writer import Drafts, NoDrafts
 from kernelwright.generate.llm_writer import no_examples
-from kernelwright.generate.sketch_writer import Covered, NotCovered
 
 MOST_PASSAGES = 8
 _LONGEST_PASSAGE = 12_000
@@ -32,7 +32,7 @@ class Task:
 
     problem: Problem
     language: Language
-    sketches: Callable[[str], Covered | NotCovered] | None = None
+    sketches: Callable[[str], Drafts | NoDrafts] | None = None
     examples: Callable[[str], Sequence[Example]] = no_examples
 
 
@@ -81,7 +81,7 @@ def _notes(_: Task) -> Iterator[Passage]:
 def _sketches(task: Task) -> Iterator[Passage]:
     """Programs for this very problem that need no model: a place to begin, and not the fastest."""
     found = task.sketches(task.language.name) if task.sketches else None
-    if isinstance(found, Covered):
+    if isinstance(found, Drafts):
         for number, candidate in enumerate(found.candidates, 1):
             yield _passage("sketches", f"sketch {number} of this problem", candidate.source.text)
 

@@ -213,6 +213,11 @@ class Environment(Record):
     gpu: Gpu | None = None
     clock: Clock | None = None
 
+    @property
+    def kind(self) -> Literal["cpu", "cuda"]:
+        """What kind of device it was."""
+        return "cpu" if self.device == "cpu" else "cuda"
+
 
 class Performed(Record):
     """One kind of check that was made, and how often."""

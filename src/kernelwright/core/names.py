@@ -36,8 +36,8 @@ TABLE: dict[Kind, dict[str, str]] = {
         "from_outside": "kernelwright.search.from_outside:FromOutside",
     },
     "writer": {
-        "library": "kernelwright.generate.library_writer:LibraryWriter",
-        "sketch": "kernelwright.generate.sketch_writer:SketchWriter",
+        "library": "kernelwright.generate.listed_writer:LibraryWriter",
+        "sketch": "kernelwright.generate.listed_writer:SketchWriter",
         "llm": "kernelwright.generate.llm_writer:LlmWriter",
         "tuner": "kernelwright.generate.tuner:Tuner",
     },

@@ -26,10 +26,9 @@ from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.judge import Judge
 from kernelwright.evaluate.opening import open_judges
-from kernelwright.generate.library_writer import LibraryWriter
+from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
 from kernelwright.generate.llm_writer import LlmWriter, no_examples
 from kernelwright.generate.outside import Outside
-from kernelwright.generate.sketch_writer import SketchWriter
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.library.finding import Shelves
 from kernelwright.library.records import device_name

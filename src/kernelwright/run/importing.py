@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kernelwright.core.candidate import Candidate, Plan, Proposal
+from kernelwright.core.cards import kind_of
 from kernelwright.core.errors import UsageError
 from kernelwright.core.evaluation import Evaluation
 from kernelwright.core.problem import Problem
@@ -99,8 +100,7 @@ def _check_evaluation(
         )
     if evaluation.candidate_id != candidate.id:
         raise UsageError(f"{name} has the verdict on another candidate than the one in it.")
-    here = "cpu" if evaluation.environment.device == "cpu" else "cuda"
-    if spec.device != "auto" and not spec.device.startswith(here):
+    if spec.device != "auto" and kind_of(spec.device) != evaluation.environment.kind:
         raise UsageError(
             f"{name} was judged on {evaluation.environment.device}, and this run is on "
             f"{spec.device}."

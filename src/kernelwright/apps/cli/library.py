@@ -173,7 +173,7 @@ def _promoted(run: str, writer: str | None) -> Promoted:
     if step is None or step.candidate is None or story.headline is None:
         raise UsageError(f"The run in {folder.path} has no best candidate to put into a library.")
     problem, candidate = story.problem, step.candidate
-    device: Device = "cuda" if story.spec.device == "cuda" else "cpu"
+    device: Device = story.headline.environment.kind
     model = story.spec.models.get("writer") if step.plan.writer == "llm" else None
     return Promoted(
         problem=problem,

@@ -6,34 +6,29 @@ A reduction stays as a `Reduced` leaf; `stages` decides in which loop it is comp
 
 from __future__ import annotations
 
-import math
-
-from kernelwright.core.graph import Extent, Graph, Node, Ref
+from kernelwright.core.graph import Graph, Node, Ref
 from kernelwright.core.problem import DType, Problem
 from kernelwright.knowledge.sketches.expr import Expr, Load, Maker, Reduced, Scalar, computed_in
 from kernelwright.knowledge.sketches.index import Index, flattened
 from kernelwright.knowledge.sketches.pointwise import POINTWISE
 from kernelwright.knowledge.sketches.poly import Poly
 from kernelwright.knowledge.sketches.reductions import REDUCTION_PIECES, REDUCTIONS
-from kernelwright.knowledge.sketches.site import NoSketch, Reduction, Shape, Site, size, uncovered
+from kernelwright.knowledge.sketches.site import NoSketch, Reduction, Site, uncovered
+from kernelwright.knowledge.sketches.values import Values
 from kernelwright.knowledge.sketches.views import PIECES, VIEWS
 
 _RULES = POINTWISE | VIEWS | REDUCTIONS
 _PIECES = PIECES | REDUCTION_PIECES
 
 
-class Lowering:
+class Lowering(Values):
     """A problem's graph as the source of elements. The `Puller` of the operator tables."""
 
     def __init__(self, problem: Problem, graph: Graph) -> None:
+        super().__init__(graph, {s.name: s.dtype for s in problem.inputs if s.role == "scalar"})
         self.maker = Maker()
         self.problem = problem
-        self.graph = graph
-        self.parts = parts_of(graph)
         self.reductions: dict[str, Reduction] = {}
-        self._nodes = {n.name: n for n in graph.nodes}
-        self._inputs = {v.name: v for v in graph.inputs}
-        self._scalars = {s.name: s.dtype for s in problem.inputs if s.role == "scalar"}
         self._pulled: dict[tuple[str, tuple[Index, ...], Expr | None], Expr] = {}
         for node in graph.nodes:
             self._check(node)
@@ -45,24 +40,6 @@ class Lowering:
         table = _RULES if node.dtype is not None else _PIECES
         if node.op not in table:
             raise uncovered(node)
-
-    def shape(self, name: str) -> Shape:
-        """The shape of value `name`, with a polynomial for each size."""
-        if name in self._scalars:
-            return ()
-        if name in self._inputs:
-            asker = Node(name=name, op="the input", args=())
-            return tuple(size(s, asker, self.parts) for s in self._inputs[name].shape)
-        node = self._nodes[name]
-        return tuple(size(s, node, self.parts) for s in node.shape)
-
-    def dtype(self, name: str) -> DType:
-        """The dtype of value `name`."""
-        if name in self._scalars:
-            return self._scalars[name]
-        if name in self._inputs:
-            return self._inputs[name].dtype
-        return self._nodes[name].dtype or "float32"
 
     def pull(self, name: str, at: tuple[Index, ...], guard: Expr | None = None) -> Expr:
         """The element of value `name` at `at`.
@@ -100,16 +77,6 @@ class Lowering:
         self.reductions.setdefault(what.key, what)
         dtype: DType = "int64" if what.kind in ("argmax", "argmin") else what.dtype
         return self.maker.make(Reduced(what.key, at, guard), dtype)
-
-
-def parts_of(graph: Graph) -> dict[str, int]:
-    """What each axis is known to be a multiple of, since a part of it is the size of something."""
-    found: dict[str, int] = {}
-    for extent in (s for n in graph.nodes for s in n.shape if isinstance(s, Extent)):
-        if len(extent.axes) == 1:
-            axis = extent.axes[0]
-            found[axis] = math.lcm(found.get(axis, 1), extent.denominator)
-    return found
 
 
 def output_shape(lowering: Lowering, number: int) -> tuple[str, tuple[Poly, ...]]:

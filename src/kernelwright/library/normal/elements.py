@@ -28,11 +28,11 @@ from kernelwright.knowledge.sketches.index import (
     flattened,
     index,
 )
-from kernelwright.knowledge.sketches.lowering import parts_of
 from kernelwright.knowledge.sketches.pointwise import POINTWISE
 from kernelwright.knowledge.sketches.poly import ONE, Poly, product
 from kernelwright.knowledge.sketches.reductions import REDUCTION_PIECES, REDUCTIONS
-from kernelwright.knowledge.sketches.site import NoSketch, Reduction, Shape, Site, size
+from kernelwright.knowledge.sketches.site import NoSketch, Reduction, Shape, Site
+from kernelwright.knowledge.sketches.values import Values
 from kernelwright.knowledge.sketches.views import PIECES, VIEWS
 from kernelwright.library.normal.products import PRODUCTS
 from kernelwright.library.normal.wholes import Renaming, Wholes, variables_of
@@ -74,20 +74,16 @@ class Store:
     value: Expr
 
 
-class Elements:
+class Elements(Values):
     """A graph as the source of elements; the `Puller` of the operator tables.
 
     `scalars` are the inputs that are given by value, with their types.
     """
 
     def __init__(self, graph: Graph, scalars: Mapping[str, DType]) -> None:
+        super().__init__(graph, scalars)
         self.wholes = Wholes()
         self.maker = self.wholes.maker
-        self.graph = graph
-        self.parts = parts_of(graph)
-        self._scalars = dict(scalars)
-        self._nodes = {n.name: n for n in graph.nodes}
-        self._inputs = {v.name: v for v in graph.inputs}
         self._pulled: dict[tuple[str, tuple[Index, ...]], Expr] = {}
         self._count = 0
 
@@ -118,24 +114,6 @@ class Elements:
         )
 
     # What the tables ask for.
-
-    def shape(self, name: str) -> Shape:
-        """The shape of value `name`."""
-        if name in self._scalars:
-            return ()
-        if name in self._inputs:
-            asker = Node(name=name, op="the input", args=())
-            return tuple(size(s, asker, self.parts) for s in self._inputs[name].shape)
-        node = self._nodes[name]
-        return tuple(size(s, node, self.parts) for s in node.shape)
-
-    def dtype(self, name: str) -> DType:
-        """The dtype of value `name`."""
-        if name in self._scalars:
-            return self._scalars[name]
-        if name in self._inputs:
-            return self._inputs[name].dtype
-        return self._nodes[name].dtype or "float32"
 
     def pull(self, name: str, at: tuple[Index, ...], guard: Expr | None) -> Expr:  # noqa: ARG002
         """The element of value `name` at `at`. Where it is needed changes nothing of what it is,
