@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from kernelwright.agents import opening
+from kernelwright.agents.limits import Refused
 from kernelwright.apps.cli.batch import judge_folder
 from kernelwright.apps.cli.main import run
 from kernelwright.core.evaluation import Fault
@@ -223,3 +224,66 @@ def test_a_problem_is_the_same_whatever_it_is_called():
     assert problem_key(one) == problem_key(one.model_copy(update={"id": "x", "origin": "y"}))
     other = one.model_copy(update={"axes": ("columns",)})
     assert problem_key(one) != problem_key(other)
+
+
+@pytest.fixture
+def carried(desk, tmp_path, opened, monkeypatch):
+    """A run whose verdicts are carried to it, and a way to carry them."""
+    monkeypatch.setattr(importing, "EVALUATOR", "scripted")
+    desk.equip.asks = row_problem()
+    there = tmp_path / "there"
+
+    def carry(effort="search"):
+        shutil.copytree(desk.folder / "batch", there, dirs_exist_ok=True)
+        manifest = there / "batch.toml"
+        text = manifest.read_text()
+        assert 'effort = "search"' in text
+        manifest.write_text(text.replace('effort = "search"', f'effort = "{effort}"'))
+        judge(there, opened)
+        assert run(["import", str(desk.folder), str(there)]) == 0
+
+    carry.folder = there
+    return carry
+
+
+def submitted(desk, candidate, **given):
+    return desk.run(lambda session: session.submit(candidate), **given)
+
+
+def test_an_attempt_waits_until_its_verdict_is_carried_here_and_keeps_its_idea(
+    desk, carried, opened
+):
+    told = submitted(desk, handed(2.0, idea="Two rows at a time."), judge="batch")
+    assert (told.attempt.state, told.verdict) == ("waiting", None)
+    assert "judge --batch" in told.next
+    assert str(desk.folder) in told.next
+    carried()
+    assert opened.asked == [("builtin:softmax", None)]
+    (attempt,) = opening.read(desk.folder).attempts().attempts
+    assert (attempt.step, attempt.outcome, attempt.idea) == (1, "passed", "Two rows at a time.")
+
+
+def test_what_waits_is_asked_of_nobody_when_the_work_goes_on(desk, carried):
+    submitted(desk, handed(2.0), judge="batch")
+    told = submitted(desk, handed(2.0), again=True)
+    assert (told.attempt.step, told.attempt.state) == (1, "waiting")
+    assert desk.equip.evaluator.asked == []
+
+
+def test_a_promotion_is_carried_too(desk, carried):
+    submitted(desk, handed(2.0), judge="batch")
+    carried()
+    carried("promotion")
+    promoted = desk.run(lambda session: session.promote(), again=True)
+    assert promoted.step == 1
+    assert desk.equip.evaluator.asked == []
+
+
+def test_what_a_batch_cannot_do_is_refused_before_anything_is_written(desk):
+    two = handed(2.0, files={"more.h": "int x;\n"})
+    with pytest.raises(Refused, match="is one file"):
+        submitted(desk, two, judge="batch")
+    assert not (desk.folder / "batch").exists()
+    desk.run(lambda session: session.submit(handed(2.0)), again=True)
+    with pytest.raises(Refused, match="a judge that answers"):
+        desk.run(lambda session: session.tune(1, 4), again=True)

@@ -1,4 +1,4 @@
-"""A judge on another machine: `kernelwright serve` there, everything else here.
+"""A judge on another machine: `kernelwright serve` there, or nobody who can be asked.
 
 The problem is loaded here too, for its guide and its sketches. What is written is judged there.
 """
@@ -16,7 +16,7 @@ from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import BuildRefused, SpecError, UsageError, WorkerError
 from kernelwright.core.evaluation import Effort, Evaluation
 from kernelwright.core.problem import Problem, Source
-from kernelwright.core.protocols import Language
+from kernelwright.core.protocols import Evaluator, Language
 from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.judge import EVALUATOR
 from kernelwright.languages.tunables import settled_text
@@ -27,7 +27,7 @@ from kernelwright.problems.suite import PREFIX, read_source
 from kernelwright.run import equipment
 from kernelwright.run.delivery import deliver
 from kernelwright.run.equipment import Equipment, Sketches, same_problem, writers_for
-from kernelwright.run.spec import device_of, reads_library
+from kernelwright.run.spec import BATCH, device_of, reads_library
 from kernelwright.serve.client import Client
 from kernelwright.serve.records import Submission
 
@@ -94,6 +94,22 @@ class Elsewhere:
             )
 
 
+class Nobody:
+    """The judge where verdicts are carried to the run. Implements `core.protocols.Evaluator`."""
+
+    async def evaluate(self, candidate: Candidate, effort: Effort) -> Evaluation:
+        """None can be had here.
+
+        Raises:
+            UsageError: always; what to do is said.
+        """
+        raise UsageError(
+            f"A {effort} of candidate {candidate.id[:16]} is needed, and this run has none yet. "
+            f'Judge it on the other machine with effort = "{effort}" in batch.toml, and bring the '
+            "result by `kernelwright import`."
+        )
+
+
 @contextmanager
 def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> Iterator[Equipment]:
     """The parts for `spec`, wherever its judge is. See `run.equipment.Equip`.
@@ -113,7 +129,6 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
     with Reference.open(source, device="cpu", direction=spec.direction) as reference:
         problem = same_problem(reference.load(), known)
         _check_direction(spec, problem)
-        client = Client(spec.judge, token=os.environ.get(TOKEN_VARIABLE), patience_s=_PATIENCE_S)
         trace = functools.cache(reference.trace)
         sketches = Sketches(problem, trace)
         folders = folders_of(spec.library) if reads_library(spec) else ()
@@ -121,7 +136,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
         shelves = Shelves(kernels, problem, trace)
         yield Equipment(
             problem=problem,
-            evaluator=Elsewhere(client, problem, spec.problem, device),
+            evaluator=_judge_of(spec, spec.judge, problem, device),
             admit=lambda: reference.admit(spec.seed),
             writers=lambda store, folder: writers_for(
                 spec, sketches, shelves, languages, store, folder
@@ -142,9 +157,17 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
         )
 
 
+def _judge_of(spec: RunSpec, judge: str, problem: Problem, device: str) -> Evaluator:
+    if judge == BATCH:
+        return Nobody()
+    client = Client(judge, token=os.environ.get(TOKEN_VARIABLE), patience_s=_PATIENCE_S)
+    return Elsewhere(client, problem, spec.problem, device)
+
+
 def _check_direction(spec: RunSpec, problem: Problem) -> None:
-    """A service judges what a file says by itself."""
-    if spec.direction is not None and f'"{spec.direction}"' not in problem.reference.text:
+    """A service judges what a file says by itself; a batch's manifest says the direction."""
+    said = spec.direction is None or f'"{spec.direction}"' in problem.reference.text
+    if spec.judge != BATCH and not said:
         raise SpecError(
             "A judge elsewhere judges what the problem's file says. Write "
             f'DIRECTION = "{spec.direction}" into it, instead of --direction.'

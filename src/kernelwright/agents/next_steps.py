@@ -7,8 +7,16 @@ from kernelwright.agents.records import Attempt, Best, Left, Verdict
 _GO_ON = "Submit what follows from it, with parent = {step}."
 
 
-def after_attempt(attempt: Attempt, verdict: Verdict | None, best: Best | None, left: Left) -> str:
-    """The next step after an attempt."""
+def after_attempt(
+    attempt: Attempt,
+    verdict: Verdict | None,
+    best: Best | None,
+    left: Left,
+    carry: str | None = None,
+) -> str:
+    """The next step after an attempt. `carry` says how one that waits gets its verdict."""
+    if verdict is None and carry is not None:
+        return carry
     if left.exhausted:
         last = "promote the best attempt" if best else "nothing passed"
         return f"No attempt is left ({left.exhausted}): {last}, then ask for the report."

@@ -13,6 +13,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import kernelwright
+from kernelwright.agents.aside import FOLDER, check_can_wait, put_aside
 from kernelwright.agents.attempts import best_of
 from kernelwright.agents.benches import Benches
 from kernelwright.agents.describing import description
@@ -52,6 +53,7 @@ from kernelwright.run.folder import RunFolder
 from kernelwright.run.handing_back import hand_back
 from kernelwright.run.log import RunLog
 from kernelwright.run.promotion import promote
+from kernelwright.run.spec import BATCH
 from kernelwright.search.tuning import next_tune
 from kernelwright.store.fold import RunState, Step
 
@@ -85,7 +87,7 @@ class Session(Reading):
         self._builds = Rate(_BUILDS_A_MINUTE, "builds")
         self._building = asyncio.Semaphore(_MOST_BUILDS)
         self._promoting: asyncio.Task[Promoted] | None = None
-        if log.state.unfinished:
+        if log.state.unfinished and not self._waits:
             self._go_on()
             self._judging.take_up()
 
@@ -109,6 +111,11 @@ class Session(Reading):
         """What is written in, unless a candidate says another."""
         made: Language = names.load("language", self.spec.languages[0])()
         return made
+
+    @property
+    def _waits(self) -> bool:
+        """Whether attempts wait for verdicts that somebody carries here."""
+        return self.spec.judge == BATCH
 
     @property
     def idle(self) -> bool:
@@ -175,6 +182,8 @@ class Session(Reading):
         self._calls.take()
         candidate = read(submission, self.problem, self.spec.languages)
         parent = None if submission.parent is None else self.candidate(submission.parent)
+        if self._waits:
+            check_can_wait(candidate)
         earlier = self._earlier(candidate)
         if earlier is not None:
             await self._judging.wait(earlier.number, progress)
@@ -194,6 +203,11 @@ class Session(Reading):
         """Let the tuner try at most `trials` settings of the tunables of attempt `number`."""
         self._calls.take()
         candidate = self.candidate(number)
+        if self._waits:
+            raise Refused(
+                "Tuning needs a judge that answers, and the verdicts of this run are carried to "
+                "it. Submit the values to try as defaults."
+            )
         if not 1 <= trials <= _MOST_TRIALS:
             raise Refused(f"Ask for 1 to {_MOST_TRIALS} trials, and not for {trials}.")
         if not candidate.tunables:
@@ -296,7 +310,10 @@ class Session(Reading):
         calls = (model_call(submission, self.writer),) if submission else ()
         made = Proposal(step=number, plan=plan, candidate=candidate, model_calls=calls)
         self.log.record("proposal", made)
-        self._judging.begin(number, candidate)
+        if self._waits:
+            put_aside(self.folder, self.spec, self.problem, candidate)
+        else:
+            self._judging.begin(number, candidate)
         return number
 
     def _go_on(self) -> None:
@@ -336,7 +353,17 @@ class Session(Reading):
             repeated=repeated,
             best=best,
             left=left,
-            next=after_attempt(line, verdict, best, left),
+            next=after_attempt(line, verdict, best, left, self._carry()),
+        )
+
+    def _carry(self) -> str | None:
+        """How an attempt that waits gets its verdict; None where a judge answers."""
+        if not self._waits:
+            return None
+        batch = self.folder.path / FOLDER
+        return (
+            f"Carry {batch} to the judge's machine, run `kernelwright judge --batch DIR` there, "
+            f"and `kernelwright import {self.folder.path} DIR/results` with what comes back."
         )
 
     def _promoted(self, number: int | None, files: tuple[Path, ...]) -> Promoted:

@@ -68,7 +68,8 @@ class RunSpec(Record):
     maps a role ("writer") to a model name as ``provider:name``. `writers` are used in turn for
     drafts; with no model, ``library`` and ``sketch``. `library` are folders of verified kernels
     beside the one that ships. `judge` is the address of a `kernelwright serve` that judges instead
-    of this machine; its token is never part of the settings.
+    of this machine, its token is never part of the settings; or ``batch``, for attempts that wait
+    until `kernelwright import` brings their verdicts.
     """
 
     problem: str

@@ -27,6 +27,7 @@ LIBRARY, SKETCH, LLM, TUNER = "library", "sketch", "llm", "tuner"
 FROM_OUTSIDE = "from_outside"  # the strategy of a run that an agent leads
 AGENT = "agent:"  # in front of an agent's name, where writers are named
 MODEL_ROLE = "writer"
+BATCH = "batch"  # the judge of a run whose verdicts are carried to it
 # TOML has no null, and leaving a limit out means its default.
 NO_LIMIT = "none"
 
@@ -128,10 +129,7 @@ def check_names(spec: RunSpec) -> None:
         provider = Address.parse(model).provider
         if provider not in names.known("model"):
             raise UnknownName.of("model provider", provider, names.known("model"))
-    if spec.judge is not None and not re.match(r"https?://[^\s/]+", spec.judge):
-        raise SpecError(
-            f"A judge elsewhere has an address like http://host:8765, not {spec.judge!r}."
-        )
+    _check_judge(spec)
     if not spec.writers:
         raise SpecError("No writer is named; name at least one, such as 'sketch'.")
     if LLM in spec.writers and MODEL_ROLE not in spec.models:
@@ -166,6 +164,19 @@ def _check_outside(spec: RunSpec) -> None:
         raise SpecError(
             f"The strategy {FROM_OUTSIDE!r} is for runs that a coding agent leads, and takes no "
             "other writer. Start one with `kernelwright agent init` or `kernelwright mcp`."
+        )
+
+
+def _check_judge(spec: RunSpec) -> None:
+    """A judge elsewhere has an address, or is reached by whoever carries files to it."""
+    if spec.judge == BATCH and spec.strategy != FROM_OUTSIDE:
+        raise SpecError(
+            f"With the judge {BATCH!r} verdicts come when somebody carries them, and a search "
+            "would wait for each. Use it with `kernelwright agent init`."
+        )
+    if spec.judge not in (None, BATCH) and not re.match(r"https?://[^\s/]+", spec.judge):
+        raise SpecError(
+            f"A judge elsewhere has an address like http://host:8765, not {spec.judge!r}."
         )
 
 

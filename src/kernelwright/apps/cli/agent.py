@@ -58,7 +58,8 @@ _ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
 _JUDGE = typer.Option(
     "--judge",
     help="A `kernelwright serve` that judges, as http://HOST:PORT; its token is in "
-    "KERNELWRIGHT_JUDGE_TOKEN.",
+    "KERNELWRIGHT_JUDGE_TOKEN. Or `batch`: attempts wait in DIR/run/batch until "
+    "`kernelwright import` brings their verdicts.",
 )
 _WORKSPACE = typer.Option("--workspace", help="The folder that `agent init` made.")
 _FILE = typer.Argument(help="A candidate's file (.cpp, .cu or .py).")
