@@ -21,7 +21,7 @@ class Model(nn.Module):
 
 
 def get_inputs():
-    # As in a text, few tokens make up much of it: the first one is a sixth of a thousand.
+    # As in a text, few tokens make up much of it: the first of a thousand is a sixth of all.
     return [(torch.rand(batch, length) ** 4 * vocabulary).long()]
 
 
