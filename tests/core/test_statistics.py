@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from kernelwright.core.evaluation import Measurement, Passed
-from kernelwright.core.statistics import Estimate, median_ns, score, speedup, versus_best
+from kernelwright.core.statistics import (
+    Estimate,
+    at_least,
+    median_ns,
+    score,
+    speedup,
+    versus_best,
+)
 
 
 def measured(subject: str, per_call_ns, *, calls: int = 4, overhead_ns: int = 1000) -> Measurement:
@@ -76,3 +83,15 @@ def test_the_best_baseline_is_the_fastest_and_never_the_control():
 
 def test_what_was_not_timed_has_no_score():
     assert score(Passed(agreements=())) is None
+
+
+def outcome(ratios):
+    eager = measured("eager", [1e6] * len(ratios))
+    ours = measured("candidate", 1e6 / np.array(ratios))
+    return Passed(agreements=(), measurements=(ours, eager))
+
+
+def test_a_wide_interval_is_not_chosen_over_a_narrow_one_for_its_median():
+    noisy, sure = outcome([0.2] * 13 + [4.8] * 4 + [20.0] * 13), outcome([3.8] * 30)
+    assert score(noisy) > score(sure)
+    assert at_least(noisy) < 1 < at_least(sure) <= score(sure)

@@ -123,6 +123,13 @@ def test_a_device_that_fails_twice_is_lost_and_the_user_is_told_what_to_do():
         health(probes).after(CRASHED)
 
 
+def test_a_device_that_others_have_filled_is_not_called_broken():
+    full = Ill("a probe of it failed (cuDevicePrimaryCtxRetain: CUDA_ERROR_OUT_OF_MEMORY (2))")
+    with pytest.raises(DeviceLost, match=r"no memory left.*nvidia-smi.*fewer") as lost:
+        health(Probes(full, full)).after(CRASHED)
+    assert "reset" not in str(lost.value)
+
+
 def test_a_lost_device_is_not_used_until_a_probe_passes():
     probes = Probes(*[Ill("it hangs")] * 3)
     found = health(probes)

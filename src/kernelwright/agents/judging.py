@@ -128,7 +128,8 @@ class Judging:
 
     def _where(self, job: _Job) -> str:
         if job.since is None:
-            return f"waiting for the judge, as {self._turns.waiting} do"
+            others = self._turns.waiting - 1
+            return f"waiting for the judge, as {others} more do" if others > 0 else "in preparation"
         return f"being judged for {time.monotonic() - job.since:.0f} s"
 
     def _withdraw(self, number: int, job: _Job) -> None:

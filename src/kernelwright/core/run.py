@@ -14,7 +14,7 @@ from kernelwright.core.cards import DEVICES
 from kernelwright.core.evaluation import Evaluation, StoredIsolation
 from kernelwright.core.problem import Direction
 from kernelwright.core.record import Record
-from kernelwright.core.statistics import score
+from kernelwright.core.statistics import at_least, score
 
 EventKind = Literal[
     "started", "problem", "admission", "plan", "proposal", "evaluation", "fault", "promotion",
@@ -116,6 +116,11 @@ class Attempt:
         """The median speedup over the best baseline; None unless it passed and was timed."""
         return score(self.evaluation.outcome) if self.evaluation else None
 
+    @property
+    def at_least(self) -> float | None:
+        """The lower end of that speedup's interval."""
+        return at_least(self.evaluation.outcome) if self.evaluation else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class History:
@@ -126,9 +131,9 @@ class History:
 
     @property
     def best(self) -> Attempt | None:
-        """The attempt with the highest score; the earliest of equals."""
-        scored = [a for a in self.attempts if a.score is not None]
-        return max(scored, key=lambda a: a.score or 0.0) if scored else None
+        """The attempt that is surely the fastest, by `at_least`; the earliest of equals."""
+        scored = [a for a in self.attempts if a.at_least is not None]
+        return max(scored, key=lambda a: a.at_least or 0.0) if scored else None
 
     def attempt_of(self, candidate_id: str) -> Attempt | None:
         """The first attempt that made this candidate."""

@@ -100,3 +100,12 @@ def score(outcome: Outcome) -> float | None:
         return None
     found = versus_best(outcome.measurements)
     return found[1].median if found else None
+
+
+def at_least(outcome: Outcome) -> float | None:
+    """What one of several is chosen by: the lower end of the interval of its speedup, so that a
+    figure from a busy machine does not win by its width."""
+    if not isinstance(outcome, Passed):
+        return None
+    found = versus_best(outcome.measurements)
+    return found[1].ci_low if found else None

@@ -31,6 +31,7 @@ _PAUSE_S = 1.0
 _REST_S = 30.0  # so long a lost device is left alone between two probes
 _KILLED = ("does_not_stop", "not_standing_still")
 _MAX_SAID = 300
+_FULL = "CUDA_ERROR_OUT_OF_MEMORY"  # as the driver calls it
 
 CHECKED = "probes of the device, since it ended badly"
 STAGE = "health"
@@ -186,9 +187,20 @@ class Health:
             self._lost = ""
             return
         self._asked_again = time.monotonic() + self._rest_s
-        self._lost = (
-            f"The GPU {first_card().key} does not work any more: {found.why}. Nothing is judged on "
-            "it until a probe passes; look at `nvidia-smi` and for Xid lines in `dmesg`, end what "
-            "hangs on it, and reset it (`nvidia-smi --gpu-reset`) or restart the machine."
-        )
+        self._lost = _sentence(first_card().key, found.why)
         raise DeviceLost(self._lost)
+
+
+def _sentence(card: str, why: str) -> str:
+    """What is wrong with the GPU `card`, and what to do about it."""
+    if _FULL in why:
+        return (
+            f"The GPU {card} has no memory left, not even for a probe: {why}. Nothing is judged on "
+            "it until a probe passes; see in `nvidia-smi` who has the memory, and judge with fewer "
+            "processes at once."
+        )
+    return (
+        f"The GPU {card} does not work any more: {why}. Nothing is judged on it until a probe "
+        "passes; look at `nvidia-smi` and for Xid lines in `dmesg`, end what hangs on it, and "
+        "reset it (`nvidia-smi --gpu-reset`) or restart the machine."
+    )

@@ -69,7 +69,7 @@ class Story:
         passed = [
             step for step in self.steps if step.number not in refused and _passed(step.evaluation)
         ]
-        best = max(passed, key=lambda step: step.attempt.score or 0.0, default=None)
+        best = max(passed, key=lambda step: step.attempt.at_least or 0.0, default=None)
         return best.evaluation if best else None
 
     @property

@@ -57,7 +57,7 @@ def finalists(history: History) -> Sequence[Attempt]:
         if attempt.evaluation is not None and isinstance(attempt.evaluation.outcome, Passed)
     ]
     chosen: dict[str, Attempt] = {}
-    for attempt in sorted(passed, key=lambda a: -(a.score or 0.0)):
+    for attempt in sorted(passed, key=lambda a: -(a.at_least or 0.0)):
         if attempt.candidate is not None:
             chosen.setdefault(attempt.candidate.tuned({}).id, attempt)
     return list(chosen.values())[:FINALISTS]

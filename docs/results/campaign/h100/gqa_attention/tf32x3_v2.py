@@ -1,0 +1,130 @@
+"""Causal attention in which several query heads share one head of keys and values, in tiles that are never written.
+
+The softmax is kept online: a running maximum and a running sum for each query.
+Float32 operands are split into two TF32 parts each. Three TF32 products (high by high, high by
+low, low by high) keep about 22 bits of every operand; sums are kept in float32.
+"""
+
+import math
+
+import torch
+import torch.nn as nn
+import triton
+import triton.language as tl
+
+# tunable: BLOCK_M = 128 in {64, 128}
+BLOCK_M = 128
+# tunable: BLOCK_N = 64 in {32, 64, 128}
+BLOCK_N = 64
+# tunable: WARPS = 8 in {4, 8}
+WARPS = 8
+# tunable: STAGES = 2 in {1, 2, 3}
+STAGES = 2
+# Longer heads than USUAL_HEAD have square tiles of LONG_BLOCK and 4 warps: they need less memory.
+USUAL_HEAD = 64
+LONG_BLOCK = 32
+# Exponentials are taken to base 2, which is what the hardware has.
+LOG2_E = 1.4426950408889634
+
+
+@triton.jit
+def attend(
+    q, k_ptr, v_ptr, total, peak, sum_, m, scale, first, last, keys, head_dim,
+    MASKED: tl.constexpr, CAUSAL: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
+):
+    """Take the keys from `first` to `last` into the sums; where `MASKED`, some are not seen."""
+    d = tl.arange(0, BLOCK_D)
+    for start in range(first, last, BLOCK_N):
+        n = start + tl.arange(0, BLOCK_N)
+        wide = n.to(tl.int64)
+        if MASKED:
+            k = tl.load(
+                k_ptr + wide[None, :] * head_dim + d[:, None],
+                mask=(n < keys)[None, :] & (d < head_dim)[:, None], other=0.0,
+            )
+        else:
+            k = tl.load(
+                k_ptr + wide[None, :] * head_dim + d[:, None],
+                mask=(d < head_dim)[:, None], other=0.0,
+            )
+        scores = tl.dot(q, k, input_precision="tf32x3") * scale
+        if MASKED:
+            seen = (n < keys)[None, :]
+            if CAUSAL:
+                seen &= n[None, :] <= m[:, None]
+            scores = tl.where(seen, scores, -float("inf"))
+        new_peak = tl.maximum(peak, tl.max(scores, 1))
+        shares = tl.exp2(scores - new_peak[:, None])
+        fade = tl.exp2(peak - new_peak)
+        sum_ = sum_ * fade + tl.sum(shares, 1)
+        total = total * fade[:, None]
+        peak = new_peak
+        if MASKED:
+            v = tl.load(
+                v_ptr + wide[:, None] * head_dim + d[None, :],
+                mask=(n < keys)[:, None] & (d < head_dim)[None, :], other=0.0,
+            )
+        else:
+            v = tl.load(
+                v_ptr + wide[:, None] * head_dim + d[None, :],
+                mask=(d < head_dim)[None, :], other=0.0,
+            )
+        total = tl.dot(shares, v, total, input_precision="tf32x3")
+    return total, peak, sum_
+
+
+@triton.jit
+def attention_kernel(
+    q_ptr, k_ptr, v_ptr, out_ptr, queries, keys, head_dim, group, blocks_m, scale,
+    CAUSAL: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
+):
+    head = (tl.program_id(0) // blocks_m).to(tl.int64)
+    # The last queries see the most keys: they go first, so that none is left alone at the end.
+    block_m = blocks_m - 1 - tl.program_id(0) % blocks_m
+    m = block_m * BLOCK_M + tl.arange(0, BLOCK_M)
+    d = tl.arange(0, BLOCK_D)
+    inside = (m < queries)[:, None] & (d < head_dim)[None, :]
+    places = head * queries * head_dim + m.to(tl.int64)[:, None] * head_dim + d[None, :]
+    q = tl.load(q_ptr + places, mask=inside, other=0.0)
+    key_head = head // group
+    k_ptr += key_head * keys * head_dim
+    v_ptr += key_head * keys * head_dim
+    total = tl.zeros((BLOCK_M, BLOCK_D), dtype=tl.float32)
+    peak = tl.full((BLOCK_M,), -float("inf"), dtype=tl.float32)
+    sum_ = tl.zeros((BLOCK_M,), dtype=tl.float32)
+    # Tiles that all of these queries see whole, then those on the diagonal and at the end.
+    whole = tl.minimum(block_m * BLOCK_M, keys) // BLOCK_N * BLOCK_N
+    last = tl.minimum((block_m + 1) * BLOCK_M, keys)
+    total, peak, sum_ = attend(
+        q, k_ptr, v_ptr, total, peak, sum_, m, scale, 0, whole, keys, head_dim,
+        False, CAUSAL, BLOCK_N, BLOCK_D,
+    )
+    total, peak, sum_ = attend(
+        q, k_ptr, v_ptr, total, peak, sum_, m, scale, whole, last, keys, head_dim,
+        True, CAUSAL, BLOCK_N, BLOCK_D,
+    )
+    # Without any key there is nothing to take the mean of: zeros, as a sum of nothing.
+    total = total / tl.where(sum_ == 0.0, 1.0, sum_)[:, None]
+    tl.store(out_ptr + places, total, mask=inside)
+
+
+class ModelNew(nn.Module):
+    def forward(self, q, k, v):
+        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+        batch, heads, queries, head_dim = q.shape
+        keys = k.shape[2]
+        out = torch.empty_like(q)
+        if out.numel() == 0:
+            return out
+        block_d = max(16, triton.next_power_of_2(head_dim))
+        usual = block_d <= USUAL_HEAD
+        block_m = BLOCK_M if usual else LONG_BLOCK
+        block_n = BLOCK_N if usual else LONG_BLOCK
+        blocks_m = triton.cdiv(queries, block_m)
+        attention_kernel[(batch * heads * blocks_m,)](
+            q, k, v, out, queries, keys, head_dim, heads // k.shape[1], blocks_m,
+            LOG2_E / math.sqrt(head_dim),
+            CAUSAL=True, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_D=block_d,
+            num_warps=WARPS if usual else 4, num_stages=STAGES if usual else 1,
+        )
+        return out
