@@ -180,8 +180,8 @@ class Bench:
                 return
             timed.cases = drawn
             self._show_weights()
-            if self._session is not None and self._baseline is not None:
-                self._baseline.reload_weights()
+            if self._baseline is not None and self._baseline.subjects:
+                self._baseline.reload_weights()  # it took over those of before when it compiled
 
         return put
 
