@@ -270,6 +270,16 @@ def test_what_waits_is_asked_of_nobody_when_the_work_goes_on(desk, carried):
     assert desk.equip.evaluator.asked == []
 
 
+def test_what_waits_and_is_not_in_the_folder_is_put_there_when_the_work_goes_on(desk, carried):
+    """As after a session that was killed between writing an attempt down and putting it aside."""
+    submitted(desk, handed(2.0), judge="batch")
+    shutil.rmtree(desk.folder / "batch")
+    desk.run(lambda session: asyncio.sleep(0), again=True)
+    carried()
+    (attempt,) = opening.read(desk.folder).attempts().attempts
+    assert attempt.outcome == "passed"
+
+
 def test_a_promotion_is_carried_too(desk, carried):
     submitted(desk, handed(2.0), judge="batch")
     carried()

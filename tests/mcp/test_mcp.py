@@ -422,6 +422,7 @@ def test_the_budget_of_the_server_is_the_most_that_a_run_has(tmp_path):
     [
         (["--http", "--host", "0.0.0.0"], "token is required"),
         (["--problem", "nothing.py"], "no file nothing.py"),
+        (["--judge", "batch"], "kernelwright agent init"),
     ],
 )
 def test_what_cannot_be_served_is_a_sentence(words, said, capsys, monkeypatch, tmp_path):

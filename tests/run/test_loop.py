@@ -15,11 +15,11 @@ from kernelwright.core.errors import (
     UnknownName,
     WorkerError,
 )
-from kernelwright.core.run import Budget, Event, RunSpec
+from kernelwright.core.run import Attempt, Budget, Event, History, RunSpec
 from kernelwright.run.log import RunLog
 from kernelwright.run.loop import Search
 from kernelwright.run.patience import Retries
-from kernelwright.run.promotion import promote
+from kernelwright.run.promotion import finalists, promote
 from kernelwright.search.drafting import Drafter
 from kernelwright.search.refine import Refine
 from kernelwright.store.fold import fold
@@ -27,6 +27,7 @@ from kernelwright.store.memory import MemoryStore
 from kernelwright.testing.evaluators import (
     NumberWriter,
     ScriptedEvaluator,
+    evaluation_of,
     number_candidate,
     passed,
     row_problem,
@@ -373,6 +374,31 @@ def test_the_best_candidate_is_judged_again_and_wins():
     assert bench.evaluator.asked[-1] == (best.candidate.id, "promotion")
     (promotion,) = bench.state.promotions
     assert promotion.evaluation.effort == "promotion"
+
+
+def attempt(step, speedup, *, noise=(1, 1, 1, 1, 1)):
+    """An attempt of this median speedup; each of its blocks took `noise` times as long."""
+    candidate, outcome = number_candidate(speedup), passed(speedup)
+    timed = tuple(
+        m.model_copy(
+            update={"elapsed_ns": tuple(n * t for n, t in zip(noise, m.elapsed_ns, strict=True))}
+        )
+        if m.subject == "candidate"
+        else m
+        for m in outcome.measurements
+    )
+    outcome = outcome.model_copy(update={"measurements": timed})
+    plan = Plan(kind="draft", language="cpp", writer="sketch")
+    evaluation = evaluation_of(candidate, outcome)
+    return Attempt(step=step, plan=plan, candidate=candidate, evaluation=evaluation)
+
+
+def test_a_noisy_figure_is_neither_the_best_nor_promoted_before_a_sure_one():
+    noisy, sure = attempt(1, 4.0, noise=(9, 9, 1, 1, 1)), attempt(2, 2.0)
+    history = History(attempts=(noisy, sure))
+    assert noisy.score > sure.score
+    assert history.best is sure
+    assert list(finalists(history)) == [sure, noisy]
 
 
 def test_when_the_best_does_not_pass_again_another_text_is_promoted():

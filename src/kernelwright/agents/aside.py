@@ -7,67 +7,91 @@ verdicts to the attempts that wait for them.
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
+from kernelwright.agents.judging import Progress, say_nothing
 from kernelwright.agents.limits import Refused
 from kernelwright.core.candidate import Candidate
-from kernelwright.core.errors import StoreError
 from kernelwright.core.problem import Problem
 from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.batches import MANIFEST
 from kernelwright.problems.suite import PREFIX
 from kernelwright.run.folder import RunFolder
+from kernelwright.run.log import RunLog
 
 FOLDER = "batch"
 _SUFFIX = {"cpp": ".cpp", "cuda": ".cu"}  # of all others, .py
 
 
-def put_aside(folder: RunFolder, spec: RunSpec, problem: Problem, candidate: Candidate) -> Path:
-    """Write `candidate` into the batch of the run, which has a folder for each language; the path
-    of its file.
+class Carried:
+    """The verdicts of a run that somebody carries to it. In the place of `judging.Judging`.
 
-    Raises:
-        StoreError: a file could not be written.
+    What is in the folder follows from the log, so a session that was cut off loses nothing of it.
     """
-    batch = folder.path / FOLDER
-    name = f"{candidate.id[:16]}{_SUFFIX.get(candidate.language, '.py')}"
-    path = batch / candidate.language / name
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not spec.problem.startswith(PREFIX):
-            _write(batch / problem.reference.main_file, problem.reference.text)
-        _write(batch / MANIFEST, _manifest(batch, spec, problem))
-        _write(path, candidate.source.text)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
-    return path
 
+    under_way = 0
 
-def check_can_wait(candidate: Candidate) -> None:
-    """Refuse what a batch has no place for.
+    def __init__(self, folder: RunFolder, log: RunLog, spec: RunSpec, problem: Problem):
+        self._folder = folder
+        self._log = log
+        self._spec = spec
+        self._problem = problem
 
-    Raises:
-        Refused: it is more than one file.
-    """
-    if len(candidate.source.files) > 1:
-        raise Refused("A candidate that is judged in a batch is one file. Put all into one.")
+    @property
+    def carry(self) -> str:
+        """How an attempt gets its verdict, as a sentence."""
+        return (
+            f"Carry {self._folder.path / FOLDER} to the judge's machine, run `kernelwright judge "
+            f"--batch DIR` there, and `kernelwright import {self._folder.path} DIR/results` with "
+            "what comes back."
+        )
 
+    def check_room(self, candidate: Candidate) -> None:
+        """Whether `candidate` may be begun.
 
-def _manifest(batch: Path, spec: RunSpec, problem: Problem) -> str:
-    """What is in the batch: folders that are there, each for the run's problem."""
-    own = not spec.problem.startswith(PREFIX)
-    origin = problem.reference.main_file if own else spec.problem
-    lines = ['effort = "search"  # or "promotion": what ./promote wants of the best']
-    for language in sorted(p.name for p in batch.iterdir() if p.name in spec.languages):
-        lines += ["", f"[problems.{language}]", f"problem = {json.dumps(origin)}"]
-        lines += [f'language = "{language}"']
-        lines += [f'direction = "{spec.direction}"'] if spec.direction else []
-    return "\n".join(lines) + "\n"
+        Raises:
+            Refused: it is more than one file, for which a batch has no place.
+        """
+        if len(candidate.source.files) > 1:
+            raise Refused("A candidate that is judged in a batch is one file. Put all into one.")
 
+    def take_up(self) -> None:
+        """Put aside what waits and is not in the folder.
 
-def _write(path: Path, text: str) -> None:
-    """A whole file, or none."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8", newline="\n")
-    draft.replace(path)
+        Raises:
+            StoreError: a file could not be written.
+        """
+        for step in self._log.state.unfinished:
+            if step.candidate is not None:
+                self.begin(step.number, step.candidate)
+
+    def begin(self, number: int, candidate: Candidate) -> None:  # noqa: ARG002
+        """Put `candidate` into the folder, which has one of its own for each language.
+
+        Raises:
+            StoreError: a file could not be written.
+        """
+        if not self._spec.problem.startswith(PREFIX):
+            source = self._problem.reference
+            self._folder.write(f"{FOLDER}/{source.main_file}", source.text)
+        self._folder.write(f"{FOLDER}/{MANIFEST}", self._manifest())
+        name = f"{candidate.id[:16]}{_SUFFIX.get(candidate.language, '.py')}"
+        self._folder.write(f"{FOLDER}/{candidate.language}/{name}", candidate.source.text)
+
+    async def wait(self, number: int, progress: Progress = say_nothing) -> None:
+        """Nothing comes while a session waits."""
+
+    async def close(self, grace_s: float) -> None:
+        """Nothing is under way."""
+
+    def _manifest(self) -> str:
+        """What is in the folder: a folder for each language, all for the run's problem."""
+        spec = self._spec
+        own = not spec.problem.startswith(PREFIX)
+        origin = self._problem.reference.main_file if own else spec.problem
+        used = {s.candidate.language for s in self._log.state.steps.values() if s.candidate}
+        lines = ['effort = "search"  # or "promotion": what ./promote wants of the best']
+        for language in sorted(used):
+            lines += ["", f"[problems.{language}]", f"problem = {json.dumps(origin)}"]
+            lines += [f'language = "{language}"']
+            lines += [f'direction = "{spec.direction}"'] if spec.direction else []
+        return "\n".join(lines) + "\n"

@@ -67,8 +67,12 @@ class Judging:
         """How many wait or are judged."""
         return len(self._jobs)
 
-    def check_room(self) -> None:
-        """Whether one more may be begun.
+    @property
+    def carry(self) -> None:
+        """Nothing need be carried: the judge answers."""
+
+    def check_room(self, candidate: Candidate) -> None:  # noqa: ARG002
+        """Whether one more may be begun, whichever it is.
 
         Raises:
             Refused: enough of this run are under way, or of all runs.

@@ -13,7 +13,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import kernelwright
-from kernelwright.agents.aside import FOLDER, check_can_wait, put_aside
+from kernelwright.agents.aside import Carried
 from kernelwright.agents.attempts import best_of
 from kernelwright.agents.benches import Benches
 from kernelwright.agents.describing import description
@@ -82,12 +82,16 @@ class Session(Reading):
         self._begun_here = new
         self._benches = benches
         self._held = held
-        self._judging = Judging(log, self._lent, benches.turns)
+        self._judging: Judging | Carried = (
+            Carried(folder, log, self.spec, self.problem)
+            if self.spec.judge == BATCH
+            else Judging(log, self._lent, benches.turns)
+        )
         self._calls = Rate(_CALLS_A_MINUTE, "requests")
         self._builds = Rate(_BUILDS_A_MINUTE, "builds")
         self._building = asyncio.Semaphore(_MOST_BUILDS)
         self._promoting: asyncio.Task[Promoted] | None = None
-        if log.state.unfinished and not self._waits:
+        if log.state.unfinished:
             self._go_on()
             self._judging.take_up()
 
@@ -111,11 +115,6 @@ class Session(Reading):
         """What is written in, unless a candidate says another."""
         made: Language = names.load("language", self.spec.languages[0])()
         return made
-
-    @property
-    def _waits(self) -> bool:
-        """Whether attempts wait for verdicts that somebody carries here."""
-        return self.spec.judge == BATCH
 
     @property
     def idle(self) -> bool:
@@ -182,8 +181,6 @@ class Session(Reading):
         self._calls.take()
         candidate = read(submission, self.problem, self.spec.languages)
         parent = None if submission.parent is None else self.candidate(submission.parent)
-        if self._waits:
-            check_can_wait(candidate)
         earlier = self._earlier(candidate)
         if earlier is not None:
             await self._judging.wait(earlier.number, progress)
@@ -203,7 +200,7 @@ class Session(Reading):
         """Let the tuner try at most `trials` settings of the tunables of attempt `number`."""
         self._calls.take()
         candidate = self.candidate(number)
-        if self._waits:
+        if self._judging.carry:
             raise Refused(
                 "Tuning needs a judge that answers, and the verdicts of this run are carried to "
                 "it. Submit the values to try as defaults."
@@ -288,7 +285,8 @@ class Session(Reading):
             same_problem(equipment.problem, self.problem)
             yield equipment
 
-    def _check_budget(self, submission: Submission | None) -> None:
+    def _check(self, candidate: Candidate, submission: Submission | None) -> None:
+        """Whether one more attempt may be begun, and this one."""
         left = self.budget()
         if left.exhausted:
             raise Refused(
@@ -299,21 +297,18 @@ class Session(Reading):
             raise Refused(
                 "This run has a budget in dollars. Say what the attempt cost you, as cost_usd."
             )
-        self._judging.check_room()
+        self._judging.check_room(candidate)
 
     def _begin(self, plan: Plan, candidate: Candidate, submission: Submission | None) -> int:
         """Write an attempt down, and start on the way to its verdict."""
-        self._check_budget(submission)
+        self._check(candidate, submission)
         self._go_on()
         number = max(self.state.steps, default=0) + 1
         self.log.record("plan", {"step": number, "plan": plan.model_dump(mode="json")})
         calls = (model_call(submission, self.writer),) if submission else ()
         made = Proposal(step=number, plan=plan, candidate=candidate, model_calls=calls)
         self.log.record("proposal", made)
-        if self._waits:
-            put_aside(self.folder, self.spec, self.problem, candidate)
-        else:
-            self._judging.begin(number, candidate)
+        self._judging.begin(number, candidate)
         return number
 
     def _go_on(self) -> None:
@@ -353,17 +348,7 @@ class Session(Reading):
             repeated=repeated,
             best=best,
             left=left,
-            next=after_attempt(line, verdict, best, left, self._carry()),
-        )
-
-    def _carry(self) -> str | None:
-        """How an attempt that waits gets its verdict; None where a judge answers."""
-        if not self._waits:
-            return None
-        batch = self.folder.path / FOLDER
-        return (
-            f"Carry {batch} to the judge's machine, run `kernelwright judge --batch DIR` there, "
-            f"and `kernelwright import {self.folder.path} DIR/results` with what comes back."
+            next=after_attempt(line, verdict, best, left, self._judging.carry),
         )
 
     def _promoted(self, number: int | None, files: tuple[Path, ...]) -> Promoted:

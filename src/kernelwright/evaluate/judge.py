@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -33,26 +31,20 @@ from kernelwright.core.evaluation import (
 )
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import BuildPlan, Language
-from kernelwright.evaluate.building.builder import Builder, Built, Result
-from kernelwright.evaluate.building.compile_cache import CompileCache
-from kernelwright.evaluate.building.headers import Headers
+from kernelwright.evaluate.building.builder import Built, Result
 from kernelwright.evaluate.canary import Canary
-from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.defences import ALL_ON, Defences
 from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.health import CHECKED, STAGE, Health
 from kernelwright.evaluate.isolation import cgroup
 from kernelwright.evaluate.isolation.levels import isolation_level
-from kernelwright.evaluate.places import Places
 from kernelwright.evaluate.profile import nsight
 from kernelwright.evaluate.profile.counters import Counters
 from kernelwright.evaluate.profile.disassembly import Facts, look
 from kernelwright.evaluate.room import Findings, Room
 from kernelwright.evaluate.rotation import Rotation
-from kernelwright.evaluate.running.bodies import body, scalar_mask, write_setup
-from kernelwright.evaluate.running.zygote import Zygote
+from kernelwright.evaluate.running.bodies import body, scalar_mask
 from kernelwright.evaluate.sitting import Sitting
-from kernelwright.evaluate.timing.bench import Bench
 from kernelwright.evaluate.verdicts import Verdicts
 from kernelwright.problems.reference import Device, Reference
 
@@ -83,7 +75,7 @@ class Judge:
         """
         level, self._why_not_isolated = _level(require_isolation, defences)
         self._language = language
-        self._room = room = _furnished(problem, reference, device, level, defences)
+        self._room = room = Room.furnished(problem, reference, device, level, defences)
         self._verdicts = Verdicts()
         self._reference = reference
         self._health = Health(room.places, renew=self._renew) if device == "cuda" else None
@@ -152,9 +144,7 @@ class Judge:
             Unavailable: the language cannot be built here.
             FaultError: the judge's own failure.
         """
-        language = self._language(candidate.language)
-        if missing := language.missing("build"):
-            raise Unavailable(missing)
+        language = self._builder_of(candidate)
         try:
             plan = language.build(candidate, self._room.problem)
         except BuildRefused as refused:
@@ -171,9 +161,7 @@ class Judge:
             Unavailable: the language cannot be built here.
             FaultError: the judge's own failure.
         """
-        language = self._language(candidate.language)
-        if missing := language.missing("build"):
-            raise Unavailable(missing)
+        self._builder_of(candidate)
         found = self._built(candidate)
         return look(*found, self._room.level) if found is not None else None
 
@@ -197,6 +185,13 @@ class Judge:
         log = room.folder / "counters.log"
         with room.places.quiet(), room.exam.lend("single", lane) as cases:
             return nsight.count(runner, lane, cases, room.level, log)
+
+    def _builder_of(self, candidate: Candidate) -> Language:
+        """The language of `candidate`, which can be built here; raises as `try_build`."""
+        language = self._language(candidate.language)
+        if missing := language.missing("build"):
+            raise Unavailable(missing)
+        return language
 
     def _built(self, candidate: Candidate) -> tuple[BuildPlan, Built] | None:
         """How `candidate` is built, and the result; None when it cannot be."""
@@ -367,35 +362,3 @@ def _level(required: Isolation, defences: Defences) -> tuple[Isolation, str]:
             f"Isolation {required!r} is required, and this machine reaches {level!r}: {why}"
         )
     return level, why
-
-
-def _furnished(
-    problem: Problem, reference: Reference, device: Device, level: Isolation, defences: Defences
-) -> Room:
-    """A room with nothing drawn, built or started yet; a folder is made for it."""
-    folder = Path(tempfile.mkdtemp(prefix="kernelwright-"))
-    setup, places = folder / "problem.json", Places.of(device)
-    write_setup(problem, device, setup)
-    return Room(
-        problem=problem,
-        device=device,
-        level=level,
-        defences=defences,
-        folder=folder,
-        setup=setup,
-        places=places,
-        builder=Builder(
-            folder, level, cache=CompileCache.of_user(level), headers=Headers.of_user(level)
-        ),
-        zygote=Zygote(folder, gpu=device == "cuda"),
-        exam=Exam(problem, reference, defences, device),
-        bench=Bench(
-            problem,
-            reference,
-            device=device,
-            level=level,
-            folder=folder,
-            defences=defences,
-            places=places,
-        ),
-    )

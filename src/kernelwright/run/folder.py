@@ -94,13 +94,15 @@ class RunFolder:
         return self.path / FILE_NAME
 
     def write(self, name: str, text: str) -> Path:
-        """Put a whole file there, or leave what was there before.
+        """Put a whole file there, or leave what was there before; `name` may have folders in it.
 
         Raises:
             StoreError: it could not be written.
         """
-        path, draft = self.path / name, self.path / f".{name}.{os.getpid()}"
+        path = self.path / name
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
         with _file_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with draft.open("w", encoding="utf-8", newline="\n") as file:
                     file.write(text)

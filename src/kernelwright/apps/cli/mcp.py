@@ -23,6 +23,7 @@ from kernelwright.core.evaluation import Isolation
 from kernelwright.core.run import Budget
 from kernelwright.run.equipment import Equip
 from kernelwright.run.folder import RUNS
+from kernelwright.run.spec import BATCH
 from kernelwright.serve.listening import listen, url
 from kernelwright.serve.settings import Settings, check_exposure, read_token
 
@@ -72,6 +73,11 @@ def command(
     it, unless --host says otherwise, and then a token is required; clients send it as
     `Authorization: Bearer TOKEN` to http://HOST:PORT/mcp.
     """
+    if judge_url == BATCH:
+        raise UsageError(
+            "A client over MCP cannot carry files to a judge. Use --judge batch with "
+            "`kernelwright agent init`."
+        )
     # Read before anything else is started, so that no process of ours inherits it.
     token = read_token(token_file, os.environ)
     files = problem_files(problem or [])

@@ -50,11 +50,8 @@ def body(
     A sanitizer and CUDA reserve terabytes of address space, so theirs is not limited that way.
     """
     gpu = device == "cuda"
-    settings = _MODULE_SETTINGS if lane == "module" else {}
-    settings = settings | {"OMP_NUM_THREADS": str(thread_count or threads()), **environment}
-    settings |= GPU_MODULE_SETTINGS if gpu and lane == "module" else {}
-    settings |= passed_on() if gpu else {}
-    settings |= {} if timed or not gpu else _FEW_QUEUES
+    own = {"OMP_NUM_THREADS": str(thread_count or threads()), **environment}
+    settings = _settings(own, lane, gpu=gpu, timed=timed)
     assignments = [f"{name}={value}" for name, value in settings.items()]
     forked = None
     if lane == "native" and gpu:
@@ -79,6 +76,14 @@ def body(
         gpu=gpu,
         forked=forked,
     )
+
+
+def _settings(own: dict[str, str], lane: Lane, *, gpu: bool, timed: bool) -> dict[str, str]:
+    """A runner's variables: its `own`, and those that follow from what it is."""
+    settings = (_MODULE_SETTINGS if lane == "module" else {}) | own
+    settings |= GPU_MODULE_SETTINGS if gpu and lane == "module" else {}
+    settings |= passed_on() if gpu else {}
+    return settings | ({} if timed or not gpu else _FEW_QUEUES)
 
 
 def ahead_body(built: Built, order: str, setup: Path, *, zygote: Zygote | None, gpu: bool) -> Body:
