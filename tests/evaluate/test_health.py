@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from kernelwright.core.errors import DeviceLost, SandboxError
+from kernelwright.core.errors import DeviceFull, DeviceLost, SandboxError
 from kernelwright.core.evaluation import (
     BuildFailed,
     Crashed,
@@ -40,6 +40,7 @@ def test_a_device_that_works_is_well_and_says_how_long_it_took(device):
     assert isinstance(found, Well)
     assert 0 <= found.context_ms < 15_000
     assert 0 < found.work_ms < 15_000
+    assert (found.free_bytes, found.total_bytes) == (3 << 30, 4 << 30)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,10 @@ def test_the_device_is_doubted_after_what_it_may_have_suffered_from(outcome, sus
     assert is_suspicious(outcome) is suspicious
 
 
+def well(free_gib=70):
+    return Well(100.0, 5.0, free_gib << 30, 80 << 30)
+
+
 class Probes:
     """Probes that find what they are told to find, one after the other."""
 
@@ -98,7 +103,7 @@ class Probes:
         self.begun += 1
         if self.hold is not None:
             self.hold.wait(5)
-        return self.found.pop(0) if self.found else Well(100.0, 5.0)
+        return self.found.pop(0) if self.found else well()
 
 
 def health(probes, **given):
@@ -128,6 +133,27 @@ def test_a_device_that_others_have_filled_is_not_called_broken():
     with pytest.raises(DeviceLost, match=r"no memory left.*nvidia-smi.*fewer") as lost:
         health(Probes(full, full)).after(CRASHED)
     assert "reset" not in str(lost.value)
+
+
+NO_MEMORY = (
+    Crashed(stage="load", signal=None, detail="It could not be loaded.\nCUDA error: out of memory"),
+    Crashed(stage="core", signal="CUDA_ERROR_OUT_OF_MEMORY", detail=""),
+)
+
+
+@pytest.mark.parametrize("outcome", NO_MEMORY)
+def test_who_finds_no_memory_where_others_have_it_is_not_to_blame(outcome):
+    with pytest.raises(DeviceFull, match=r"6144 of 81920 MiB.*nvidia-smi.*fewer"):
+        health(Probes(well(free_gib=6))).after(outcome)
+
+
+@pytest.mark.parametrize("outcome", NO_MEMORY)
+def test_who_finds_no_memory_where_there_was_some_asked_for_too_much(outcome):
+    assert health(Probes(well(free_gib=11))).after(outcome) is not None
+
+
+def test_a_full_device_excuses_nothing_but_a_lack_of_memory():
+    assert health(Probes(well(free_gib=1))).after(CRASHED) is not None
 
 
 def test_a_lost_device_is_not_used_until_a_probe_passes():

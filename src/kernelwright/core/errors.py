@@ -12,6 +12,7 @@
         ├── SandboxError     the sandbox could not be set up
         ├── WorkerError      one of our own processes broke
         ├── DeviceLost       a GPU does not work any more, and is not used until it does
+        ├── DeviceFull       others have a GPU's memory, so who ran out of it may not be to blame
         ├── JudgeBroken      the judge failed its own test; what it said lately is void
         └── StoreError       the run's log could not be written or read
 
@@ -24,6 +25,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar, Literal
+
+Where = Literal["model", "sandbox", "device", "store", "ours"]
 
 
 class KernelwrightError(Exception):
@@ -70,15 +74,21 @@ class BuildRefused(KernelwrightError):
 
 
 class FaultError(KernelwrightError):
-    """Our own failure; never charged to a candidate."""
+    """Our own failure; never charged to a candidate. `where` says what failed."""
+
+    where: ClassVar[Where] = "ours"
 
 
 class ModelError(FaultError):
     """A language model did not answer usefully."""
 
+    where = "model"
+
 
 class SandboxError(FaultError):
     """The sandbox could not be set up."""
+
+    where = "sandbox"
 
 
 class WorkerError(FaultError):
@@ -87,6 +97,14 @@ class WorkerError(FaultError):
 
 class DeviceLost(FaultError):
     """A GPU does not work any more. It is not used again until a probe of it passes."""
+
+    where = "device"
+
+
+class DeviceFull(FaultError):
+    """Others have a GPU's memory, so that nothing can be said about who ran out of it."""
+
+    where = "device"
 
 
 class JudgeBroken(FaultError):

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from kernelwright.core.candidate import Lane
 from kernelwright.core.diagnosis import Diagnosis
+from kernelwright.core.errors import Where
 from kernelwright.core.problem import Split
 from kernelwright.core.record import Record
 
@@ -245,7 +246,7 @@ class Evaluation(Record):
 class Fault(Record):
     """Our own failure; never charged to a candidate."""
 
-    where: Literal["model", "sandbox", "device", "store", "ours"]
+    where: Where
     step: int | None
     message: str
     retryable: bool

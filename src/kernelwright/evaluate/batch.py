@@ -18,7 +18,6 @@ from kernelwright.core.errors import (
     DeviceLost,
     FaultError,
     KernelwrightError,
-    SandboxError,
     UsageError,
 )
 from kernelwright.core.evaluation import Effort, Evaluation, Fault
@@ -183,8 +182,7 @@ def _verdict(
             return Fault(where="device", step=None, message=str(error), retryable=True)
         except FaultError as error:
             if not left:
-                where = "sandbox" if isinstance(error, SandboxError) else "ours"
-                return Fault(where=where, step=None, message=str(error), retryable=True)
+                return Fault(where=error.where, step=None, message=str(error), retryable=True)
             time.sleep(pause_s)
         except KernelwrightError as error:
             # This machine lacks something, or the language is none: another try changes nothing.

@@ -6,6 +6,9 @@ wrote. Nearly all of that is the context (0.1 to 0.5 s), so it is paid for only 
 wrong: a candidate that ends well has just shown more than the probe could. When the probe fails
 twice, the second time with nobody else on the card, the device is to blame and not the candidate:
 nothing is judged on it until a probe passes.
+
+The probe also tells how much memory is free by then. A candidate that ran out of it while others
+had nearly all of it is not to blame either.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kernelwright.core.cards import first_card
-from kernelwright.core.errors import DeviceLost, FaultError
+from kernelwright.core.errors import DeviceFull, DeviceLost, FaultError
 from kernelwright.core.evaluation import Crashed, Outcome, Rejected, TimedOut
 from kernelwright.evaluate.native.programs import probe as probe_program
 from kernelwright.evaluate.places import Places
@@ -32,6 +35,8 @@ _REST_S = 30.0  # so long a lost device is left alone between two probes
 _KILLED = ("does_not_stop", "not_standing_still")
 _MAX_SAID = 300
 _FULL = "CUDA_ERROR_OUT_OF_MEMORY"  # as the driver calls it
+_RAN_OUT = re.compile(r"out[ _]of[ _]memory", re.IGNORECASE)
+_FREE_SHARE = 1 / 8  # with less, a device counts as filled by others
 
 CHECKED = "probes of the device, since it ended badly"
 STAGE = "health"
@@ -39,10 +44,13 @@ STAGE = "health"
 
 @dataclass(frozen=True)
 class Well:
-    """The device works. Milliseconds for the context, and for the work in it."""
+    """The device works. Milliseconds for the context, and for the work in it; of the device's
+    bytes of memory, those that are free."""
 
     context_ms: float
     work_ms: float
+    free_bytes: int
+    total_bytes: int
 
 
 @dataclass(frozen=True)
@@ -75,9 +83,9 @@ def probe(limit_s: float = _LIMIT_S) -> Probed:
             return Ill(f"a probe of it did not end within {limit_s:g} s")
         output.seek(0)
         said = output.read().decode(errors="replace").strip()
-    found = re.fullmatch(r"well ([\d.]+) ([\d.]+)", said)
+    found = re.fullmatch(r"well ([\d.]+) ([\d.]+) (\d+) (\d+)", said)
     if code == 0 and found:
-        return Well(float(found[1]), float(found[2]))
+        return Well(float(found[1]), float(found[2]), int(found[3]), int(found[4]))
     return Ill(f"a probe of it failed ({said[:_MAX_SAID] or f'status {code}'})")
 
 
@@ -102,6 +110,13 @@ def _nothing() -> None:
     """What there is to renew where nothing outlives a candidate."""
 
 
+def ran_out(outcome: Outcome) -> bool:
+    """Whether a candidate, by its own words or by the device's, found no memory."""
+    if not isinstance(outcome, Crashed):
+        return False
+    return _RAN_OUT.search(f"{outcome.signal} {outcome.detail}") is not None
+
+
 class Health:
     """Whether the GPU of one judge can be relied on. Safe to use from any thread."""
 
@@ -123,6 +138,7 @@ class Health:
         self._pause_s, self._rest_s = pause_s, rest_s
         self._lock = threading.Lock()
         self._last_good = float("-inf")  # when the last probe that passed began
+        self._last: Well | None = None  # and what it found
         self._lost = ""
         self._asked_again = 0.0
 
@@ -146,11 +162,16 @@ class Health:
 
         Raises:
             DeviceLost: the device does not work, so the outcome says nothing about the candidate.
+            DeviceFull: it ran out of memory that others had.
         """
         if not is_suspicious(outcome):
             return None
         started = time.monotonic()
         self._probe_since(started)
+        found = self._last
+        # The candidate is gone by now, so what is not free is not its own.
+        if ran_out(outcome) and found and found.free_bytes < _FREE_SHARE * found.total_bytes:
+            raise DeviceFull(_crowded(first_card().key, found))
         return time.monotonic() - started
 
     def after_fault(self, fault: FaultError) -> None:
@@ -179,6 +200,7 @@ class Health:
                     found = self._run()
             self._judge(found)
             self._last_good = began
+            self._last = found if isinstance(found, Well) else None
 
     def _judge(self, found: Probed) -> None:
         if isinstance(found, Well):
@@ -189,6 +211,15 @@ class Health:
         self._asked_again = time.monotonic() + self._rest_s
         self._lost = _sentence(first_card().key, found.why)
         raise DeviceLost(self._lost)
+
+
+def _crowded(card: str, found: Well) -> str:
+    """That others have the memory of the GPU `card`, and what to do about it."""
+    return (
+        f"A candidate found no memory on the GPU {card}, and with it gone {found.free_bytes >> 20} "
+        f"of {found.total_bytes >> 20} MiB are free: others have the rest, so it may not be to "
+        "blame. See in `nvidia-smi` who has it, and judge with fewer processes at once."
+    )
 
 
 def _sentence(card: str, why: str) -> str:

@@ -31,6 +31,7 @@ from kernelwright.problems.tracing import trace
 
 # Of the machine's memory: what a problem's sizes may come to, and where allocations fail.
 _SHARE_FOR_SIZES, _SHARE_FOR_ALL = 0.7, 0.9
+_KEPT_BYTES = 1 << 30  # of a GPU's memory, what may be kept for the next question
 
 
 class Worker:
@@ -116,6 +117,15 @@ class Worker:
         return trace(self.oracle.twins(workload.constants).eager, workload, self.problem)
 
 
+def _give_back() -> None:
+    """Leave a GPU's memory to others, of whom there may be many on it: torch keeps what it once
+    had, and arithmetic in float64 may have had a large part."""
+    if torch.cuda.is_initialized():
+        unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        if unused > _KEPT_BYTES:
+            torch.cuda.empty_cache()
+
+
 def _physical_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
@@ -173,6 +183,7 @@ def main(fd: int) -> None:
         while True:
             question, _ = receive(sock)
             reply, memory = _reply(worker, question)
+            _give_back()
             send(sock, reply, memory)
             if memory is not None:
                 os.close(memory)

@@ -9,13 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from kernelwright.core.errors import (
-    DeviceLost,
     FaultError,
-    ModelError,
-    SandboxError,
     StoreError,
     UsageError,
 )
@@ -23,7 +20,6 @@ from kernelwright.core.evaluation import Fault
 from kernelwright.run.log import RunLog
 
 T = TypeVar("T")
-Where = Literal["model", "sandbox", "device", "store", "ours"]
 
 
 class GaveUp(Exception):
@@ -59,7 +55,7 @@ async def patiently(
         except (StoreError, UsageError):
             raise
         except FaultError as error:
-            fault = Fault(where=_where(error), step=step, message=str(error), retryable=not last)
+            fault = Fault(where=error.where, step=step, message=str(error), retryable=not last)
         # A bug in a plug-in must not end a run in which others still do their work.
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
@@ -69,11 +65,3 @@ async def patiently(
             raise GaveUp(fault.message)
         await asyncio.sleep(retries.pause_s * 2**number)
     raise GaveUp("nothing was tried")
-
-
-def _where(error: FaultError) -> Where:
-    if isinstance(error, ModelError):
-        return "model"
-    if isinstance(error, DeviceLost):
-        return "device"
-    return "sandbox" if isinstance(error, SandboxError) else "ours"

@@ -34,6 +34,7 @@ enum { CUDA_ERROR_NOT_FOUND = 500 };
     X(cuEventCreate, "cuEventCreate", (CUevent * event, unsigned flags))                     \
     X(cuEventRecord, "cuEventRecord", (CUevent event, CUstream stream))                      \
     X(cuEventElapsedTime, "cuEventElapsedTime", (float *ms, CUevent start, CUevent end))     \
+    X(cuMemGetInfo, "cuMemGetInfo_v2", (size_t *free_bytes, size_t *total_bytes))           \
     X(cuMemAlloc, "cuMemAlloc_v2", (CUdeviceptr * at, size_t nbytes))                        \
     X(cuMemFree, "cuMemFree_v2", (CUdeviceptr at))                                           \
     X(cuMemcpyHtoD, "cuMemcpyHtoDAsync_v2", (CUdeviceptr to, const void *from, size_t nbytes, CUstream stream)) \

@@ -6,7 +6,8 @@
  *
  * usage: probe
  *
- * Prints "well CONTEXT_MS WORK_MS" and ends with 0; what is wrong goes to standard error.
+ * Prints "well CONTEXT_MS WORK_MS FREE_BYTES TOTAL_BYTES" and ends with 0; what is wrong goes to
+ * standard error.
  */
 #define _GNU_SOURCE
 #include <stdint.h>
@@ -91,6 +92,9 @@ int main(void) {
     launch(module, "turn");
     compare(found, ~0u, "turn");
     must(cuMemFree(memory), "cuMemFree");
-    printf("well %.1f %.1f\n", ready - start, now_ms() - ready);
+    double done = now_ms();
+    size_t free_bytes, total_bytes;
+    must(cuMemGetInfo(&free_bytes, &total_bytes), "cuMemGetInfo");
+    printf("well %.1f %.1f %zu %zu\n", ready - start, done - ready, free_bytes, total_bytes);
     return 0;
 }
