@@ -11,6 +11,9 @@ BLOCK = 1024
 # tunable: NUM_WARPS = 4 in {2, 4, 8}
 NUM_WARPS = 4
 
+# Steps taken, as in the problem.
+STEP = 10
+
 
 @triton.jit
 def adamw_kernel(
@@ -32,24 +35,29 @@ def adamw_kernel(
     tl.store(sq_out_ptr + offsets, sq, mask=mask)
 
 
+def run(param, grad, exp_avg, exp_avg_sq, step=STEP):
+    # Not lines of their own above: `1 - beta2` is `eps` here, and `1 - rate * decay` is `beta2`, so
+    # that no number alone could be put in place of another.
+    rate, decay, eps = 1e-1, 1e-2, 1e-3
+    beta1, beta2 = 0.9, 0.999
+    correction1, correction2 = 1 - beta1**step, 1 - beta2**step
+    param, grad = param.contiguous(), grad.contiguous()
+    exp_avg, exp_avg_sq = exp_avg.contiguous(), exp_avg_sq.contiguous()
+    out, avg, sq = (torch.empty_like(param) for _ in range(3))
+    count = param.numel()
+    if count > 0:
+        adamw_kernel[(triton.cdiv(count, BLOCK),)](
+            param, grad, exp_avg, exp_avg_sq, out, avg, sq, count, beta1, 1 - beta1, beta2,
+            1 - beta2, 1 / correction2, eps, 1 - rate * decay, rate / correction1, BLOCK=BLOCK,
+            num_warps=NUM_WARPS,
+        )
+    return out, avg, sq
+
+
 class ModelNew(nn.Module):
     def __init__(self, step):
         super().__init__()
-        self.rate, self.decay, self.eps = 1e-1, 1e-2, 1e-3
-        self.beta1, self.beta2 = 0.9, 0.999
-        self.correction1 = 1 - self.beta1**step
-        self.correction2 = 1 - self.beta2**step
+        self.step = step
 
     def forward(self, param, grad, exp_avg, exp_avg_sq):
-        param, grad = param.contiguous(), grad.contiguous()
-        exp_avg, exp_avg_sq = exp_avg.contiguous(), exp_avg_sq.contiguous()
-        out, avg, sq = (torch.empty_like(param) for _ in range(3))
-        count = param.numel()
-        if count > 0:
-            adamw_kernel[(triton.cdiv(count, BLOCK),)](
-                param, grad, exp_avg, exp_avg_sq, out, avg, sq, count, self.beta1,
-                1 - self.beta1, self.beta2, 1 - self.beta2, 1 / self.correction2, self.eps,
-                1 - self.rate * self.decay, self.rate / self.correction1, BLOCK=BLOCK,
-                num_warps=NUM_WARPS,
-            )
-        return out, avg, sq
+        return run(param, grad, exp_avg, exp_avg_sq, self.step)

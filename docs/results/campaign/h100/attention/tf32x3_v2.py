@@ -106,23 +106,27 @@ def attention_kernel(
     tl.store(out_ptr + places, total, mask=inside)
 
 
+def run(q, k, v):
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    batch, heads, queries, head_dim = q.shape
+    keys = k.shape[2]
+    out = torch.empty_like(q)
+    if out.numel() == 0:
+        return out
+    block_d = max(16, triton.next_power_of_2(head_dim))
+    usual = block_d <= USUAL_HEAD
+    block_m = BLOCK_M if usual else LONG_BLOCK
+    block_n = BLOCK_N if usual else LONG_BLOCK
+    blocks_m = triton.cdiv(queries, block_m)
+    attention_kernel[(batch * heads * blocks_m,)](
+        q, k, v, out, queries, keys, head_dim, blocks_m,
+        LOG2_E / math.sqrt(head_dim),
+        CAUSAL=False, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_D=block_d,
+        num_warps=WARPS if usual else 4, num_stages=STAGES if usual else 1,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, q, k, v):
-        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        batch, heads, queries, head_dim = q.shape
-        keys = k.shape[2]
-        out = torch.empty_like(q)
-        if out.numel() == 0:
-            return out
-        block_d = max(16, triton.next_power_of_2(head_dim))
-        usual = block_d <= USUAL_HEAD
-        block_m = BLOCK_M if usual else LONG_BLOCK
-        block_n = BLOCK_N if usual else LONG_BLOCK
-        blocks_m = triton.cdiv(queries, block_m)
-        attention_kernel[(batch * heads * blocks_m,)](
-            q, k, v, out, queries, keys, head_dim, blocks_m,
-            LOG2_E / math.sqrt(head_dim),
-            CAUSAL=False, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_D=block_d,
-            num_warps=WARPS if usual else 4, num_stages=STAGES if usual else 1,
-        )
-        return out
+        return run(q, k, v)

@@ -127,21 +127,25 @@ def split(x):
     return pieces
 
 
+def run(a, b):
+    a, b = a.contiguous(), b.contiguous()
+    batch, rows, inner = a.shape
+    dim = b.shape[2]
+    out = torch.empty((batch, rows, dim), device=a.device, dtype=a.dtype)
+    blocks = triton.cdiv(rows, BLOCK_M) * triton.cdiv(dim, BLOCK_N)
+    if blocks * batch == 0:
+        return out
+    left, right = split(a), split(b)
+    bmm_kernel[(blocks, batch)](
+        left, right, out, rows, dim, triton.cdiv(inner, BLOCK_K),
+        left.shape[3], right.shape[3], left[0].numel(), right[0].numel(),
+        left.shape[2] * left.shape[3], right.shape[2] * right.shape[3],
+        BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
+        num_warps=WARPS, num_stages=STAGES,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, a, b):
-        a, b = a.contiguous(), b.contiguous()
-        batch, rows, inner = a.shape
-        dim = b.shape[2]
-        out = torch.empty((batch, rows, dim), device=a.device, dtype=a.dtype)
-        blocks = triton.cdiv(rows, BLOCK_M) * triton.cdiv(dim, BLOCK_N)
-        if blocks * batch == 0:
-            return out
-        left, right = split(a), split(b)
-        bmm_kernel[(blocks, batch)](
-            left, right, out, rows, dim, triton.cdiv(inner, BLOCK_K),
-            left.shape[3], right.shape[3], left[0].numel(), right[0].numel(),
-            left.shape[2] * left.shape[3], right.shape[2] * right.shape[3],
-            BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
-            num_warps=WARPS, num_stages=STAGES,
-        )
-        return out
+        return run(a, b)

@@ -196,23 +196,27 @@ def split(x, *, by_rows):
     return halves, exponents
 
 
+def run(a, b):
+    a, b = a.contiguous(), b.contiguous()
+    batch, rows, inner = a.shape
+    dim = b.shape[2]
+    out = torch.empty((batch, rows, dim), device=a.device, dtype=a.dtype)
+    blocks = triton.cdiv(rows, BLOCK_M) * triton.cdiv(dim, BLOCK_N)
+    if blocks * batch == 0:
+        return out
+    left, left_exponents = split(a, by_rows=True)
+    right, right_exponents = split(b, by_rows=False)
+    bmm_kernel[(blocks, batch)](
+        left, right, left_exponents, right_exponents, out, rows, dim,
+        triton.cdiv(inner, BLOCK_K), left.shape[3], right.shape[3],
+        left[0].numel(), right[0].numel(), left[0, 0].numel(), right[0, 0].numel(),
+        left.shape[2],
+        BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
+        num_warps=WARPS, num_stages=STAGES,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, a, b):
-        a, b = a.contiguous(), b.contiguous()
-        batch, rows, inner = a.shape
-        dim = b.shape[2]
-        out = torch.empty((batch, rows, dim), device=a.device, dtype=a.dtype)
-        blocks = triton.cdiv(rows, BLOCK_M) * triton.cdiv(dim, BLOCK_N)
-        if blocks * batch == 0:
-            return out
-        left, left_exponents = split(a, by_rows=True)
-        right, right_exponents = split(b, by_rows=False)
-        bmm_kernel[(blocks, batch)](
-            left, right, left_exponents, right_exponents, out, rows, dim,
-            triton.cdiv(inner, BLOCK_K), left.shape[3], right.shape[3],
-            left[0].numel(), right[0].numel(), left[0, 0].numel(), right[0, 0].numel(),
-            left.shape[2],
-            BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
-            num_warps=WARPS, num_stages=STAGES,
-        )
-        return out
+        return run(a, b)

@@ -61,18 +61,22 @@ def bmm_kernel(
     tl.store(out_ptrs, total, mask=(m < rows)[:, None] & (n < dim)[None, :])
 
 
+def run(a, b):
+    a, b = a.contiguous(), b.contiguous()
+    batch, rows, inner = a.shape
+    dim = b.shape[2]
+    out = torch.empty((batch, rows, dim), device=a.device, dtype=a.dtype)
+    blocks = triton.cdiv(rows, BLOCK_M) * triton.cdiv(dim, BLOCK_N)
+    if blocks * batch == 0:
+        return out
+    bmm_kernel[(blocks, batch)](
+        a, b, out, rows, inner, dim,
+        BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
+        num_warps=WARPS, num_stages=STAGES,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, a, b):
-        a, b = a.contiguous(), b.contiguous()
-        batch, rows, inner = a.shape
-        dim = b.shape[2]
-        out = torch.empty((batch, rows, dim), device=a.device, dtype=a.dtype)
-        blocks = triton.cdiv(rows, BLOCK_M) * triton.cdiv(dim, BLOCK_N)
-        if blocks * batch == 0:
-            return out
-        bmm_kernel[(blocks, batch)](
-            a, b, out, rows, inner, dim,
-            BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
-            num_warps=WARPS, num_stages=STAGES,
-        )
-        return out
+        return run(a, b)

@@ -223,29 +223,33 @@ def split_columns(x, block_d):
     return out, factors
 
 
+def run(q, k, v):
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    batch, heads, queries, head_dim = q.shape
+    keys = k.shape[2]
+    out = torch.empty_like(q)
+    if out.numel() == 0:
+        return out
+    block_d = max(16, triton.next_power_of_2(head_dim))
+    usual = block_d <= USUAL_HEAD
+    block_m = BLOCK_M if usual else LONG_BLOCK
+    block_n = BLOCK_N if usual else LONG_BLOCK
+    blocks_m = triton.cdiv(queries, block_m)
+    # The scale and the change of base go into the queries before they are split.
+    q_halves, q_factors = split_rows(q, LOG2_E / math.sqrt(head_dim), block_d)
+    k_halves, k_factors = split_rows(k, 1.0, block_d)
+    v_halves, v_factors = split_columns(v, block_d)
+    attention_kernel[(batch * heads * blocks_m,)](
+        q_halves, k_halves, v_halves, q_factors, k_factors, v_factors, out,
+        queries, keys, head_dim, q_halves.shape[2], k_halves.shape[2],
+        q_halves[0].numel(), k_halves[0].numel(),
+        blocks_m,
+        CAUSAL=True, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_D=block_d,
+        num_warps=WARPS if usual else 4, num_stages=STAGES if usual else 1,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, q, k, v):
-        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        batch, heads, queries, head_dim = q.shape
-        keys = k.shape[2]
-        out = torch.empty_like(q)
-        if out.numel() == 0:
-            return out
-        block_d = max(16, triton.next_power_of_2(head_dim))
-        usual = block_d <= USUAL_HEAD
-        block_m = BLOCK_M if usual else LONG_BLOCK
-        block_n = BLOCK_N if usual else LONG_BLOCK
-        blocks_m = triton.cdiv(queries, block_m)
-        # The scale and the change of base go into the queries before they are split.
-        q_halves, q_factors = split_rows(q, LOG2_E / math.sqrt(head_dim), block_d)
-        k_halves, k_factors = split_rows(k, 1.0, block_d)
-        v_halves, v_factors = split_columns(v, block_d)
-        attention_kernel[(batch * heads * blocks_m,)](
-            q_halves, k_halves, v_halves, q_factors, k_factors, v_factors, out,
-            queries, keys, head_dim, q_halves.shape[2], k_halves.shape[2],
-            q_halves[0].numel(), k_halves[0].numel(),
-            blocks_m,
-            CAUSAL=True, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_D=block_d,
-            num_warps=WARPS if usual else 4, num_stages=STAGES if usual else 1,
-        )
-        return out
+        return run(q, k, v)

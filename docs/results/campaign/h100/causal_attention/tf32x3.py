@@ -107,22 +107,26 @@ def attention_kernel(
     tl.store(out_ptr + places, total, mask=inside)
 
 
+def run(q, k, v):
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    batch, heads, queries, head_dim = q.shape
+    keys = k.shape[2]
+    out = torch.empty_like(q)
+    if out.numel() == 0:
+        return out
+    block_d = max(16, triton.next_power_of_2(head_dim))
+    block_n = max(16, min(BLOCK_N, BLOCK_N * USUAL_HEAD // block_d))
+    block_m = BLOCK_M if block_d <= 2 * USUAL_HEAD else 64
+    blocks_m = triton.cdiv(queries, block_m)
+    attention_kernel[(batch * heads * blocks_m,)](
+        q, k, v, out, queries, keys, head_dim, blocks_m,
+        LOG2_E / math.sqrt(head_dim),
+        CAUSAL=True, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_D=block_d,
+        num_warps=WARPS, num_stages=STAGES,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, q, k, v):
-        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        batch, heads, queries, head_dim = q.shape
-        keys = k.shape[2]
-        out = torch.empty_like(q)
-        if out.numel() == 0:
-            return out
-        block_d = max(16, triton.next_power_of_2(head_dim))
-        block_n = max(16, min(BLOCK_N, BLOCK_N * USUAL_HEAD // block_d))
-        block_m = BLOCK_M if block_d <= 2 * USUAL_HEAD else 64
-        blocks_m = triton.cdiv(queries, block_m)
-        attention_kernel[(batch * heads * blocks_m,)](
-            q, k, v, out, queries, keys, head_dim, blocks_m,
-            LOG2_E / math.sqrt(head_dim),
-            CAUSAL=True, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_D=block_d,
-            num_warps=WARPS, num_stages=STAGES,
-        )
-        return out
+        return run(q, k, v)

@@ -136,7 +136,7 @@ def split_weights_kernel(
 
 
 @triton.jit
-def gelu(x):
+def gelu_of(x):
     return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
 
 
@@ -183,9 +183,56 @@ def conv_kernel(
     total = scaled(total, -exponents)
     bias = tl.load(bias_ptr + n, mask=n < out_channels, other=0.0)
     total += bias[None, :]
-    total = gelu(total)
+    total = gelu_of(total)
     out_ptrs = out_ptr + (image * out_channels + n)[None, :] * out_size + p[:, None]
     tl.store(out_ptrs, total, mask=(n < out_channels)[None, :] & (p < out_size)[:, None])
+
+
+def run(x, weight, bias):
+    x = x.contiguous()
+    out_channels, channels, side = weight.shape[:3]
+    # The length is a width, of images of one row.
+    batch, _, width = x.shape
+    height, border_y, border_x, taps = 1, 0, side // 2, side
+    # An even kernel, padded by half of it, makes outputs one longer.
+    out_height, out_width = 1, width + 1 - side % 2
+    out_shape = (batch, out_channels, out_width)
+    out = torch.empty(out_shape, device=x.device, dtype=x.dtype)
+    if out.numel() == 0:
+        return out
+    padded_channels = triton.cdiv(channels, PAD) * PAD
+    padded_out = triton.cdiv(out_channels, OUT_PAD) * OUT_PAD
+    wide = width + 2 * border_x
+    positions = (height + 2 * border_y) * wide
+    halves = {"device": x.device, "dtype": torch.float16}
+    images = torch.empty((2, batch, positions, padded_channels), **halves)
+    weights = torch.empty((2, padded_out, taps, padded_channels), **halves)
+    exponents = torch.empty((padded_out,), device=x.device, dtype=torch.int32)
+    peaks = torch.empty((batch, PARTS), device=x.device, dtype=x.dtype)
+    count = channels * height * width
+    peaks_kernel[(PARTS, batch)](
+        x, peaks, count, triton.cdiv(count, PARTS), BLOCK=SPLIT_BLOCK
+    )
+    x_plane, weight_plane = images[0].numel(), weights[0].numel()
+    if padded_channels > 0:
+        blocks = triton.cdiv(positions, SPLIT_POSITIONS)
+        split_images_kernel[(batch * blocks, padded_channels // PAD)](
+            x, peaks, images, channels, height, width, border_y, border_x, blocks,
+            padded_channels, x_plane, PARTS=PARTS, POSITIONS=SPLIT_POSITIONS, CHANNELS=PAD,
+        )
+    # Without channels this still says that all are zero.
+    split_weights_kernel[(padded_out,)](
+        weight, weights, exponents, out_channels, channels, taps, padded_channels,
+        weight_plane, BLOCK=SPLIT_BLOCK,
+    )
+    blocks_p = triton.cdiv(out_height * out_width, BLOCK_M)
+    conv_kernel[(batch * blocks_p, triton.cdiv(out_channels, BLOCK_N))](
+        images, weights, exponents, peaks, bias, out, out_channels, out_height,
+        out_width, positions, wide, side, taps, padded_channels, blocks_p, weight_plane, x_plane, PARTS=PARTS,
+        BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
+        num_warps=WARPS, num_stages=STAGES,
+    )
+    return out
 
 
 class ModelNew(nn.Module):
@@ -194,48 +241,4 @@ class ModelNew(nn.Module):
         self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
 
     def forward(self, x):
-        x = x.contiguous()
-        weight = self.conv.weight
-        out_channels, channels, side = weight.shape[:3]
-        # The length is a width, of images of one row.
-        batch, _, width = x.shape
-        height, border_y, border_x, taps = 1, 0, side // 2, side
-        # An even kernel, padded by half of it, makes outputs one longer.
-        out_height, out_width = 1, width + 1 - side % 2
-        out_shape = (batch, out_channels, out_width)
-        out = torch.empty(out_shape, device=x.device, dtype=x.dtype)
-        if out.numel() == 0:
-            return out
-        padded_channels = triton.cdiv(channels, PAD) * PAD
-        padded_out = triton.cdiv(out_channels, OUT_PAD) * OUT_PAD
-        wide = width + 2 * border_x
-        positions = (height + 2 * border_y) * wide
-        halves = {"device": x.device, "dtype": torch.float16}
-        images = torch.empty((2, batch, positions, padded_channels), **halves)
-        weights = torch.empty((2, padded_out, taps, padded_channels), **halves)
-        exponents = torch.empty((padded_out,), device=x.device, dtype=torch.int32)
-        peaks = torch.empty((batch, PARTS), device=x.device, dtype=x.dtype)
-        count = channels * height * width
-        peaks_kernel[(PARTS, batch)](
-            x, peaks, count, triton.cdiv(count, PARTS), BLOCK=SPLIT_BLOCK
-        )
-        x_plane, weight_plane = images[0].numel(), weights[0].numel()
-        if padded_channels > 0:
-            blocks = triton.cdiv(positions, SPLIT_POSITIONS)
-            split_images_kernel[(batch * blocks, padded_channels // PAD)](
-                x, peaks, images, channels, height, width, border_y, border_x, blocks,
-                padded_channels, x_plane, PARTS=PARTS, POSITIONS=SPLIT_POSITIONS, CHANNELS=PAD,
-            )
-        # Without channels this still says that all are zero.
-        split_weights_kernel[(padded_out,)](
-            weight, weights, exponents, out_channels, channels, taps, padded_channels,
-            weight_plane, BLOCK=SPLIT_BLOCK,
-        )
-        blocks_p = triton.cdiv(out_height * out_width, BLOCK_M)
-        conv_kernel[(batch * blocks_p, triton.cdiv(out_channels, BLOCK_N))](
-            images, weights, exponents, peaks, self.conv.bias, out, out_channels, out_height,
-            out_width, positions, wide, side, taps, padded_channels, blocks_p, weight_plane, x_plane, PARTS=PARTS,
-            BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
-            num_warps=WARPS, num_stages=STAGES,
-        )
-        return out
+        return run(x, self.conv.weight, self.conv.bias)

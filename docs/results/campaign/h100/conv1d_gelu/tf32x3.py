@@ -34,7 +34,7 @@ def by_taps_kernel(weight_ptr, out_ptr, count, taps, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def gelu(x):
+def gelu_of(x):
     return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
 
 
@@ -71,9 +71,34 @@ def conv_kernel(
 
     bias = tl.load(bias_ptr + o, mask=o < out_channels, other=0.0)
     total += bias[:, None]
-    total = gelu(total)
+    total = gelu_of(total)
     out_ptrs = out_ptr + (image * out_channels + o)[:, None] * out_length + p[None, :]
     tl.store(out_ptrs, total, mask=(o < out_channels)[:, None] & (p < out_length)[None, :])
+
+
+def run(x, weight, bias):
+    x = x.contiguous()
+    out_channels, channels, side = weight.shape[:3]
+    batch, _, length = x.shape
+    taps, count = side, out_channels * channels
+    # An even kernel, padded by half of it, makes outputs one longer.
+    even = 1 - side % 2
+    out_shape = (batch, out_channels, length + even)
+    out = torch.empty(out_shape, device=x.device, dtype=x.dtype)
+    if out.numel() == 0:
+        return out
+    by_taps = torch.empty((taps, count), device=x.device, dtype=x.dtype)
+    if count > 0:
+        by_taps_kernel[(triton.cdiv(count, LAYOUT_BLOCK), taps)](
+            weight, by_taps, count, taps, BLOCK=LAYOUT_BLOCK
+        )
+    blocks_p = triton.cdiv(out_shape[2], BLOCK_P)
+    conv_kernel[(batch * blocks_p, triton.cdiv(out_channels, BLOCK_O))](
+        x, by_taps, bias, out, channels, out_channels, length, taps, blocks_p,
+        BLOCK_O=BLOCK_O, BLOCK_P=BLOCK_P, BLOCK_C=BLOCK_C,
+        num_warps=WARPS, num_stages=STAGES,
+    )
+    return out
 
 
 class ModelNew(nn.Module):
@@ -82,26 +107,4 @@ class ModelNew(nn.Module):
         self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
 
     def forward(self, x):
-        x = x.contiguous()
-        weight = self.conv.weight
-        out_channels, channels, side = weight.shape[:3]
-        batch, _, length = x.shape
-        taps, count = side, out_channels * channels
-        # An even kernel, padded by half of it, makes outputs one longer.
-        even = 1 - side % 2
-        out_shape = (batch, out_channels, length + even)
-        out = torch.empty(out_shape, device=x.device, dtype=x.dtype)
-        if out.numel() == 0:
-            return out
-        by_taps = torch.empty((taps, count), device=x.device, dtype=x.dtype)
-        if count > 0:
-            by_taps_kernel[(triton.cdiv(count, LAYOUT_BLOCK), taps)](
-                weight, by_taps, count, taps, BLOCK=LAYOUT_BLOCK
-            )
-        blocks_p = triton.cdiv(out_shape[2], BLOCK_P)
-        conv_kernel[(batch * blocks_p, triton.cdiv(out_channels, BLOCK_O))](
-            x, by_taps, self.conv.bias, out, channels, out_channels, length, taps, blocks_p,
-            BLOCK_O=BLOCK_O, BLOCK_P=BLOCK_P, BLOCK_C=BLOCK_C,
-            num_warps=WARPS, num_stages=STAGES,
-        )
-        return out
+        return run(x, self.conv.weight, self.conv.bias)

@@ -80,32 +80,35 @@ def conv_kernel(
     tl.store(out_ptrs, total, mask=(o < out_channels)[:, None] & (p < out_size)[None, :])
 
 
+def run(x, weight, bias):
+    x = x.contiguous()
+    out_channels, channels, side = weight.shape[:3]
+    batch, _, height, width = x.shape
+    taps, count = side * side, out_channels * channels
+    # An even kernel, padded by half of it, makes outputs one longer.
+    even = 1 - side % 2
+    out_shape = (batch, out_channels, height + even, width + even)
+    out = torch.empty(out_shape, device=x.device, dtype=x.dtype)
+    if out.numel() == 0:
+        return out
+    by_taps = torch.empty((taps, count), device=x.device, dtype=x.dtype)
+    if count > 0:
+        by_taps_kernel[(triton.cdiv(count, LAYOUT_BLOCK), taps)](
+            weight, by_taps, count, taps, BLOCK=LAYOUT_BLOCK
+        )
+    blocks_p = triton.cdiv(out_shape[2] * out_shape[3], BLOCK_P)
+    conv_kernel[(batch * blocks_p, triton.cdiv(out_channels, BLOCK_O))](
+        x, by_taps, bias, out, channels, out_channels, height, width, side, blocks_p,
+        BLOCK_O=BLOCK_O, BLOCK_P=BLOCK_P, BLOCK_C=BLOCK_C,
+        num_warps=WARPS, num_stages=STAGES,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def __init__(self, in_channels, out_channels, kernel_size):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
 
     def forward(self, x):
-        x = x.contiguous()
-        weight = self.conv.weight
-        out_channels, channels, side = weight.shape[:3]
-        batch, _, height, width = x.shape
-        taps, count = side * side, out_channels * channels
-        # An even kernel, padded by half of it, makes outputs one longer.
-        even = 1 - side % 2
-        out_shape = (batch, out_channels, height + even, width + even)
-        out = torch.empty(out_shape, device=x.device, dtype=x.dtype)
-        if out.numel() == 0:
-            return out
-        by_taps = torch.empty((taps, count), device=x.device, dtype=x.dtype)
-        if count > 0:
-            by_taps_kernel[(triton.cdiv(count, LAYOUT_BLOCK), taps)](
-                weight, by_taps, count, taps, BLOCK=LAYOUT_BLOCK
-            )
-        blocks_p = triton.cdiv(out_shape[2] * out_shape[3], BLOCK_P)
-        conv_kernel[(batch * blocks_p, triton.cdiv(out_channels, BLOCK_O))](
-            x, by_taps, self.conv.bias, out, channels, out_channels, height, width, side, blocks_p,
-            BLOCK_O=BLOCK_O, BLOCK_P=BLOCK_P, BLOCK_C=BLOCK_C,
-            num_warps=WARPS, num_stages=STAGES,
-        )
-        return out
+        return run(x, self.conv.weight, self.conv.bias)

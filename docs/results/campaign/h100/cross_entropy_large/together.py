@@ -94,30 +94,34 @@ def twice_kernel(
         tl.store(grad_logits_ptr + base + at, share * grad, mask=at < classes)
 
 
-class ModelNew(nn.Module):
-    def forward(self, logits, targets, grad_out):
-        logits, targets, grad_out = logits.contiguous(), targets.contiguous(), grad_out.contiguous()
-        rows, classes = logits.shape
-        device, dtype = logits.device, logits.dtype
-        out = torch.empty((rows,), device=device, dtype=dtype)
-        grad_logits = torch.empty_like(logits)
-        if rows == 0:
-            return out, grad_logits
-        block = min(BLOCK, max(128, triton.next_power_of_2(classes)))
-        pieces = triton.cdiv(classes, block)
-        if pieces > MOST_PIECES:
-            twice_kernel[(rows,)](
-                logits, targets, grad_out, out, grad_logits, classes, BLOCK=block, num_warps=WARPS
-            )
-            return out, grad_logits
-        marks = torch.empty((1 + rows,), device=device, dtype=torch.int32)
-        tops = torch.empty((rows * pieces,), device=device, dtype=dtype)
-        totals = torch.empty_like(tops)
-        clear_kernel[(triton.cdiv(1 + rows, CLEARED),)](
-            marks, 1 + rows, BLOCK=CLEARED, num_warps=4
-        )
-        together_kernel[(rows * pieces,)](
-            logits, targets, grad_out, marks, tops, totals, out, grad_logits, classes, pieces,
-            BLOCK=block, BLOCK_P=triton.next_power_of_2(pieces), num_warps=WARPS,
+def run(logits, targets, grad_out):
+    logits, targets, grad_out = logits.contiguous(), targets.contiguous(), grad_out.contiguous()
+    rows, classes = logits.shape
+    device, dtype = logits.device, logits.dtype
+    out = torch.empty((rows,), device=device, dtype=dtype)
+    grad_logits = torch.empty_like(logits)
+    if rows == 0:
+        return out, grad_logits
+    block = min(BLOCK, max(128, triton.next_power_of_2(classes)))
+    pieces = triton.cdiv(classes, block)
+    if pieces > MOST_PIECES:
+        twice_kernel[(rows,)](
+            logits, targets, grad_out, out, grad_logits, classes, BLOCK=block, num_warps=WARPS
         )
         return out, grad_logits
+    marks = torch.empty((1 + rows,), device=device, dtype=torch.int32)
+    tops = torch.empty((rows * pieces,), device=device, dtype=dtype)
+    totals = torch.empty_like(tops)
+    clear_kernel[(triton.cdiv(1 + rows, CLEARED),)](
+        marks, 1 + rows, BLOCK=CLEARED, num_warps=4
+    )
+    together_kernel[(rows * pieces,)](
+        logits, targets, grad_out, marks, tops, totals, out, grad_logits, classes, pieces,
+        BLOCK=block, BLOCK_P=triton.next_power_of_2(pieces), num_warps=WARPS,
+    )
+    return out, grad_logits
+
+
+class ModelNew(nn.Module):
+    def forward(self, logits, targets, grad_out):
+        return run(logits, targets, grad_out)

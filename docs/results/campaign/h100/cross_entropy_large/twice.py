@@ -48,16 +48,20 @@ def row_kernel(
                  eviction_policy="evict_first")
 
 
+def run(logits, targets, grad_out):
+    logits, targets, grad_out = logits.contiguous(), targets.contiguous(), grad_out.contiguous()
+    rows, classes = logits.shape
+    out = torch.empty((rows,), device=logits.device, dtype=logits.dtype)
+    grad_logits = torch.empty_like(logits)
+    if rows > 0:
+        block = min(LONGEST, max(128, triton.next_power_of_2(classes)))
+        row_kernel[(rows,)](
+            logits, targets, grad_out, out, grad_logits, classes,
+            BLOCK=block, STAGES=STAGES, num_warps=WARPS if block >= 4096 else 4,
+        )
+    return out, grad_logits
+
+
 class ModelNew(nn.Module):
     def forward(self, logits, targets, grad_out):
-        logits, targets, grad_out = logits.contiguous(), targets.contiguous(), grad_out.contiguous()
-        rows, classes = logits.shape
-        out = torch.empty((rows,), device=logits.device, dtype=logits.dtype)
-        grad_logits = torch.empty_like(logits)
-        if rows > 0:
-            block = min(LONGEST, max(128, triton.next_power_of_2(classes)))
-            row_kernel[(rows,)](
-                logits, targets, grad_out, out, grad_logits, classes,
-                BLOCK=block, STAGES=STAGES, num_warps=WARPS if block >= 4096 else 4,
-            )
-        return out, grad_logits
+        return run(logits, targets, grad_out)

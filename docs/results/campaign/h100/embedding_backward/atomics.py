@@ -29,22 +29,26 @@ def add_kernel(tokens_ptr, grad_ptr, out_ptr, dim, BLOCK_D: tl.constexpr):
     tl.atomic_add(out_ptr + token * dim + d, grad, mask=d < dim, sem="relaxed")
 
 
+def run(tokens, table, grad_out):
+    tokens, grad_out = tokens.contiguous(), grad_out.contiguous()
+    out = torch.empty_like(table)
+    dim = out.shape[1]
+    count = out.numel()
+    if count == 0:
+        return out
+    zero_kernel[(triton.cdiv(count, ZEROS),)](out, count, BLOCK=ZEROS, num_warps=8)
+    if tokens.numel() > 0:
+        block = min(BLOCK_D, max(32, triton.next_power_of_2(dim)))
+        add_kernel[(tokens.numel(), triton.cdiv(dim, block))](
+            tokens, grad_out, out, dim, BLOCK_D=block, num_warps=WARPS
+        )
+    return out
+
+
 class ModelNew(nn.Module):
     def __init__(self, vocabulary, dim):
         super().__init__()
         self.table = nn.Embedding(vocabulary, dim)
 
     def forward(self, tokens, grad_out):
-        tokens, grad_out = tokens.contiguous(), grad_out.contiguous()
-        out = torch.empty_like(self.table.weight)
-        dim = out.shape[1]
-        count = out.numel()
-        if count == 0:
-            return out
-        zero_kernel[(triton.cdiv(count, ZEROS),)](out, count, BLOCK=ZEROS, num_warps=8)
-        if tokens.numel() > 0:
-            block = min(BLOCK_D, max(32, triton.next_power_of_2(dim)))
-            add_kernel[(tokens.numel(), triton.cdiv(dim, block))](
-                tokens, grad_out, out, dim, BLOCK_D=block, num_warps=WARPS
-            )
-        return out
+        return run(tokens, self.table.weight, grad_out)

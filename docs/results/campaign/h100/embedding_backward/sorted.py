@@ -112,43 +112,47 @@ def row_kernel(
                 tl.atomic_add(out_ptr + last_row * dim + d, total, mask=d < dim, sem="relaxed")
 
 
+def run(tokens, table, grad_out):
+    tokens, grad_out = tokens.contiguous(), grad_out.contiguous()
+    out = torch.empty_like(table)
+    vocabulary, dim = out.shape
+    count = tokens.numel()
+    if out.numel() == 0:
+        return out
+    device, dtype = tokens.device, torch.int32
+    # The counts of the rows, and how much of the list is given away.
+    counts = torch.empty((vocabulary + 1,), device=device, dtype=dtype)
+    starts = torch.empty((vocabulary,), device=device, dtype=dtype)
+    ranks = torch.empty((count,), device=device, dtype=dtype)
+    entries = torch.empty((count,), device=device, dtype=dtype)
+    block_d = min(LONGEST_D, max(32, triton.next_power_of_2(dim)))
+    clear_kernel[(triton.cdiv(vocabulary + 1, BLOCK),)](
+        counts, vocabulary + 1, BLOCK=BLOCK, num_warps=4
+    )
+    if count > 0:
+        count_kernel[(triton.cdiv(count, BLOCK),)](
+            tokens, counts, ranks, count, BLOCK=BLOCK, num_warps=4
+        )
+    range_kernel[(triton.cdiv(vocabulary, BLOCK),)](
+        counts, counts[vocabulary:], starts, vocabulary, BLOCK=BLOCK, num_warps=4
+    )
+    if count > 0:
+        place_kernel[(count,)](
+            tokens, ranks, starts, entries, out, dim,
+            SEGMENT=SEGMENT, BLOCK_D=block_d, num_warps=1,
+        )
+    segments = triton.cdiv(count, SEGMENT)
+    row_kernel[(segments + vocabulary, triton.cdiv(dim, block_d))](
+        tokens, grad_out, counts, starts, entries, out, count, dim, segments,
+        SEGMENT=SEGMENT, AT_ONCE=AT_ONCE, BLOCK_D=block_d, num_warps=WARPS,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def __init__(self, vocabulary, dim):
         super().__init__()
         self.table = nn.Embedding(vocabulary, dim)
 
     def forward(self, tokens, grad_out):
-        tokens, grad_out = tokens.contiguous(), grad_out.contiguous()
-        out = torch.empty_like(self.table.weight)
-        vocabulary, dim = out.shape
-        count = tokens.numel()
-        if out.numel() == 0:
-            return out
-        device, dtype = tokens.device, torch.int32
-        # The counts of the rows, and how much of the list is given away.
-        counts = torch.empty((vocabulary + 1,), device=device, dtype=dtype)
-        starts = torch.empty((vocabulary,), device=device, dtype=dtype)
-        ranks = torch.empty((count,), device=device, dtype=dtype)
-        entries = torch.empty((count,), device=device, dtype=dtype)
-        block_d = min(LONGEST_D, max(32, triton.next_power_of_2(dim)))
-        clear_kernel[(triton.cdiv(vocabulary + 1, BLOCK),)](
-            counts, vocabulary + 1, BLOCK=BLOCK, num_warps=4
-        )
-        if count > 0:
-            count_kernel[(triton.cdiv(count, BLOCK),)](
-                tokens, counts, ranks, count, BLOCK=BLOCK, num_warps=4
-            )
-        range_kernel[(triton.cdiv(vocabulary, BLOCK),)](
-            counts, counts[vocabulary:], starts, vocabulary, BLOCK=BLOCK, num_warps=4
-        )
-        if count > 0:
-            place_kernel[(count,)](
-                tokens, ranks, starts, entries, out, dim,
-                SEGMENT=SEGMENT, BLOCK_D=block_d, num_warps=1,
-            )
-        segments = triton.cdiv(count, SEGMENT)
-        row_kernel[(segments + vocabulary, triton.cdiv(dim, block_d))](
-            tokens, grad_out, counts, starts, entries, out, count, dim, segments,
-            SEGMENT=SEGMENT, AT_ONCE=AT_ONCE, BLOCK_D=block_d, num_warps=WARPS,
-        )
-        return out
+        return run(tokens, self.table.weight, grad_out)

@@ -161,27 +161,31 @@ def split(x, scale, block_d):
     return pieces
 
 
+def run(q, k, v):
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    batch, heads, queries, head_dim = q.shape
+    keys = k.shape[2]
+    out = torch.empty_like(q)
+    if out.numel() == 0:
+        return out
+    block_d = max(16, triton.next_power_of_2(head_dim))
+    usual = block_d <= USUAL_HEAD
+    block_m = BLOCK_M if usual else LONG_BLOCK
+    block_n = BLOCK_N if usual else LONG_BLOCK
+    blocks_m = triton.cdiv(queries, block_m)
+    # The scale and the change of base go into the queries before they are split.
+    q_pieces = split(q, LOG2_E / math.sqrt(head_dim), block_d)
+    k_pieces, v_pieces = split(k, 1.0, block_d), split(v, 1.0, block_d)
+    attention_kernel[(batch * heads * blocks_m,)](
+        q_pieces, k_pieces, v_pieces, out, queries, keys, head_dim,
+        q_pieces.shape[3], k_pieces.shape[3], q_pieces[0].numel(), k_pieces[0].numel(),
+        heads // k.shape[1], blocks_m,
+        CAUSAL=True, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_D=block_d,
+        num_warps=WARPS if usual else 4, num_stages=STAGES if usual else 1,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, q, k, v):
-        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        batch, heads, queries, head_dim = q.shape
-        keys = k.shape[2]
-        out = torch.empty_like(q)
-        if out.numel() == 0:
-            return out
-        block_d = max(16, triton.next_power_of_2(head_dim))
-        usual = block_d <= USUAL_HEAD
-        block_m = BLOCK_M if usual else LONG_BLOCK
-        block_n = BLOCK_N if usual else LONG_BLOCK
-        blocks_m = triton.cdiv(queries, block_m)
-        # The scale and the change of base go into the queries before they are split.
-        q_pieces = split(q, LOG2_E / math.sqrt(head_dim), block_d)
-        k_pieces, v_pieces = split(k, 1.0, block_d), split(v, 1.0, block_d)
-        attention_kernel[(batch * heads * blocks_m,)](
-            q_pieces, k_pieces, v_pieces, out, queries, keys, head_dim,
-            q_pieces.shape[3], k_pieces.shape[3], q_pieces[0].numel(), k_pieces[0].numel(),
-            heads // k.shape[1], blocks_m,
-            CAUSAL=True, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_D=block_d,
-            num_warps=WARPS if usual else 4, num_stages=STAGES if usual else 1,
-        )
-        return out
+        return run(q, k, v)

@@ -84,29 +84,33 @@ def combine_kernel(
     tl.store(out_ptr + head * head_dim + d, out, mask=d < head_dim)
 
 
+def run(q, k, v):
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    batch, heads, _, head_dim = q.shape
+    kv_heads, length = k.shape[1], k.shape[2]
+    out = torch.empty_like(q)
+    if out.numel() == 0:
+        return out
+    group, pairs = heads // kv_heads, batch * kv_heads
+    blocks = triton.cdiv(length, BLOCK_N)
+    share = triton.cdiv(blocks, min(blocks, triton.cdiv(PROGRAMS, pairs))) * BLOCK_N
+    parts = triton.cdiv(length, share)
+    block_d = max(16, triton.next_power_of_2(head_dim))
+    sums = torch.empty((batch * heads * parts, head_dim), device=q.device, dtype=q.dtype)
+    tops = torch.empty((batch * heads * parts,), device=q.device, dtype=q.dtype)
+    totals = torch.empty_like(tops)
+    part_kernel[(pairs, parts)](
+        q, k, v, sums, tops, totals, 1.0 / math.sqrt(head_dim), group, length, head_dim,
+        share, parts, BLOCK_G=max(FEWEST_ROWS, triton.next_power_of_2(group)),
+        BLOCK_N=BLOCK_N, BLOCK_D=block_d, STAGES=STAGES, num_warps=WARPS,
+    )
+    combine_kernel[(batch * heads,)](
+        sums, tops, totals, out, head_dim, parts,
+        BLOCK_P=triton.next_power_of_2(parts), BLOCK_D=block_d, num_warps=4,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, q, k, v):
-        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        batch, heads, _, head_dim = q.shape
-        kv_heads, length = k.shape[1], k.shape[2]
-        out = torch.empty_like(q)
-        if out.numel() == 0:
-            return out
-        group, pairs = heads // kv_heads, batch * kv_heads
-        blocks = triton.cdiv(length, BLOCK_N)
-        share = triton.cdiv(blocks, min(blocks, triton.cdiv(PROGRAMS, pairs))) * BLOCK_N
-        parts = triton.cdiv(length, share)
-        block_d = max(16, triton.next_power_of_2(head_dim))
-        sums = torch.empty((batch * heads * parts, head_dim), device=q.device, dtype=q.dtype)
-        tops = torch.empty((batch * heads * parts,), device=q.device, dtype=q.dtype)
-        totals = torch.empty_like(tops)
-        part_kernel[(pairs, parts)](
-            q, k, v, sums, tops, totals, 1.0 / math.sqrt(head_dim), group, length, head_dim,
-            share, parts, BLOCK_G=max(FEWEST_ROWS, triton.next_power_of_2(group)),
-            BLOCK_N=BLOCK_N, BLOCK_D=block_d, STAGES=STAGES, num_warps=WARPS,
-        )
-        combine_kernel[(batch * heads,)](
-            sums, tops, totals, out, head_dim, parts,
-            BLOCK_P=triton.next_power_of_2(parts), BLOCK_D=block_d, num_warps=4,
-        )
-        return out
+        return run(q, k, v)

@@ -16,6 +16,10 @@ WARPS = 16
 LONGEST = 8192
 # tunable: STAGES = 2 in {1, 2, 3}
 STAGES = 2
+# Groups of the problem: no tensor's shape tells them.
+GROUPS = 32
+# What is added to the variance, as in the problem.
+KERNEL_EPS = 1e-5
 
 
 @triton.jit
@@ -58,23 +62,26 @@ def group_kernel(
                  eviction_policy="evict_first")
 
 
+def run(x, weight, bias, groups=GROUPS):
+    x = x.contiguous()
+    batch, channels = x.shape[:2]
+    out = torch.empty_like(x)
+    if out.numel() == 0:
+        return out
+    area = x.shape[2] * x.shape[3]
+    members = channels // groups
+    block = min(LONGEST, max(128, triton.next_power_of_2(members * area)))
+    group_kernel[(batch * groups,)](
+        x, weight, bias, out, groups, members, area, KERNEL_EPS,
+        BLOCK=block, STAGES=STAGES, num_warps=WARPS if block >= 4096 else 4,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def __init__(self, num_groups, channels):
         super().__init__()
         self.norm = nn.GroupNorm(num_groups, channels)
 
     def forward(self, x):
-        x = x.contiguous()
-        batch, channels = x.shape[:2]
-        out = torch.empty_like(x)
-        if out.numel() == 0:
-            return out
-        groups = self.norm.num_groups
-        area = x.shape[2] * x.shape[3]
-        members = channels // groups
-        block = min(LONGEST, max(128, triton.next_power_of_2(members * area)))
-        group_kernel[(batch * groups,)](
-            x, self.norm.weight, self.norm.bias, out, groups, members, area, self.norm.eps,
-            BLOCK=block, STAGES=STAGES, num_warps=WARPS if block >= 4096 else 4,
-        )
-        return out
+        return run(x, self.norm.weight, self.norm.bias, self.norm.num_groups)

@@ -69,27 +69,31 @@ def sum_kernel(parts_ptr, out_ptr, count, parts, BLOCK: tl.constexpr):
     tl.store(out_ptr + at, total, mask=at < count)
 
 
+def run(x, weight, scale):
+    x, weight, scale = x.contiguous(), weight.contiguous(), scale.contiguous()
+    rows, inner = x.shape
+    dim = weight.shape[0]
+    out = torch.empty((rows, dim), device=x.device, dtype=x.dtype)
+    if out.numel() == 0:
+        return out
+    blocks = max(1, triton.cdiv(inner, BLOCK_K))
+    share = triton.cdiv(blocks, min(blocks, SPLITS)) * BLOCK_K
+    parts = max(1, triton.cdiv(inner, share))
+    whole = out if parts == 1 else torch.empty(
+        (parts, rows, dim), device=x.device, dtype=x.dtype
+    )
+    part_kernel[(triton.cdiv(dim, BLOCK_N), parts, triton.cdiv(rows, BLOCK_M))](
+        x, weight, scale, whole, rows, inner, dim, share,
+        BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, STAGES=STAGES, num_warps=WARPS,
+    )
+    if parts > 1:
+        count = rows * dim
+        sum_kernel[(triton.cdiv(count, BLOCK_SUM),)](
+            whole, out, count, parts, BLOCK=BLOCK_SUM, num_warps=4
+        )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, x, weight, scale):
-        x, weight, scale = x.contiguous(), weight.contiguous(), scale.contiguous()
-        rows, inner = x.shape
-        dim = weight.shape[0]
-        out = torch.empty((rows, dim), device=x.device, dtype=x.dtype)
-        if out.numel() == 0:
-            return out
-        blocks = max(1, triton.cdiv(inner, BLOCK_K))
-        share = triton.cdiv(blocks, min(blocks, SPLITS)) * BLOCK_K
-        parts = max(1, triton.cdiv(inner, share))
-        whole = out if parts == 1 else torch.empty(
-            (parts, rows, dim), device=x.device, dtype=x.dtype
-        )
-        part_kernel[(triton.cdiv(dim, BLOCK_N), parts, triton.cdiv(rows, BLOCK_M))](
-            x, weight, scale, whole, rows, inner, dim, share,
-            BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, STAGES=STAGES, num_warps=WARPS,
-        )
-        if parts > 1:
-            count = rows * dim
-            sum_kernel[(triton.cdiv(count, BLOCK_SUM),)](
-                whole, out, count, parts, BLOCK=BLOCK_SUM, num_warps=4
-            )
-        return out
+        return run(x, weight, scale)

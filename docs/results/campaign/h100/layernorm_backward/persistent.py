@@ -17,10 +17,13 @@ NUM_WARPS = 8
 COLUMNS = 32
 PARTS = 128
 
+# what is added to the variance, as in the problem
+KERNEL_EPS = 1e-5
+
 
 @triton.jit
 def rows_kernel(
-    x_ptr, weight_ptr, grad_ptr, out_ptr, weight_parts_ptr, bias_parts_ptr, rows, dim,
+    x_ptr, weight_ptr, grad_ptr, out_ptr, weight_parts_ptr, bias_parts_ptr, rows, dim, eps,
     BLOCK: tl.constexpr,
 ):
     program = tl.program_id(0).to(tl.int64)
@@ -40,7 +43,7 @@ def rows_kernel(
         )
         mean = tl.sum(x, axis=0) / dim
         centred = tl.where(mask, x - mean, 0.0)
-        scale = 1.0 / tl.sqrt_rn(tl.sum(centred * centred, axis=0) / dim + 1e-5)
+        scale = 1.0 / tl.sqrt_rn(tl.sum(centred * centred, axis=0) / dim + eps)
         normal = centred * scale
         scaled = grad * weight
         weight_sum += grad * normal
@@ -71,31 +74,35 @@ def join_kernel(
     tl.store(bias_grad_ptr + column, tl.sum(bias_sum, axis=0, keep_dims=True), mask=mask)
 
 
+def run(x, weight, bias, grad_out):
+    # The gradients do not depend on `bias`.
+    x, grad_out = x.contiguous(), grad_out.contiguous()
+    rows, dim = x.shape
+    out = torch.empty_like(x)
+    weight_grad = torch.empty_like(weight)
+    bias_grad = torch.empty_like(weight)
+    if dim == 0:
+        return out, weight_grad, bias_grad
+    # With no rows there is one program all the same: its sums are zeros.
+    programs = max(1, min(PROGRAMS, rows))
+    weight_parts = torch.empty((programs, dim), device=x.device, dtype=x.dtype)
+    bias_parts = torch.empty_like(weight_parts)
+    block = max(128, triton.next_power_of_2(dim))
+    rows_kernel[(programs,)](
+        x, weight, grad_out, out, weight_parts, bias_parts, rows, dim, KERNEL_EPS, BLOCK=block,
+        num_warps=NUM_WARPS if block <= 4096 else 32,
+    )
+    join_kernel[(triton.cdiv(dim, COLUMNS),)](
+        weight_parts, bias_parts, weight_grad, bias_grad, dim, programs, COLUMNS=COLUMNS, PARTS=PARTS,
+        num_warps=4,
+    )
+    return out, weight_grad, bias_grad
+
+
 class ModelNew(nn.Module):
     def __init__(self, dim):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x, grad_out):
-        x, grad_out = x.contiguous(), grad_out.contiguous()
-        rows, dim = x.shape
-        out = torch.empty_like(x)
-        weight = self.norm.weight
-        weight_grad = torch.empty_like(weight)
-        bias_grad = torch.empty_like(weight)
-        if dim == 0:
-            return out, weight_grad, bias_grad
-        # With no rows there is one program all the same: its sums are zeros.
-        programs = max(1, min(PROGRAMS, rows))
-        weight_parts = torch.empty((programs, dim), device=x.device, dtype=x.dtype)
-        bias_parts = torch.empty_like(weight_parts)
-        block = max(128, triton.next_power_of_2(dim))
-        rows_kernel[(programs,)](
-            x, weight, grad_out, out, weight_parts, bias_parts, rows, dim, BLOCK=block,
-            num_warps=NUM_WARPS if block <= 4096 else 32,
-        )
-        join_kernel[(triton.cdiv(dim, COLUMNS),)](
-            weight_parts, bias_parts, weight_grad, bias_grad, dim, programs, COLUMNS=COLUMNS, PARTS=PARTS,
-            num_warps=4,
-        )
-        return out, weight_grad, bias_grad
+        return run(x, self.norm.weight, self.norm.bias, grad_out)

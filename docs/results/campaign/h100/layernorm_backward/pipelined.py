@@ -21,6 +21,9 @@ STAGES = 3
 COLUMNS = 32
 PARTS = 128
 
+# what is added to the variance, as in the problem
+KERNEL_EPS = 1e-5
+
 
 @triton.jit
 def both_sums(a, b, other_a, other_b):
@@ -30,7 +33,7 @@ def both_sums(a, b, other_a, other_b):
 
 @triton.jit
 def rows_kernel(
-    x_ptr, weight_ptr, grad_ptr, out_ptr, weight_parts_ptr, bias_parts_ptr, rows, dim,
+    x_ptr, weight_ptr, grad_ptr, out_ptr, weight_parts_ptr, bias_parts_ptr, rows, dim, eps,
     BLOCK: tl.constexpr, STAGES: tl.constexpr,
 ):
     program = tl.program_id(0).to(tl.int64)
@@ -52,7 +55,7 @@ def rows_kernel(
         total, scaled_total = tl.reduce((x, scaled), 0, both_sums)
         centred = tl.where(mask, x - total / dim, 0.0)
         squares, both = tl.reduce((centred * centred, scaled * centred), 0, both_sums)
-        scale = 1.0 / tl.sqrt_rn(squares / dim + 1e-5)
+        scale = 1.0 / tl.sqrt_rn(squares / dim + eps)
         normal = centred * scale
         weight_sum += grad * normal
         bias_sum += grad
@@ -81,32 +84,36 @@ def join_kernel(
     tl.store(bias_grad_ptr + column, tl.sum(bias_sum, axis=0, keep_dims=True), mask=mask)
 
 
+def run(x, weight, bias, grad_out):
+    # The gradients do not depend on `bias`.
+    x, grad_out = x.contiguous(), grad_out.contiguous()
+    rows, dim = x.shape
+    out = torch.empty_like(x)
+    weight_grad = torch.empty_like(weight)
+    bias_grad = torch.empty_like(weight)
+    if dim == 0:
+        return out, weight_grad, bias_grad
+    # With no rows there is one program all the same: its sums are zeros.
+    programs = max(1, min(PROGRAMS, rows))
+    weight_parts = torch.empty((programs, dim), device=x.device, dtype=x.dtype)
+    bias_parts = torch.empty_like(weight_parts)
+    block = max(128, triton.next_power_of_2(dim))
+    rows_kernel[(programs,)](
+        x, weight, grad_out, out, weight_parts, bias_parts, rows, dim, KERNEL_EPS, BLOCK=block,
+        STAGES=STAGES if block <= 4096 else 1,
+        num_warps=NUM_WARPS if block <= 4096 else 32,
+    )
+    join_kernel[(triton.cdiv(dim, COLUMNS),)](
+        weight_parts, bias_parts, weight_grad, bias_grad, dim, programs, COLUMNS=COLUMNS, PARTS=PARTS,
+        num_warps=4,
+    )
+    return out, weight_grad, bias_grad
+
+
 class ModelNew(nn.Module):
     def __init__(self, dim):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x, grad_out):
-        x, grad_out = x.contiguous(), grad_out.contiguous()
-        rows, dim = x.shape
-        out = torch.empty_like(x)
-        weight = self.norm.weight
-        weight_grad = torch.empty_like(weight)
-        bias_grad = torch.empty_like(weight)
-        if dim == 0:
-            return out, weight_grad, bias_grad
-        # With no rows there is one program all the same: its sums are zeros.
-        programs = max(1, min(PROGRAMS, rows))
-        weight_parts = torch.empty((programs, dim), device=x.device, dtype=x.dtype)
-        bias_parts = torch.empty_like(weight_parts)
-        block = max(128, triton.next_power_of_2(dim))
-        rows_kernel[(programs,)](
-            x, weight, grad_out, out, weight_parts, bias_parts, rows, dim, BLOCK=block,
-            STAGES=STAGES if block <= 4096 else 1,
-            num_warps=NUM_WARPS if block <= 4096 else 32,
-        )
-        join_kernel[(triton.cdiv(dim, COLUMNS),)](
-            weight_parts, bias_parts, weight_grad, bias_grad, dim, programs, COLUMNS=COLUMNS, PARTS=PARTS,
-            num_warps=4,
-        )
-        return out, weight_grad, bias_grad
+        return run(x, self.norm.weight, self.norm.bias, grad_out)

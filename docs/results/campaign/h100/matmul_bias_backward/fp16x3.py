@@ -259,8 +259,52 @@ def split(x, *, by_rows):
     return halves, exponents
 
 
-def blocks(rows, columns):
+def blocks_of(rows, columns):
     return triton.cdiv(rows, BLOCK_M) * triton.cdiv(columns, BLOCK_N)
+
+
+def run(x, weight, bias, grad_out):
+    # The gradients do not depend on `bias`.
+    x, grad_out = x.contiguous(), grad_out.contiguous()
+    rows, inner = x.shape
+    dim = weight.shape[0]
+    like = {"device": x.device, "dtype": x.dtype}
+    grad_x = torch.empty((rows, inner), **like)
+    grad_weight = torch.empty((dim, inner), **like)
+    grad_bias = torch.empty((dim,), **like)
+    # What is summed over differs: the columns of `grad_out` for one product, its rows for the other.
+    grads, grads_exponents = split(grad_out, by_rows=True)
+    weights, weights_exponents = split(weight, by_rows=False)
+    if grad_x.numel() > 0:
+        grad_x_kernel[(blocks_of(rows, inner),)](
+            grads, weights, grads_exponents, weights_exponents, grad_x, rows, inner,
+            triton.cdiv(dim, BLOCK_K),
+            grads.shape[3], weights.shape[3], grads[0].numel(), weights[0].numel(),
+            BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
+            num_warps=WARPS, num_stages=STAGES,
+        )
+    grads, grads_exponents = split(grad_out, by_rows=False)
+    inputs, inputs_exponents = split(x, by_rows=False)
+    if grad_weight.numel() > 0:
+        grad_weight_kernel[(blocks_of(dim, inner),)](
+            grads, inputs, grads_exponents, inputs_exponents, grad_weight, dim, inner,
+            triton.cdiv(rows, BLOCK_K),
+            grads.shape[3], inputs.shape[3], grads[0].numel(), inputs[0].numel(),
+            BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
+            num_warps=WARPS, num_stages=STAGES,
+        )
+    if dim > 0:
+        columns, parts = triton.cdiv(dim, SUM_COLUMNS), triton.cdiv(rows, SUM_ROWS)
+        partial = torch.empty((parts, dim), **like)
+        if parts > 0:
+            partial_sums_kernel[(columns, parts)](
+                grad_out, partial, rows, dim,
+                ROWS=SUM_ROWS, COLUMNS=SUM_COLUMNS, STEP=SUM_STEP,
+            )
+        sums_kernel[(columns,)](
+            partial, grad_bias, parts, dim, COLUMNS=SUM_COLUMNS, STEP=SUM_STEP
+        )
+    return grad_x, grad_weight, grad_bias
 
 
 class ModelNew(nn.Module):
@@ -269,42 +313,4 @@ class ModelNew(nn.Module):
         self.linear = nn.Linear(inner, dim)
 
     def forward(self, x, grad_out):
-        x, grad_out = x.contiguous(), grad_out.contiguous()
-        rows, inner = x.shape
-        weight = self.linear.weight
-        dim = weight.shape[0]
-        like = {"device": x.device, "dtype": x.dtype}
-        grad_x = torch.empty((rows, inner), **like)
-        grad_weight = torch.empty((dim, inner), **like)
-        grad_bias = torch.empty((dim,), **like)
-        # What is summed over differs: the columns of `grad_out` for one product, its rows for the other.
-        grads, grads_exponents = split(grad_out, by_rows=True)
-        weights, weights_exponents = split(weight, by_rows=False)
-        if grad_x.numel() > 0:
-            grad_x_kernel[(blocks(rows, inner),)](
-                grads, weights, grads_exponents, weights_exponents, grad_x, rows, inner, triton.cdiv(dim, BLOCK_K),
-                grads.shape[3], weights.shape[3], grads[0].numel(), weights[0].numel(),
-                BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
-                num_warps=WARPS, num_stages=STAGES,
-            )
-        grads, grads_exponents = split(grad_out, by_rows=False)
-        inputs, inputs_exponents = split(x, by_rows=False)
-        if grad_weight.numel() > 0:
-            grad_weight_kernel[(blocks(dim, inner),)](
-                grads, inputs, grads_exponents, inputs_exponents, grad_weight, dim, inner, triton.cdiv(rows, BLOCK_K),
-                grads.shape[3], inputs.shape[3], grads[0].numel(), inputs[0].numel(),
-                BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
-                num_warps=WARPS, num_stages=STAGES,
-            )
-        if dim > 0:
-            columns, parts = triton.cdiv(dim, SUM_COLUMNS), triton.cdiv(rows, SUM_ROWS)
-            partial = torch.empty((parts, dim), **like)
-            if parts > 0:
-                partial_sums_kernel[(columns, parts)](
-                    grad_out, partial, rows, dim,
-                    ROWS=SUM_ROWS, COLUMNS=SUM_COLUMNS, STEP=SUM_STEP,
-                )
-            sums_kernel[(columns,)](
-                partial, grad_bias, parts, dim, COLUMNS=SUM_COLUMNS, STEP=SUM_STEP
-            )
-        return grad_x, grad_weight, grad_bias
+        return run(x, self.linear.weight, self.linear.bias, grad_out)

@@ -69,7 +69,7 @@ def split_kernel(
     tl.store(outs + 2 * step, low)
 
 @triton.jit
-def gelu(x):
+def gelu_of(x):
     return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
 
 @triton.jit
@@ -109,7 +109,7 @@ def up_kernel(
 
     bias = tl.load(bias_ptr + n, mask=n < dim, other=0.0)
     total += bias[None, :]
-    total = gelu(total)
+    total = gelu_of(total)
     # What is beyond the end must be zero: the second product sums over it.
     total = tl.where((n < dim)[None, :], total, 0.0)
     high, middle, low = pieces_of(total)
@@ -178,6 +178,35 @@ def split(x):
     return pieces
 
 
+def run(x, up_weight, up_bias, down_weight, down_bias):
+    x = x.contiguous()
+    rows, dim = x.shape
+    hidden = up_weight.shape[0]
+    out = torch.empty((rows, dim), device=x.device, dtype=x.dtype)
+    if out.numel() == 0:
+        return out
+    a, b, c = split(x), split(up_weight), split(down_weight)
+    middle = torch.empty(
+        (3, 1, padded(rows), padded(hidden)), device=x.device, dtype=torch.bfloat16
+    )
+    blocks_m = triton.cdiv(rows, BLOCK_M)
+    if hidden > 0:
+        up_kernel[(blocks_m * (middle.shape[3] // BLOCK_N),)](
+            a, b, up_bias, middle, rows, hidden, triton.cdiv(dim, BLOCK_K),
+            a.shape[3], b.shape[3], a[0].numel(), b[0].numel(),
+            middle.shape[3], middle[0].numel(),
+            BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
+            num_warps=WARPS, num_stages=STAGES,
+        )
+    down_kernel[(blocks_m * triton.cdiv(dim, BLOCK_N),)](
+        middle, c, down_bias, out, rows, dim, triton.cdiv(hidden, BLOCK_K),
+        middle.shape[3], c.shape[3], middle[0].numel(), c[0].numel(),
+        BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
+        num_warps=WARPS, num_stages=STAGES,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def __init__(self, dim, hidden):
         super().__init__()
@@ -185,29 +214,4 @@ class ModelNew(nn.Module):
         self.down = nn.Linear(hidden, dim)
 
     def forward(self, x):
-        x = x.contiguous()
-        rows, dim = x.shape
-        hidden = self.up.weight.shape[0]
-        out = torch.empty((rows, dim), device=x.device, dtype=x.dtype)
-        if out.numel() == 0:
-            return out
-        a, b, c = split(x), split(self.up.weight), split(self.down.weight)
-        middle = torch.empty(
-            (3, 1, padded(rows), padded(hidden)), device=x.device, dtype=torch.bfloat16
-        )
-        blocks_m = triton.cdiv(rows, BLOCK_M)
-        if hidden > 0:
-            up_kernel[(blocks_m * (middle.shape[3] // BLOCK_N),)](
-                a, b, self.up.bias, middle, rows, hidden, triton.cdiv(dim, BLOCK_K),
-                a.shape[3], b.shape[3], a[0].numel(), b[0].numel(),
-                middle.shape[3], middle[0].numel(),
-                BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
-                num_warps=WARPS, num_stages=STAGES,
-            )
-        down_kernel[(blocks_m * triton.cdiv(dim, BLOCK_N),)](
-            middle, c, self.down.bias, out, rows, dim, triton.cdiv(hidden, BLOCK_K),
-            middle.shape[3], c.shape[3], middle[0].numel(), c[0].numel(),
-            BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
-            num_warps=WARPS, num_stages=STAGES,
-        )
-        return out
+        return run(x, self.up.weight, self.up.bias, self.down.weight, self.down.bias)

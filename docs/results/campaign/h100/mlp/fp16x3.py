@@ -40,7 +40,7 @@ def tile_of(pid, blocks_m, blocks_n, GROUP_M: tl.constexpr):
 
 
 @triton.jit
-def gelu(x):
+def gelu_of(x):
     return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
 
 
@@ -132,7 +132,7 @@ def linear_kernel(
     bias = tl.load(bias_ptr + n, mask=n < dim, other=0.0)
     total += bias[None, :]
     if GELU:
-        total = gelu(total)
+        total = gelu_of(total)
     out_ptrs = out_ptr + m.to(tl.int64)[:, None] * dim + n[None, :]
     tl.store(out_ptrs, total, mask=(m < rows)[:, None] & (n < dim)[None, :])
 
@@ -154,7 +154,7 @@ def split(x):
     return halves, exponents
 
 
-def linear(x, weight, bias, *, with_gelu):
+def linear_layer(x, weight, bias, *, with_gelu):
     rows, inner = x.shape
     dim = weight.shape[0]
     out = torch.empty((rows, dim), device=x.device, dtype=x.dtype)
@@ -171,6 +171,11 @@ def linear(x, weight, bias, *, with_gelu):
     return out
 
 
+def run(x, up_weight, up_bias, down_weight, down_bias):
+    middle = linear_layer(x.contiguous(), up_weight, up_bias, with_gelu=True)
+    return linear_layer(middle, down_weight, down_bias, with_gelu=False)
+
+
 class ModelNew(nn.Module):
     def __init__(self, dim, hidden):
         super().__init__()
@@ -178,5 +183,4 @@ class ModelNew(nn.Module):
         self.down = nn.Linear(hidden, dim)
 
     def forward(self, x):
-        middle = linear(x.contiguous(), self.up.weight, self.up.bias, with_gelu=True)
-        return linear(middle, self.down.weight, self.down.bias, with_gelu=False)
+        return run(x, self.up.weight, self.up.bias, self.down.weight, self.down.bias)

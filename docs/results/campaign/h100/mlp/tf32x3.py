@@ -24,7 +24,7 @@ GROUP_M = 8
 
 
 @triton.jit
-def gelu(x):
+def gelu_of(x):
     return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
 
 
@@ -63,12 +63,12 @@ def linear_kernel(
     bias = tl.load(bias_ptr + n, mask=n < dim, other=0.0)
     total += bias[None, :]
     if GELU:
-        total = gelu(total)
+        total = gelu_of(total)
     out_ptrs = out_ptr + m.to(tl.int64)[:, None] * dim + n[None, :]
     tl.store(out_ptrs, total, mask=(m < rows)[:, None] & (n < dim)[None, :])
 
 
-def linear(x, weight, bias, out, *, with_gelu):
+def linear_layer(x, weight, bias, out, *, with_gelu):
     rows, inner = x.shape
     dim = weight.shape[0]
     blocks = triton.cdiv(rows, BLOCK_M) * triton.cdiv(dim, BLOCK_N)
@@ -81,6 +81,16 @@ def linear(x, weight, bias, out, *, with_gelu):
     return out
 
 
+def run(x, up_weight, up_bias, down_weight, down_bias):
+    x = x.contiguous()
+    rows, dim = x.shape
+    hidden = up_weight.shape[0]
+    middle = torch.empty((rows, hidden), device=x.device, dtype=x.dtype)
+    linear_layer(x, up_weight, up_bias, middle, with_gelu=True)
+    out = torch.empty((rows, dim), device=x.device, dtype=x.dtype)
+    return linear_layer(middle, down_weight, down_bias, out, with_gelu=False)
+
+
 class ModelNew(nn.Module):
     def __init__(self, dim, hidden):
         super().__init__()
@@ -88,10 +98,4 @@ class ModelNew(nn.Module):
         self.down = nn.Linear(hidden, dim)
 
     def forward(self, x):
-        x = x.contiguous()
-        rows, dim = x.shape
-        hidden = self.up.weight.shape[0]
-        middle = torch.empty((rows, hidden), device=x.device, dtype=x.dtype)
-        linear(x, self.up.weight, self.up.bias, middle, with_gelu=True)
-        out = torch.empty((rows, dim), device=x.device, dtype=x.dtype)
-        return linear(middle, self.down.weight, self.down.bias, out, with_gelu=False)
+        return run(x, self.up.weight, self.up.bias, self.down.weight, self.down.bias)

@@ -51,21 +51,25 @@ def routing_kernel(
     tl.store(chosen_ptr + out, chosen.to(tl.int64), mask=token_in)
 
 
+def run(logits):
+    logits = logits.contiguous()
+    tokens, experts = logits.shape
+    shares = torch.empty((tokens, 2), device=logits.device, dtype=logits.dtype)
+    chosen = torch.empty((tokens, 2), device=logits.device, dtype=torch.int64)
+    if tokens > 0:
+        depth = triton.next_power_of_2(triton.cdiv(experts, LANES))
+        # Of many experts fewer tokens fit into registers.
+        held = max(1, min(TOKENS, 8192 // (depth * LANES)))
+        routing_kernel[(triton.cdiv(tokens, held),)](
+            logits, shares, chosen, tokens, experts, TOKENS=held, DEPTH=depth, LANES=LANES,
+            num_warps=NUM_WARPS,
+        )
+    return shares, chosen
+
+
 class ModelNew(nn.Module):
     def __init__(self, experts):
         super().__init__()
 
     def forward(self, logits):
-        logits = logits.contiguous()
-        tokens, experts = logits.shape
-        shares = torch.empty((tokens, 2), device=logits.device, dtype=logits.dtype)
-        chosen = torch.empty((tokens, 2), device=logits.device, dtype=torch.int64)
-        if tokens > 0:
-            depth = triton.next_power_of_2(triton.cdiv(experts, LANES))
-            # Of many experts fewer tokens fit into registers.
-            held = max(1, min(TOKENS, 8192 // (depth * LANES)))
-            routing_kernel[(triton.cdiv(tokens, held),)](
-                logits, shares, chosen, tokens, experts, TOKENS=held, DEPTH=depth, LANES=LANES,
-                num_warps=NUM_WARPS,
-            )
-        return shares, chosen
+        return run(logits)

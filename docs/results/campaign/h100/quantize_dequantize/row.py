@@ -7,14 +7,17 @@ import triton.language as tl
 # tunable: NUM_WARPS = 8 in {4, 8, 16}
 NUM_WARPS = 8
 
+# The largest of a row is taken to be no less than this.
+LEAST = 1e-30
+
 
 @triton.jit
-def quantize_kernel(x_ptr, out_ptr, dim, BLOCK: tl.constexpr):
+def quantize_kernel(x_ptr, out_ptr, dim, least, BLOCK: tl.constexpr):
     base = tl.program_id(0).to(tl.int64) * dim
     column = tl.arange(0, BLOCK)
     mask = column < dim
     x = tl.load(x_ptr + base + column, mask=mask, other=0.0, eviction_policy="evict_first")
-    largest = tl.maximum(tl.max(tl.abs(x), axis=0), 1e-30)
+    largest = tl.maximum(tl.max(tl.abs(x), axis=0), least)
     # With E the biased exponent of the largest, frexp's is E - 126 and the scale is
     # 2 ** (E - 126 - 7): its biased exponent is E - 6, and that of its reciprocal 260 - E.
     exponent = largest.to(tl.int32, bitcast=True) >> 23
@@ -26,14 +29,18 @@ def quantize_kernel(x_ptr, out_ptr, dim, BLOCK: tl.constexpr):
     tl.store(out_ptr + base + column, code * scale, mask=mask)
 
 
+def run(x):
+    x = x.contiguous()
+    rows, dim = x.shape
+    out = torch.empty_like(x)
+    if out.numel() > 0:
+        block = max(128, triton.next_power_of_2(dim))
+        quantize_kernel[(rows,)](
+            x, out, dim, LEAST, BLOCK=block, num_warps=NUM_WARPS if block <= 8192 else 32
+        )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, x):
-        x = x.contiguous()
-        rows, dim = x.shape
-        out = torch.empty_like(x)
-        if out.numel() > 0:
-            block = max(128, triton.next_power_of_2(dim))
-            quantize_kernel[(rows,)](
-                x, out, dim, BLOCK=block, num_warps=NUM_WARPS if block <= 8192 else 32
-            )
-        return out
+        return run(x)

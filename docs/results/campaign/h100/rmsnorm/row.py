@@ -7,6 +7,9 @@ import triton.language as tl
 # tunable: NUM_WARPS = 8 in {2, 4, 8, 16}
 NUM_WARPS = 8
 
+# what is added to the mean of squares, as in the problem
+KERNEL_EPS = 1e-6
+
 
 @triton.jit
 def norm_kernel(x_ptr, weight_ptr, out_ptr, dim, eps, BLOCK: tl.constexpr):
@@ -20,6 +23,19 @@ def norm_kernel(x_ptr, weight_ptr, out_ptr, dim, eps, BLOCK: tl.constexpr):
     tl.store(out_ptr + begin + column, out, mask=mask, cache_modifier=".cs")
 
 
+def run(x, weight, eps=KERNEL_EPS):
+    x = x.contiguous()
+    rows, dim = x.shape
+    out = torch.empty_like(x)
+    if out.numel() > 0:
+        block = max(128, triton.next_power_of_2(dim))
+        norm_kernel[(rows,)](
+            x, weight, out, dim, eps, BLOCK=block,
+            num_warps=NUM_WARPS if block <= 8192 else 32,
+        )
+    return out
+
+
 class ModelNew(nn.Module):
     def __init__(self, dim, eps):
         super().__init__()
@@ -27,13 +43,4 @@ class ModelNew(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x):
-        x = x.contiguous()
-        rows, dim = x.shape
-        out = torch.empty_like(x)
-        if out.numel() > 0:
-            block = max(128, triton.next_power_of_2(dim))
-            norm_kernel[(rows,)](
-                x, self.weight, out, dim, self.eps, BLOCK=block,
-                num_warps=NUM_WARPS if block <= 8192 else 32,
-            )
-        return out
+        return run(x, self.weight, self.eps)

@@ -37,20 +37,24 @@ def add_kernel(index_ptr, values_ptr, out_ptr, dim, COLUMNS: tl.constexpr):
     tl.atomic_add(out_ptr + row * dim + column, value, mask=mask, sem="relaxed")
 
 
+def run(base, index, values):
+    base, index, values = base.contiguous(), index.contiguous(), values.contiguous()
+    dim = base.shape[1]
+    picks = index.shape[0]
+    out = torch.empty_like(base)
+    if out.numel() > 0:
+        count = out.numel()
+        copy_kernel[(triton.cdiv(count, COPIED),)](
+            base, out, count, COPIED=COPIED, num_warps=8
+        )
+        if picks > 0:
+            columns = min(COLUMNS, max(32, triton.next_power_of_2(dim)))
+            add_kernel[(picks, triton.cdiv(dim, columns))](
+                index, values, out, dim, COLUMNS=columns, num_warps=NUM_WARPS
+            )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, base, index, values):
-        base, index, values = base.contiguous(), index.contiguous(), values.contiguous()
-        dim = base.shape[1]
-        picks = index.shape[0]
-        out = torch.empty_like(base)
-        if out.numel() > 0:
-            count = out.numel()
-            copy_kernel[(triton.cdiv(count, COPIED),)](
-                base, out, count, COPIED=COPIED, num_warps=8
-            )
-            if picks > 0:
-                columns = min(COLUMNS, max(32, triton.next_power_of_2(dim)))
-                add_kernel[(picks, triton.cdiv(dim, columns))](
-                    index, values, out, dim, COLUMNS=columns, num_warps=NUM_WARPS
-                )
-        return out
+        return run(base, index, values)

@@ -82,29 +82,33 @@ def late_kernel(
                     )
 
 
+def run(base, index, values):
+    base, index, values = base.contiguous(), index.contiguous(), values.contiguous()
+    rows, dim = base.shape
+    picks = index.shape[0]
+    out = torch.empty_like(base)
+    if out.numel() == 0:
+        return out
+    counts = torch.zeros((rows,), device=base.device, dtype=torch.int32)
+    slots = torch.empty((rows, SLOTS), device=base.device, dtype=torch.int32)
+    place = torch.empty((max(1, picks),), device=base.device, dtype=torch.int32)
+    if picks > 0:
+        sort_kernel[(triton.cdiv(picks, SORTED),)](
+            index, counts, slots, place, picks, SLOTS=SLOTS, SORTED=SORTED
+        )
+    columns = min(COLUMNS, max(32, triton.next_power_of_2(dim)))
+    sum_kernel[(rows, triton.cdiv(dim, columns))](
+        base, values, counts, slots, out, dim, SLOTS=SLOTS, COLUMNS=columns,
+        TOGETHER=TOGETHER, num_warps=NUM_WARPS,
+    )
+    if picks > SLOTS:
+        late_kernel[(triton.cdiv(picks, LATE),)](
+            index, values, place, out, picks, dim, SLOTS=SLOTS, LATE=LATE, COLUMNS=512,
+            num_warps=2,
+        )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, base, index, values):
-        base, index, values = base.contiguous(), index.contiguous(), values.contiguous()
-        rows, dim = base.shape
-        picks = index.shape[0]
-        out = torch.empty_like(base)
-        if out.numel() == 0:
-            return out
-        counts = torch.zeros((rows,), device=base.device, dtype=torch.int32)
-        slots = torch.empty((rows, SLOTS), device=base.device, dtype=torch.int32)
-        place = torch.empty((max(1, picks),), device=base.device, dtype=torch.int32)
-        if picks > 0:
-            sort_kernel[(triton.cdiv(picks, SORTED),)](
-                index, counts, slots, place, picks, SLOTS=SLOTS, SORTED=SORTED
-            )
-        columns = min(COLUMNS, max(32, triton.next_power_of_2(dim)))
-        sum_kernel[(rows, triton.cdiv(dim, columns))](
-            base, values, counts, slots, out, dim, SLOTS=SLOTS, COLUMNS=columns,
-            TOGETHER=TOGETHER, num_warps=NUM_WARPS,
-        )
-        if picks > SLOTS:
-            late_kernel[(triton.cdiv(picks, LATE),)](
-                index, values, place, out, picks, dim, SLOTS=SLOTS, LATE=LATE, COLUMNS=512,
-                num_warps=2,
-            )
-        return out
+        return run(base, index, values)

@@ -66,29 +66,32 @@ def add_kernel(parts_ptr, out_ptr, count, SPLITS: tl.constexpr, BLOCK: tl.conste
     tl.store(out_ptr + index, total, mask=index < count)
 
 
+def run(x, weight):
+    x = x.contiguous()
+    rows, inner = x.shape
+    dim = weight.shape[0]
+    out = torch.empty((rows, dim), device=x.device, dtype=x.dtype)
+    if out.numel() == 0:
+        return out
+    part = triton.cdiv(triton.cdiv(inner, SPLITS), BLOCK_K) * BLOCK_K
+    parts = torch.empty((SPLITS, rows, dim), device=x.device, dtype=x.dtype)
+    grid = (triton.cdiv(dim, BLOCK_N), triton.cdiv(rows, BLOCK_M), SPLITS)
+    skinny_kernel[grid](
+        x, weight, parts, rows, inner, dim, part,
+        BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
+        num_warps=WARPS, num_stages=STAGES,
+    )
+    count = out.numel()
+    add_kernel[(triton.cdiv(count, ADD_BLOCK),)](
+        parts, out, count, SPLITS=SPLITS, BLOCK=ADD_BLOCK
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def __init__(self, inner, dim):
         super().__init__()
         self.linear = nn.Linear(inner, dim, bias=False)
 
     def forward(self, x):
-        x = x.contiguous()
-        rows, inner = x.shape
-        weight = self.linear.weight
-        dim = weight.shape[0]
-        out = torch.empty((rows, dim), device=x.device, dtype=x.dtype)
-        if out.numel() == 0:
-            return out
-        part = triton.cdiv(triton.cdiv(inner, SPLITS), BLOCK_K) * BLOCK_K
-        parts = torch.empty((SPLITS, rows, dim), device=x.device, dtype=x.dtype)
-        grid = (triton.cdiv(dim, BLOCK_N), triton.cdiv(rows, BLOCK_M), SPLITS)
-        skinny_kernel[grid](
-            x, weight, parts, rows, inner, dim, part,
-            BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
-            num_warps=WARPS, num_stages=STAGES,
-        )
-        count = out.numel()
-        add_kernel[(triton.cdiv(count, ADD_BLOCK),)](
-            parts, out, count, SPLITS=SPLITS, BLOCK=ADD_BLOCK
-        )
-        return out
+        return run(x, self.linear.weight)

@@ -76,26 +76,30 @@ def twice_kernel(x_ptr, out_ptr, dim, BLOCK: tl.constexpr):
         tl.store(out_ptr + row * dim + start + lane, tl.exp(x - top) / total, mask=mask)
 
 
+def run(x):
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    if out.numel() == 0:
+        return out
+    rows, dim = x.shape
+    block = min(BLOCK, max(128, triton.next_power_of_2(dim)))
+    pieces = triton.cdiv(dim, block)
+    if pieces > MOST_PIECES:
+        twice_kernel[(rows,)](x, out, dim, BLOCK=block, num_warps=WARPS)
+        return out
+    marks = torch.empty((1 + rows,), device=x.device, dtype=torch.int32)
+    tops = torch.empty((rows * pieces,), device=x.device, dtype=x.dtype)
+    totals = torch.empty_like(tops)
+    clear_kernel[(triton.cdiv(1 + rows, CLEARED),)](
+        marks, 1 + rows, BLOCK=CLEARED, num_warps=4
+    )
+    together_kernel[(rows * pieces,)](
+        x, marks, tops, totals, out, dim, pieces,
+        BLOCK=block, BLOCK_P=triton.next_power_of_2(pieces), num_warps=WARPS,
+    )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, x):
-        x = x.contiguous()
-        out = torch.empty_like(x)
-        if out.numel() == 0:
-            return out
-        rows, dim = x.shape
-        block = min(BLOCK, max(128, triton.next_power_of_2(dim)))
-        pieces = triton.cdiv(dim, block)
-        if pieces > MOST_PIECES:
-            twice_kernel[(rows,)](x, out, dim, BLOCK=block, num_warps=WARPS)
-            return out
-        marks = torch.empty((1 + rows,), device=x.device, dtype=torch.int32)
-        tops = torch.empty((rows * pieces,), device=x.device, dtype=x.dtype)
-        totals = torch.empty_like(tops)
-        clear_kernel[(triton.cdiv(1 + rows, CLEARED),)](
-            marks, 1 + rows, BLOCK=CLEARED, num_warps=4
-        )
-        together_kernel[(rows * pieces,)](
-            x, marks, tops, totals, out, dim, pieces,
-            BLOCK=block, BLOCK_P=triton.next_power_of_2(pieces), num_warps=WARPS,
-        )
-        return out
+        return run(x)

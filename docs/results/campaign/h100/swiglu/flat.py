@@ -22,13 +22,17 @@ def swiglu_kernel(gate_ptr, up_ptr, out_ptr, count, BLOCK: tl.constexpr):
     tl.store(out_ptr + offsets, out, mask=mask, cache_modifier=".cs")
 
 
+def run(gate, up):
+    gate, up = gate.contiguous(), up.contiguous()
+    out = torch.empty_like(gate)
+    count = out.numel()
+    if count > 0:
+        swiglu_kernel[(triton.cdiv(count, BLOCK),)](
+            gate, up, out, count, BLOCK=BLOCK, num_warps=NUM_WARPS
+        )
+    return out
+
+
 class ModelNew(nn.Module):
     def forward(self, gate, up):
-        gate, up = gate.contiguous(), up.contiguous()
-        out = torch.empty_like(gate)
-        count = out.numel()
-        if count > 0:
-            swiglu_kernel[(triton.cdiv(count, BLOCK),)](
-                gate, up, out, count, BLOCK=BLOCK, num_warps=NUM_WARPS
-            )
-        return out
+        return run(gate, up)

@@ -69,19 +69,23 @@ def topk_kernel(
     tl.store(indices_ptr + row * COUNT + place, indices.to(tl.int64))
 
 
+def run(x):
+    x = x.contiguous()
+    rows, dim = x.shape
+    values = torch.empty((rows, COUNT), device=x.device, dtype=x.dtype)
+    indices = torch.empty((rows, COUNT), device=x.device, dtype=torch.int64)
+    if rows > 0:
+        depth = triton.next_power_of_2(triton.cdiv(dim, COLUMNS))
+        topk_kernel[(rows,)](
+            x, values, indices, dim, DEPTH=depth, COLUMNS=COLUMNS, COUNT=COUNT,
+            num_warps=NUM_WARPS if depth <= 32 else 8,
+        )
+    return values, indices
+
+
 class ModelNew(nn.Module):
     def __init__(self, dim, count):
         super().__init__()
 
     def forward(self, x):
-        x = x.contiguous()
-        rows, dim = x.shape
-        values = torch.empty((rows, COUNT), device=x.device, dtype=x.dtype)
-        indices = torch.empty((rows, COUNT), device=x.device, dtype=torch.int64)
-        if rows > 0:
-            depth = triton.next_power_of_2(triton.cdiv(dim, COLUMNS))
-            topk_kernel[(rows,)](
-                x, values, indices, dim, DEPTH=depth, COLUMNS=COLUMNS, COUNT=COUNT,
-                num_warps=NUM_WARPS if depth <= 32 else 8,
-            )
-        return values, indices
+        return run(x)
