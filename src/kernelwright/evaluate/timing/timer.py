@@ -317,6 +317,6 @@ def _compared(blocks: Estimate, ours_ns: float, theirs_ns: float) -> Rejected | 
         rule="timing_inconsistent",
         evidence=f"In blocks of many calls it is {blocks.median:.2f} times as fast as the "
         f"baseline, and at best {alone:.2f} times when calls come one by one "
-        f"({theirs_ns / 1000:.1f} µs against {ours_ns / 1000:.1f} µs). It shares work between calls "
-        "that a user makes one after another.",
+        f"({theirs_ns / 1000:.1f} µs against {ours_ns / 1000:.1f} µs). It shares work between "
+        "calls that a user makes one after another.",
     )
