@@ -64,6 +64,17 @@ def test_workloads_are_picked_that_tell_the_axes_apart(study):
     assert "1" not in {w.id for w in chosen}
 
 
+def test_workloads_with_a_constant_of_one_are_not_picked(study):
+    """With a group of one there is nothing to repeat, and the program is another one."""
+    problem = study("softmax").problem
+    workloads = [
+        Workload(id=str(n), split="search", axes={"B": n, "C": n + 3}, constants={"group": group})
+        for n, group in ((2, 1), (3, 4), (4, 2), (5, 1), (6, 3))
+    ]
+    chosen = pick_trace_workloads(problem.model_copy(update={"workloads": tuple(workloads)}))
+    assert [w.constants["group"] for w in chosen] == [4, 2, 3]
+
+
 def test_a_softmax_is_a_maximum_a_sum_and_pointwise_operators(study):
     graph = study("softmax").graph
     assert [n.op for n in graph.nodes] == [

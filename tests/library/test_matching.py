@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from kernelwright.core.errors import UsageError
 from kernelwright.core.problem import TensorSpec, Workload
 from kernelwright.languages.cpp import Cpp
 from kernelwright.library.adapting import adapted, with_constants
@@ -111,6 +112,28 @@ def test_an_input_more_that_does_nothing_is_left_out(kernel):
     idle = TensorSpec(name="steps", shape=(), dtype="int64", role="weight")
     found, problem = fitted(kernel, more=(idle,))
     assert "kernel(x, weight, out, rows, dim);" in adapted(found, problem).source.text
+
+
+IDLE = TensorSpec(name="bias", shape=("dim",), dtype="float32", role="weight")
+
+
+def test_a_tensor_of_which_nothing_is_made_is_any_of_its_kind(tmp_path):
+    kernel = read_kernel(add(tmp_path, "norm-bias", promoted(*norm(more=(IDLE,)))))
+    steps = TensorSpec(name="steps", shape=(), dtype="int64", role="weight")
+    theirs = IDLE.model_copy(update={"name": "shift", "shape": ("width",)})
+    found, problem = fitted(kernel, **THEIRS, more=(steps, theirs))
+    assert found.tensors == {"x": "hidden", "weight": "gain", "bias": "shift"}
+    assert "kernel(hidden, gain, shift, y, b * t, width);" in adapted(found, problem).source.text
+    with pytest.raises(NoFit, match="Its bias is nothing in the problem"):
+        fitted(kernel, **THEIRS, more=(steps,))
+
+
+def test_a_size_that_only_such_a_tensor_has_cannot_be_told(tmp_path):
+    lone = IDLE.model_copy(update={"shape": ("lone",)})
+    problem, graph = norm(more=(lone,))
+    problem = problem.model_copy(update={"axes": (*problem.axes, "lone")})
+    with pytest.raises(UsageError, match="has its size lone, so no other problem"):
+        add(tmp_path, "norm-lone", promoted(problem, graph))
 
 
 def test_fewer_axes_than_the_kernel_has_leave_the_first_at_one(tmp_path):

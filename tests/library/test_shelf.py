@@ -105,14 +105,6 @@ def test_what_did_not_pass_on_promotion_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_problem_with_an_input_that_does_nothing_is_refused(tmp_path):
-    problem, graph = norm()
-    idle = problem.inputs[0].model_copy(update={"name": "idle"})
-    problem = problem.model_copy(update={"inputs": (*problem.inputs, idle)})
-    with pytest.raises(UsageError, match="The problem's idle does nothing"):
-        add(tmp_path, "norm", promoted(problem, graph))
-
-
 def test_a_module_needs_a_function_to_call(tmp_path):
     made = promoted()
     module = made.candidate.model_copy(update={"lane": "module", "language": "triton"})

@@ -85,11 +85,12 @@ def _check(name: str, promoted: Promoted) -> None:
             "Only a kernel that the judge passed on promotion is put into a library. Run the "
             "search to its end, or judge the file again."
         )
-    unused = [s.name for s in promoted.problem.inputs if s.name not in promoted.form.tensors]
-    if unused:
+    said = {unit.partition("/")[0] for units in promoted.form.axes for unit in units}
+    unsaid = [axis for axis in promoted.problem.axes if axis not in said]
+    if unsaid:
         raise UsageError(
-            f"The problem's {unused[0]} does nothing to its outputs, so no other problem could say "
-            "what it is. Take it out of the reference."
+            f"Nothing that the problem's outputs are made of has its size {unsaid[0]}, so no other "
+            "problem could say what that is. Take what has it out of the reference."
         )
     taken = {PROBLEM, GRAPH, ENTRY, CERTIFICATE} & set(candidate.source.files)
     if taken:

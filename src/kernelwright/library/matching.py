@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from kernelwright.core.problem import Problem, TensorSpec
@@ -54,8 +54,23 @@ def fit(kernel: Kernel, problem: Problem, form: NormalForm) -> Fit:
         sizes=_sizes(kernel, problem, form),
         constants=_constants(kernel, form),
     )
+    found = replace(found, tensors={**found.tensors, **_idle(found, problem)})
     _check_tensors(found, problem)
     return found
+
+
+def _idle(found: Fit, problem: Problem) -> dict[str, str]:
+    """What stands for the kernel's tensors that nothing is made of, such as a bias whose gradient
+    is asked for: for each one of the problem's own of that kind. Which does not matter."""
+    left = [s for s in problem.inputs if s.name not in found.tensors.values()]
+    chosen: dict[str, str] = {}
+    for spec in found.kernel.about.computes.inputs:
+        if spec.name not in found.tensors:
+            alike = next((s for s in left if _misfit(spec, s, found, problem) is None), None)
+            if alike is not None:
+                left.remove(alike)
+                chosen[spec.name] = alike.name
+    return chosen
 
 
 def _constants(kernel: Kernel, form: NormalForm) -> dict[str, float]:
@@ -135,15 +150,22 @@ def _check_tensors(found: Fit, problem: Problem) -> None:
         for spec in own:
             if spec.name not in names:
                 raise NoFit(f"Its {spec.name} is nothing in the problem.")
-            other = specs[names[spec.name]]
-            if other.dtype != spec.dtype or (other.role == "scalar") != (spec.role == "scalar"):
-                raise NoFit(f"Its {spec.name} is {spec.dtype}, and {other.name} {other.dtype}.")
-            for workload in problem.workloads:
-                sizes = {axis: size.at(workload.axes) for axis, size in found.sizes.items()}
-                if spec.elements(sizes) != other.elements(workload.axes):
-                    raise NoFit(f"Its {spec.name} has another number of elements.")
+            why = _misfit(spec, specs[names[spec.name]], found, problem)
+            if why is not None:
+                raise NoFit(why)
     if set(found.outputs.values()) != set(written):
         raise NoFit("It does not write every output.")
+
+
+def _misfit(spec: TensorSpec, other: TensorSpec, found: Fit, problem: Problem) -> str | None:
+    """Why `other` of the problem cannot be the kernel's `spec`; None if it can."""
+    if other.dtype != spec.dtype or (other.role == "scalar") != (spec.role == "scalar"):
+        return f"Its {spec.name} is {spec.dtype}, and {other.name} {other.dtype}."
+    for workload in problem.workloads:
+        sizes = {axis: size.at(workload.axes) for axis, size in found.sizes.items()}
+        if spec.elements(sizes) != other.elements(workload.axes):
+            return f"Its {spec.name} has another number of elements."
+    return None
 
 
 def shape_of(spec: TensorSpec, sizes: Mapping[str, Poly]) -> tuple[Poly, ...]:

@@ -120,10 +120,8 @@ class Worker:
 def _give_back() -> None:
     """Leave a GPU's memory to others, of whom there may be many on it: torch keeps what it once
     had, and arithmetic in float64 may have had a large part."""
-    if torch.cuda.is_initialized():
-        unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-        if unused > _KEPT_BYTES:
-            torch.cuda.empty_cache()
+    if torch.cuda.memory_reserved() - torch.cuda.memory_allocated() > _KEPT_BYTES:
+        torch.cuda.empty_cache()
 
 
 def _physical_bytes() -> int:
@@ -183,7 +181,8 @@ def main(fd: int) -> None:
         while True:
             question, _ = receive(sock)
             reply, memory = _reply(worker, question)
-            _give_back()
+            if hello["device"] == "cuda":
+                _give_back()
             send(sock, reply, memory)
             if memory is not None:
                 os.close(memory)

@@ -119,8 +119,8 @@ def _affine(bases: Sequence[Fraction], sizes: Sizes) -> Iterator[Extent]:
 def pick_trace_workloads(problem: Problem, most: int = 3) -> tuple[Workload, ...]:
     """Up to `most` of the problem's workloads, under which the axes are best told apart.
 
-    Small ones, and none with a size of one if that can be had, since a program treats that size
-    as a special case.
+    Small ones, and none with a size or a constant of the file of one if that can be had, since a
+    program treats that as a special case: with one head in a group there is nothing to repeat.
     """
     known = sorted(problem.workloads, key=lambda w: math.prod(w.axes.values()))[:12]
     choices = [
@@ -135,7 +135,8 @@ def _confusion(chosen: Sequence[Workload]) -> tuple[int, int, int, int]:
     """How many axes stand still, are special or look alike; then the traces and their size."""
     seen = [tuple(w.axes[a] for w in chosen) for a in chosen[0].axes]
     still = sum(len(set(sizes)) == 1 for sizes in seen)
-    special = sum(min(sizes) <= 1 for sizes in seen)
+    numbers = [{**w.constants, **w.axes} for w in chosen]
+    special = sum(min(n[name] for n in numbers) <= 1 for name in numbers[0])
     alike = len(seen) - len(set(seen))
     # A third trace is worth its time: it refutes what fits two by chance.
     too_few = max(0, 3 - len(chosen))
