@@ -2,7 +2,7 @@
 
 import pytest
 
-from kernelwright.core.errors import ProblemError
+from kernelwright.core.errors import DeviceFull, ProblemError
 
 REFUSED = {
     "alias": ["x itself or a view of it", "Return only what forward works out"],
@@ -73,6 +73,12 @@ def test_a_mistake_is_named_with_its_place(written, old, new, parts):
     with pytest.raises(ProblemError) as refusal:
         written(GOOD.replace(old, new))
     assert [part for part in ["mine.py", *parts] if part not in str(refusal.value)] == []
+
+
+def test_a_gpu_without_memory_says_nothing_about_the_file(written):
+    full = "raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 4.00 GiB.')"
+    with pytest.raises(DeviceFull, match=r"mine.py line 5.*nvidia-smi.*fewer.*Tried to allocate"):
+        written(GOOD.replace("return x + 1", full)).problem  # noqa: B018 - asking raises
 
 
 def test_a_value_that_is_read_and_decides_nothing_is_no_reason_to_refuse(derived):

@@ -35,9 +35,9 @@ def open_judge(
         WorkerError: our own process broke.
     """
     with (
-        Reference.open(origin, device=device, direction=direction) as reference,
+        Reference.open(origin, device=device, direction=direction, known=known) as reference,
         Judge(
-            known or reference.load(), reference, device=device, require_isolation=require_isolation
+            reference.load(), reference, device=device, require_isolation=require_isolation
         ) as judge,
     ):
         yield judge

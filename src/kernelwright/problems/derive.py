@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
-from kernelwright.core.errors import ProblemError
+from kernelwright.core.errors import DeviceFull, ProblemError
 from kernelwright.core.problem import (
     Check,
     Direction,
@@ -85,7 +85,7 @@ def _that_run(oracle: Oracle, choices: Sequence[Choice]) -> list[Choice]:
         try:
             program = oracle.twins(choice.observation.constants).eager
             program.run(program.make_inputs(_SEED))
-        except ProblemError:
+        except (ProblemError, DeviceFull):
             if choice.split == "report":
                 raise
         else:

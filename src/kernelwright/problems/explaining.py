@@ -6,7 +6,9 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kernelwright.core.errors import ProblemError
+import torch
+
+from kernelwright.core.errors import DeviceFull, ProblemError
 from kernelwright.core.problem import Source
 from kernelwright.core.record import content_id
 
@@ -19,21 +21,41 @@ def explained(source: Source, doing: str) -> Iterator[None]:
     """Turn what the file raises into a `ProblemError` that names the file, line and step.
 
     This is the boundary to somebody's code, which may raise anything.
+
+    Raises:
+        DeviceFull: the GPU had no memory for it, which says nothing about the file while others use
+            that too.
     """
     try:
         yield
     except ProblemError:
         raise
+    except torch.OutOfMemoryError as error:
+        raise DeviceFull(_no_memory(source, doing, error)) from error
     except (Exception, SystemExit) as error:
         raise ProblemError(_explanation(source, doing, error)) from error
 
 
-def _explanation(source: Source, doing: str, error: BaseException) -> str:
-    name = source.main_file
+def _no_memory(source: Source, doing: str, error: BaseException) -> str:
+    return (
+        f"{_where(source, error)}: {doing} found no memory on the GPU. See in `nvidia-smi` who has "
+        "it, and judge with fewer processes at once; if it is nobody, make the sizes smaller. "
+        f"({_text(error)})"
+    )
+
+
+def _where(source: Source, error: BaseException) -> str:
     file = file_name(source)
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
-    where = f"{name} line {lines[-1]}" if lines else name
-    text = " ".join(str(error).split())[:400]
+    return f"{source.main_file} line {lines[-1]}" if lines else source.main_file
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split())[:400]
+
+
+def _explanation(source: Source, doing: str, error: BaseException) -> str:
+    name, where, text = source.main_file, _where(source, error), _text(error)
     if isinstance(error, SystemExit):
         return f"{where}: {doing} ends the process (SystemExit {text}). Remove the exit."
     if any(sign in text.lower() for sign in _NO_CUDA):

@@ -65,14 +65,17 @@ class Reference:
         timeout_s: float = 120.0,
         device: Device = "cpu",
         direction: Direction | None = None,
+        known: Problem | None = None,
     ) -> Reference:
         """Start the process for a path, ``builtin:<name>`` or a `Source`. Runs nothing yet.
 
         `timeout_s` bounds each call by itself. The source is read once, here. `direction` goes
-        before what the file itself says.
+        before what the file itself says. With `known` that is the problem, which the same file
+        made, and need not be derived from it again.
         """
         source, name = read_source(origin, sizes="gpu" if device == "cuda" else "cpu")
         reference = cls(source, name, timeout_s=timeout_s, device=device, direction=direction)
+        reference._problem = known
         with reference._lock:
             reference._running()
         return reference

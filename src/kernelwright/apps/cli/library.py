@@ -209,8 +209,9 @@ def _form(problem: Problem, judged_on: Device) -> NormalForm:
     """The normal form, traced where the kernel was judged, or on the CPU where it was not judged on
     this machine: it is the same."""
     device: Device = judged_on if cuda_devices() else "cpu"
-    with Reference.open(problem.reference, device=device, direction=problem.direction) as reference:
-        reference.load()
+    with Reference.open(
+        problem.reference, device=device, direction=problem.direction, known=problem
+    ) as reference:
         try:
             return normal_form(problem, reference.trace())
         except NoForm as error:

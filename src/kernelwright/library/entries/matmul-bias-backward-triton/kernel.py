@@ -1,0 +1,316 @@
+"""The gradients of a linear layer on float16 tensor cores at float32's accuracy.
+
+Every row or column of an operand (along the sums) is scaled by a power of two so that its largest value is near the top of float16,
+and each value is then the sum of two float16 halves of 11 bits each: the error is below 2^-22 of the value
+(and for values that are 2^-17 of their row's or column's largest or less, below 2^-40 of that largest). Three products
+of halves matter (low by low is below 2^-22 of the whole), and the scales are taken off exactly at the end:
+the sum has float32's accuracy. Tensor cores cut the ends off where they add, so sums over one
+block of the inner dimension are added to the whole in float32, rounded.
+"""
+
+import torch
+import torch.nn as nn
+import triton
+import triton.language as tl
+
+# tunable: BLOCK_M = 128 in {64, 128}
+BLOCK_M = 128
+# tunable: BLOCK_N = 128 in {64, 128}
+BLOCK_N = 128
+# tunable: BLOCK_K = 64 in {32, 64}
+BLOCK_K = 64
+# tunable: WARPS = 8 in {4, 8}
+WARPS = 8
+# tunable: STAGES = 3 in {2, 3, 4}
+STAGES = 3
+# Tiles of this many rows of blocks are walked together, so that they share operands in the L2 cache.
+GROUP_M = 8
+# Operands are padded to a multiple of this: of every block's side.
+PAD = 128
+SPLIT_BLOCK = 1024
+SPLIT_ROWS = 128
+SPLIT_COLUMNS = 32
+# Rows that one program sums for the gradient of the bias, and columns.
+SUM_ROWS = 128
+SUM_COLUMNS = 128
+SUM_STEP = 16
+
+
+@triton.jit
+def tile_of(pid, blocks_m, blocks_n, GROUP_M: tl.constexpr):
+    """The row and the column of the block that program `pid` makes."""
+    group_size = GROUP_M * blocks_n
+    first_m = pid // group_size * GROUP_M
+    group_rows = tl.minimum(blocks_m - first_m, GROUP_M)
+    return first_m + pid % group_size % group_rows, pid % group_size // group_rows
+
+
+@triton.jit
+def power_of_two(exponent):
+    """2 to an `exponent` from -126 to 127, from its bits."""
+    return ((exponent + 127) << 23).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def scaled(x, exponent):
+    """`x` times 2^`exponent`, in two steps, since the power alone may be out of range."""
+    half = exponent >> 1
+    return x * power_of_two(half) * power_of_two(exponent - half)
+
+
+@triton.jit
+def exponent_for(peak):
+    """The power of two that takes `peak` to between 2^14 and 2^15; float16 ends at 2^16."""
+    biased = (peak.to(tl.int32, bitcast=True) >> 23) & 0xFF
+    return tl.minimum(127 + 14 - biased, 126)
+
+
+@triton.jit
+def halves_of(x):
+    """Two float16 whose sum is `x` to 22 bits. The difference is exact."""
+    high = x.to(tl.float16)
+    return high, (x - high.to(tl.float32)).to(tl.float16)
+
+
+@triton.jit
+def split_rows_kernel(
+    x_ptr, out_ptr, exponent_ptr, rows, columns, padded_rows, padded_columns, plane,
+    BLOCK: tl.constexpr,
+):
+    """The halves of one row, scaled, in two planes; the padding is zeros."""
+    batch = tl.program_id(1).to(tl.int64)
+    row = tl.program_id(0).to(tl.int64)
+    # A row beyond the end has no columns: only zeros are written.
+    length = tl.where(row < rows, columns, 0)
+    offsets = tl.arange(0, BLOCK)
+    x_ptr += batch * rows * columns
+    out_ptr += batch * padded_rows * padded_columns
+    exponent_ptr += batch * padded_rows
+    peaks = tl.zeros((BLOCK,), dtype=tl.float32)
+    for start in range(0, length, BLOCK):
+        k = start + offsets
+        peaks = tl.maximum(
+            peaks, tl.abs(tl.load(x_ptr + row * columns + k, mask=k < length, other=0.0))
+        )
+    exponent = exponent_for(tl.max(peaks, 0))
+    tl.store(exponent_ptr + row, exponent)
+    for start in range(0, padded_columns, BLOCK):
+        k = start + offsets
+        x = tl.load(x_ptr + row * columns + k, mask=k < length, other=0.0)
+        high, low = halves_of(scaled(x, exponent))
+        outs = out_ptr + row * padded_columns + k
+        tl.store(outs, high, mask=k < padded_columns)
+        tl.store(outs + tl.cast(plane, tl.int64), low, mask=k < padded_columns)
+
+
+@triton.jit
+def split_columns_kernel(
+    x_ptr, out_ptr, exponent_ptr, rows, columns, padded_rows, padded_columns, plane,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):
+    """The halves of some columns of a matrix, each column scaled; the padding is zeros."""
+    batch = tl.program_id(1).to(tl.int64)
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    offsets = tl.arange(0, ROWS)
+    x_ptr += batch * rows * columns
+    out_ptr += batch * padded_rows * padded_columns
+    peaks = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
+    for start in range(0, rows, ROWS):
+        row = start + offsets
+        places = row.to(tl.int64)[:, None] * columns + column[None, :]
+        inside = (row < rows)[:, None] & (column < columns)[None, :]
+        peaks = tl.maximum(peaks, tl.abs(tl.load(x_ptr + places, mask=inside, other=0.0)))
+    exponent = exponent_for(tl.max(peaks, 0))
+    tl.store(exponent_ptr + batch * padded_columns + column, exponent)
+    for start in range(0, padded_rows, ROWS):
+        row = start + offsets
+        places = row.to(tl.int64)[:, None] * columns + column[None, :]
+        inside = (row < rows)[:, None] & (column < columns)[None, :]
+        x = tl.load(x_ptr + places, mask=inside, other=0.0)
+        high, low = halves_of(scaled(x, exponent[None, :]))
+        outs = out_ptr + row.to(tl.int64)[:, None] * padded_columns + column[None, :]
+        tl.store(outs, high)
+        tl.store(outs + tl.cast(plane, tl.int64), low)
+
+
+@triton.jit
+def grad_x_kernel(
+    a_ptr, b_ptr, a_exponent_ptr, b_exponent_ptr, out_ptr, rows, dim, steps,
+    a_stride, b_stride, a_plane, b_plane,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr,
+):
+    blocks_m = tl.cdiv(rows, BLOCK_M)
+    blocks_n = tl.cdiv(dim, BLOCK_N)
+    block_m, block_n = tile_of(tl.program_id(0), blocks_m, blocks_n, GROUP_M)
+    m = block_m * BLOCK_M + tl.arange(0, BLOCK_M)
+    n = block_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    k = tl.arange(0, BLOCK_K)
+    a_step = tl.cast(a_plane, tl.int64)
+    b_step = tl.cast(b_plane, tl.int64)
+    # The halves are padded: no load needs a mask.
+    a_ptrs = a_ptr + m.to(tl.int64)[:, None] * a_stride + k[None, :]
+    b_ptrs = b_ptr + k.to(tl.int64)[:, None] * b_stride + n[None, :]
+    total = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for _ in range(steps):
+        a_high = tl.load(a_ptrs)
+        a_low = tl.load(a_ptrs + a_step)
+        b_high = tl.load(b_ptrs)
+        b_low = tl.load(b_ptrs + b_step)
+        part = tl.dot(a_low, b_high)
+        part = tl.dot(a_high, b_low, part)
+        part = tl.dot(a_high, b_high, part)
+        total += part
+        a_ptrs += BLOCK_K
+        b_ptrs += BLOCK_K * b_stride
+
+    exponents = tl.load(a_exponent_ptr + m)[:, None] + tl.load(b_exponent_ptr + n)[None, :]
+    total = scaled(total, -exponents)
+    out_ptrs = out_ptr + m.to(tl.int64)[:, None] * dim + n[None, :]
+    tl.store(out_ptrs, total, mask=(m < rows)[:, None] & (n < dim)[None, :])
+
+
+@triton.jit
+def grad_weight_kernel(
+    a_ptr, b_ptr, a_exponent_ptr, b_exponent_ptr, out_ptr, rows, dim, steps,
+    a_stride, b_stride, a_plane, b_plane,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr,
+):
+    blocks_m = tl.cdiv(rows, BLOCK_M)
+    blocks_n = tl.cdiv(dim, BLOCK_N)
+    block_m, block_n = tile_of(tl.program_id(0), blocks_m, blocks_n, GROUP_M)
+    m = block_m * BLOCK_M + tl.arange(0, BLOCK_M)
+    n = block_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    k = tl.arange(0, BLOCK_K)
+    a_step = tl.cast(a_plane, tl.int64)
+    b_step = tl.cast(b_plane, tl.int64)
+    # The halves are padded: no load needs a mask.
+    a_ptrs = a_ptr + k.to(tl.int64)[:, None] * a_stride + m[None, :]
+    b_ptrs = b_ptr + k.to(tl.int64)[:, None] * b_stride + n[None, :]
+    total = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for _ in range(steps):
+        a_high = tl.load(a_ptrs).T
+        a_low = tl.load(a_ptrs + a_step).T
+        b_high = tl.load(b_ptrs)
+        b_low = tl.load(b_ptrs + b_step)
+        part = tl.dot(a_low, b_high)
+        part = tl.dot(a_high, b_low, part)
+        part = tl.dot(a_high, b_high, part)
+        total += part
+        a_ptrs += BLOCK_K * a_stride
+        b_ptrs += BLOCK_K * b_stride
+
+    exponents = tl.load(a_exponent_ptr + m)[:, None] + tl.load(b_exponent_ptr + n)[None, :]
+    total = scaled(total, -exponents)
+    out_ptrs = out_ptr + m.to(tl.int64)[:, None] * dim + n[None, :]
+    tl.store(out_ptrs, total, mask=(m < rows)[:, None] & (n < dim)[None, :])
+
+
+@triton.jit
+def partial_sums_kernel(
+    x_ptr, out_ptr, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STEP: tl.constexpr
+):
+    """The sums of each column over `ROWS` rows at a time."""
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    first = tl.program_id(1) * ROWS
+    sums = tl.zeros((STEP, COLUMNS), dtype=tl.float32)
+    for start in range(0, ROWS, STEP):
+        row = first + start + tl.arange(0, STEP)
+        inside = (row < rows)[:, None] & (column < columns)[None, :]
+        places = row.to(tl.int64)[:, None] * columns + column[None, :]
+        sums += tl.load(x_ptr + places, mask=inside, other=0.0)
+    out_ptrs = out_ptr + tl.program_id(1).to(tl.int64) * columns + column
+    tl.store(out_ptrs, tl.sum(sums, 0), mask=column < columns)
+
+
+@triton.jit
+def sums_kernel(x_ptr, out_ptr, rows, columns, COLUMNS: tl.constexpr, STEP: tl.constexpr):
+    """The sums of whole columns."""
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    sums = tl.zeros((STEP, COLUMNS), dtype=tl.float32)
+    for start in range(0, rows, STEP):
+        row = start + tl.arange(0, STEP)
+        inside = (row < rows)[:, None] & (column < columns)[None, :]
+        places = row.to(tl.int64)[:, None] * columns + column[None, :]
+        sums += tl.load(x_ptr + places, mask=inside, other=0.0)
+    tl.store(out_ptr + column, tl.sum(sums, 0), mask=column < columns)
+
+def padded(size):
+    return triton.cdiv(size, PAD) * PAD
+
+
+def split(x, *, by_rows):
+    """The halves of a matrix or a batch of them, [2, batch, padded rows, padded columns], and the
+    exponents of rows or of columns, padded as well."""
+    rows, columns = x.shape[-2:]
+    batch = x.shape[0] if x.dim() == 3 else 1
+    shape = (2, batch, padded(rows), padded(columns))
+    halves = torch.empty(shape, device=x.device, dtype=torch.float16)
+    count = shape[2] if by_rows else shape[3]
+    exponents = torch.empty((batch, count), device=x.device, dtype=torch.int32)
+    sizes = (rows, columns, shape[2], shape[3], halves[0].numel())
+    if by_rows and exponents.numel() > 0:
+        split_rows_kernel[(shape[2], batch)](
+            x, halves, exponents, *sizes, BLOCK=SPLIT_BLOCK, num_warps=4
+        )
+    elif exponents.numel() > 0:
+        split_columns_kernel[(shape[3] // SPLIT_COLUMNS, batch)](
+            x, halves, exponents, *sizes, ROWS=SPLIT_ROWS, COLUMNS=SPLIT_COLUMNS, num_warps=8
+        )
+    return halves, exponents
+
+
+def blocks_of(rows, columns):
+    return triton.cdiv(rows, BLOCK_M) * triton.cdiv(columns, BLOCK_N)
+
+
+def run(x, weight, bias, grad_out):
+    # The gradients do not depend on `bias`.
+    x, grad_out = x.contiguous(), grad_out.contiguous()
+    rows, inner = x.shape
+    dim = weight.shape[0]
+    like = {"device": x.device, "dtype": x.dtype}
+    grad_x = torch.empty((rows, inner), **like)
+    grad_weight = torch.empty((dim, inner), **like)
+    grad_bias = torch.empty((dim,), **like)
+    # What is summed over differs: the columns of `grad_out` for one product, its rows for the other.
+    grads, grads_exponents = split(grad_out, by_rows=True)
+    weights, weights_exponents = split(weight, by_rows=False)
+    if grad_x.numel() > 0:
+        grad_x_kernel[(blocks_of(rows, inner),)](
+            grads, weights, grads_exponents, weights_exponents, grad_x, rows, inner,
+            triton.cdiv(dim, BLOCK_K),
+            grads.shape[3], weights.shape[3], grads[0].numel(), weights[0].numel(),
+            BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
+            num_warps=WARPS, num_stages=STAGES,
+        )
+    grads, grads_exponents = split(grad_out, by_rows=False)
+    inputs, inputs_exponents = split(x, by_rows=False)
+    if grad_weight.numel() > 0:
+        grad_weight_kernel[(blocks_of(dim, inner),)](
+            grads, inputs, grads_exponents, inputs_exponents, grad_weight, dim, inner,
+            triton.cdiv(rows, BLOCK_K),
+            grads.shape[3], inputs.shape[3], grads[0].numel(), inputs[0].numel(),
+            BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, GROUP_M=GROUP_M,
+            num_warps=WARPS, num_stages=STAGES,
+        )
+    if dim > 0:
+        columns, parts = triton.cdiv(dim, SUM_COLUMNS), triton.cdiv(rows, SUM_ROWS)
+        partial = torch.empty((parts, dim), **like)
+        if parts > 0:
+            partial_sums_kernel[(columns, parts)](
+                grad_out, partial, rows, dim,
+                ROWS=SUM_ROWS, COLUMNS=SUM_COLUMNS, STEP=SUM_STEP,
+            )
+        sums_kernel[(columns,)](
+            partial, grad_bias, parts, dim, COLUMNS=SUM_COLUMNS, STEP=SUM_STEP
+        )
+    return grad_x, grad_weight, grad_bias
+
+
+class ModelNew(nn.Module):
+    def __init__(self, inner, dim):
+        super().__init__()
+        self.linear = nn.Linear(inner, dim)
+
+    def forward(self, x, grad_out):
+        return run(x, self.linear.weight, self.linear.bias, grad_out)
