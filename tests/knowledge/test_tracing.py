@@ -71,6 +71,8 @@ def test_workloads_with_a_constant_of_one_are_not_picked(study):
         Workload(id=str(n), split="search", axes={"B": n, "C": n + 3}, constants={"group": group})
         for n, group in ((2, 1), (3, 4), (4, 2), (5, 1), (6, 3))
     ]
+    # One at the file's own sizes replaces nothing.
+    workloads.append(Workload(id="7", split="report", axes={"B": 7, "C": 10}, constants={}))
     chosen = pick_trace_workloads(problem.model_copy(update={"workloads": tuple(workloads)}))
     assert [w.constants["group"] for w in chosen] == [4, 2, 3]
 

@@ -136,7 +136,7 @@ def _confusion(chosen: Sequence[Workload]) -> tuple[int, int, int, int]:
     seen = [tuple(w.axes[a] for w in chosen) for a in chosen[0].axes]
     still = sum(len(set(sizes)) == 1 for sizes in seen)
     numbers = [{**w.constants, **w.axes} for w in chosen]
-    special = sum(min(n[name] for n in numbers) <= 1 for name in numbers[0])
+    special = len({name for ns in numbers for name, number in ns.items() if number <= 1})
     alike = len(seen) - len(set(seen))
     # A third trace is worth its time: it refutes what fits two by chance.
     too_few = max(0, 3 - len(chosen))
