@@ -2,8 +2,9 @@
 
     python benchmarks/campaign_table.py
 
-Prints what was judged on the GPU, file by file, and on the CPU, kernel by kernel, with the geometric
-mean over what passed. Of a file that was judged several times a promotion counts before a search.
+Prints what was judged on the GPU, file by file, and on the CPU, kernel by kernel, with the
+geometric mean over what passed. Of a file that was judged several times a promotion counts before a
+search.
 """
 
 from __future__ import annotations
@@ -95,8 +96,8 @@ def summary(rows: Sequence[Row]) -> str:
     promoted = [speedup for promoted, speedup in passed if promoted]
     faster = sum(speedup.ci_low > 1 for speedup in promoted)
     return (
-        f"{len(chosen)} problems. The best file of {len(promoted)} passed on promotion, {faster} of "
-        "them faster than the best baseline with their whole interval; geometric mean "
+        f"{len(chosen)} problems. The best file of {len(promoted)} passed on promotion, {faster} "
+        "of them faster than the best baseline with their whole interval; geometric mean "
         f"{_mean(promoted)}. With those that have a search's verdict alone {len(passed)} passed; "
         f"geometric mean {_mean(speedup for _, speedup in passed)}."
     )
@@ -116,7 +117,8 @@ def line(row: Row) -> str:
         if position is not None and position.side == "memory":
             share = f"{100 / position.headroom:.0f}%"
     kind = outcome.kind.replace("_", " ")
-    return f"| {row.problem} | {row.file} | {row.evaluation.effort} | {kind} | {speed} | {name} | {share} |"
+    cells = (row.problem, row.file, row.evaluation.effort, kind, speed, name, share)
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:

@@ -76,13 +76,22 @@ class Position(Record):
 
     @property
     def computing_ns(self) -> float:
-        """The shortest time in which the arithmetic can be done."""
-        return self.flops / self.peak_gflops
+        """The shortest time in which the arithmetic can be done: on the units that round what they
+        multiply, where there are such. A kernel that splits its operands into parts for them can be
+        as accurate as one in float32."""
+        return self.flops / max(self.peak_gflops, self.tensor_gflops or 0.0)
+
+    @property
+    def arithmetic_ns(self) -> float:
+        """The time that the arithmetic takes at the roof above this call: float32's, or that of the
+        units that round where the call is faster than those of float32 can be."""
+        plain_ns = self.flops / self.peak_gflops
+        return plain_ns if self.call_ns >= plain_ns else self.computing_ns
 
     @property
     def side(self) -> Literal["memory", "compute"]:
-        """What the floor is made of."""
-        return "memory" if self.moving_ns >= self.computing_ns else "compute"
+        """What the roof above this call is made of."""
+        return "memory" if self.moving_ns >= self.arithmetic_ns else "compute"
 
     @property
     def headroom(self) -> float:
@@ -93,7 +102,7 @@ class Position(Record):
     def slowdown(self) -> float:
         """How many times longer it took than the roof above this call, with its inputs where they
         were; below 1 when they were nearer than we know. At most `headroom`."""
-        return self.call_ns / max(self.nbytes / self.inputs_gb_s, self.computing_ns)
+        return self.call_ns / max(self.nbytes / self.inputs_gb_s, self.arithmetic_ns)
 
     @property
     def intensity(self) -> float:

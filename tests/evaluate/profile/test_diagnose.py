@@ -50,6 +50,35 @@ def figures(diagnosis):
     return {figure.name: figure.value for figure in diagnosis.figures}
 
 
+def multiplying(call_ns, *, tensor_gflops=400_000.0):
+    """A product of 2^40 operations on a GPU whose float32 units take 22 ms for it."""
+    return Position(
+        nbytes=1 << 20, flops=1 << 40, call_ns=call_ns, peak_gb_s=3000.0, inputs_gb_s=3000.0,
+        peak_gflops=50_000.0, tensor_gflops=tensor_gflops,
+    )  # fmt: skip
+
+
+def test_a_product_at_float32s_roof_is_told_of_the_units_above_it():
+    said = diagnose(facts(), multiplying(24e6))
+    assert said.bottleneck == "compute_bound"
+    assert said.headroom == pytest.approx(24e6 / (2**40 / 400_000))
+    assert any("two parts" in hint for hint in said.hints)
+
+
+@pytest.mark.parametrize(
+    "position", [multiplying(24e6, tensor_gflops=None), multiplying(24e6, tensor_gflops=100_000.0)]
+)
+def test_units_that_could_not_beat_it_are_not_mentioned(position):
+    assert not any("two parts" in hint for hint in diagnose(facts(), position).hints)
+
+
+def test_a_product_that_is_faster_than_float32_units_has_a_floor_below_it():
+    said = diagnose(facts(), multiplying(8e6))
+    assert said.headroom == pytest.approx(8e6 / (2**40 / 400_000))
+    assert said.headroom > 1
+    assert not any("two parts" in hint for hint in said.hints)
+
+
 def test_what_moves_its_bytes_as_fast_as_can_be_is_memory_bound_whatever_its_code():
     said = diagnose(facts(SCALAR, STRIDED), moving(1.4))
     assert said.bottleneck == "memory_bound"

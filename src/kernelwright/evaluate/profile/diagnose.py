@@ -25,6 +25,7 @@ _SHORT_NS = 10_000.0
 # Below a quarter of its threads a multiprocessor has too few of them to hide how long memory
 # takes, unless each has much independent work.
 _FEW = 0.25
+_PRODUCTS = 3  # of an operand in two parts with another one, leaving out that of the small parts
 _NOT_TIMED = "how far from the roofline it is: no time of it was taken, or no peak of this device"
 
 _Found = tuple[Bottleneck, tuple[Figure, ...]]
@@ -74,7 +75,7 @@ def diagnose(facts: Facts, position: Position | None) -> Diagnosis:
         bottleneck=bottleneck,
         figures=figures,
         headroom=position.headroom if position else None,
-        hints=(*HINTS[bottleneck], *_beside(bottleneck, facts)),
+        hints=(*HINTS[bottleneck], *_beside(bottleneck, facts, position)),
         not_known=(*facts.not_known, *([] if position else [_NOT_TIMED])),
         position=position,
     )
@@ -195,9 +196,15 @@ def _arithmetic(position: Position) -> tuple[Figure, ...]:
     return (Figure(name="computes", value=position.flops / position.call_ns, unit="GFLOP/s"),)
 
 
-def _beside(bottleneck: Bottleneck, facts: Facts) -> tuple[str, ...]:
+def _beside(bottleneck: Bottleneck, facts: Facts, position: Position | None) -> tuple[str, ...]:
     """What else was seen and may matter, whatever the bottleneck."""
     said = []
+    if bottleneck == "compute_bound" and position and _could_split(position):
+        said.append(
+            "The units for float32 are the limit, and those for matrix products are faster: split "
+            "each float32 operand into two parts of float16 or TF32 (x = high + low) and add three "
+            "of their products, high·high + high·low + low·high, nearly as accurate as float32."
+        )
     # Near a roof a call in a loop costs nothing any more.
     called = {name for loop in hot(facts.loops) for name in loop.calls}
     if called and bottleneck not in ("memory_bound", "compute_bound"):
@@ -212,6 +219,12 @@ def _beside(bottleneck: Bottleneck, facts: Facts) -> tuple[str, ...]:
             "once (float4), where sizes and addresses allow."
         )
     return tuple(said)
+
+
+def _could_split(position: Position) -> bool:
+    """Whether the products of parts on the units that round could beat what float32 units can."""
+    plain = position.call_ns >= position.flops / position.peak_gflops
+    return plain and (position.tensor_gflops or 0.0) > _PRODUCTS * position.peak_gflops
 
 
 def _elements(loop: Loop) -> int:
