@@ -65,6 +65,7 @@ def module_guide(template: str, problem: Problem) -> str:
     return _TEMPLATES.get_template(template).render(
         inputs=[s for s in problem.inputs if s.role in ("input", "scalar")],
         weights=[s for s in problem.inputs if s.role == "weight"],
+        tensors=[s.name for s in problem.inputs],
         outputs=list(problem.outputs),
         shape=shape_text,
         report=_sizes_line(problem),
