@@ -6,28 +6,23 @@ The problem is loaded here too, for its guide and its sketches. What is written 
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import BuildRefused, SpecError, UsageError, WorkerError
 from kernelwright.core.evaluation import Effort, Evaluation
 from kernelwright.core.problem import Problem, Source
-from kernelwright.core.protocols import Evaluator, Language
+from kernelwright.core.protocols import Evaluator
 from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.judge import EVALUATOR
 from kernelwright.languages.tunables import settled_text
-from kernelwright.library.finding import Shelves
-from kernelwright.library.shelf import folders_of, read_library
 from kernelwright.problems.reference import Reference
 from kernelwright.problems.suite import PREFIX, read_source
 from kernelwright.run import equipment
-from kernelwright.run.delivery import deliver
-from kernelwright.run.equipment import Equipment, Sketches, same_problem, writers_for
-from kernelwright.run.spec import BATCH, device_of, reads_library
+from kernelwright.run.equipment import Equipment, furnished, library_of, same_problem
+from kernelwright.run.spec import BATCH, device_of
 from kernelwright.serve.client import Client
 from kernelwright.serve.records import Submission
 
@@ -124,37 +119,13 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
             yield here
         return
     device = device_of(spec)
+    library = library_of(spec)
     source, _ = read_source(origin, sizes="gpu" if device == "cuda" else "cpu")
-    languages: dict[str, Language] = {n: names.load("language", n)() for n in spec.languages}
     with Reference.open(source, device="cpu", direction=spec.direction) as reference:
         problem = same_problem(reference.load(), known)
         _check_direction(spec, problem)
-        trace = functools.cache(reference.trace)
-        sketches = Sketches(problem, trace)
-        folders = folders_of(spec.library) if reads_library(spec) else ()
-        kernels, broken = read_library(folders)
-        shelves = Shelves(kernels, problem, trace)
-        yield Equipment(
-            problem=problem,
-            evaluator=_judge_of(spec, spec.judge, problem, device),
-            admit=lambda: reference.admit(spec.seed),
-            writers=lambda store, folder: writers_for(
-                spec, sketches, shelves, languages, store, folder
-            ),
-            library_drafts=shelves.count,
-            examples=shelves.to_read,
-            remarks=tuple(each.reason for each in broken),
-            deliver=lambda folder, candidate, evaluation: deliver(
-                folder,
-                problem,
-                candidate,
-                evaluation,
-                languages[candidate.language],
-                device=device,
-            ),
-            sketches=sketches,
-            judges_modules=False,
-        )
+        judge = _judge_of(spec, spec.judge, problem, device)
+        yield furnished(spec, problem, reference, judge, library)
 
 
 def _judge_of(spec: RunSpec, judge: str, problem: Problem, device: str) -> Evaluator:

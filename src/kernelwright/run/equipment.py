@@ -32,7 +32,7 @@ from kernelwright.generate.outside import Outside
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.library.finding import Shelves
 from kernelwright.library.records import device_name
-from kernelwright.library.shelf import folders_of, read_library
+from kernelwright.library.shelf import Broken, Kernel, folders_of, read_library
 from kernelwright.llm.opening import open_model
 from kernelwright.problems.reference import Reference
 from kernelwright.run.delivery import deliver
@@ -50,6 +50,8 @@ from kernelwright.run.spec import (
     reads_library,
 )
 from kernelwright.search.drafting import Drafter
+
+Library = tuple[Sequence[Kernel], Sequence[Broken]]
 
 REPLIES = "replies"
 # Drafts of a writer that is sampled; one with a list is asked until the list ends.
@@ -105,12 +107,10 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
             f"The judge of this run is {spec.judge}. Leave it out of the settings to judge here."
         )
     device = device_of(spec)
-    languages: dict[str, Language] = {n: names.load("language", n)() for n in spec.languages}
     if LLM in spec.writers:
         # Before anything is started: a missing key or package shows here.
         open_model(spec.models[MODEL_ROLE], spec.model_settings)
-    folders = folders_of(spec.library) if reads_library(spec) else ()
-    kernels, broken = read_library(folders)
+    library = library_of(spec)
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
     with (
@@ -119,32 +119,60 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
     ):
         problem = same_problem(reference.load(), known)
         with _judging(spec, origin, problem, reference) as judge:
-            trace = functools.cache(reference.trace)
-            sketches = Sketches(problem, trace)
-            shelves = Shelves(kernels, problem, trace, device_name(environment(device)))
-            alone = judge if isinstance(judge, Judge) else None
-            yield Equipment(
-                problem=problem,
-                evaluator=judge,
-                admit=lambda: reference.admit(spec.seed),
-                writers=lambda store, folder: writers_for(
-                    spec, sketches, shelves, languages, store, folder
-                ),
-                library_drafts=shelves.count,
-                examples=shelves.to_read,
-                remarks=tuple(each.reason for each in broken),
-                deliver=lambda folder, candidate, evaluation: deliver(
-                    folder,
-                    problem,
-                    candidate,
-                    evaluation,
-                    languages[candidate.language],
-                    device=device,
-                ),
-                build=alone.try_build if alone else None,
-                profile=functools.partial(profiled, alone) if alone else None,
-                sketches=sketches,
-            )
+            here = device_name(environment(device))
+            yield furnished(spec, problem, reference, judge, library, tuned_for=here)
+
+
+def library_of(spec: RunSpec) -> Library:
+    """The kernels that `spec` may use, and the folders that are none.
+
+    Raises:
+        UsageError: a library is not there.
+    """
+    return read_library(folders_of(spec.library) if reads_library(spec) else ())
+
+
+def furnished(
+    spec: RunSpec,
+    problem: Problem,
+    reference: Reference,
+    evaluator: Evaluator,
+    library: Library,
+    *,
+    tuned_for: str | None = None,
+) -> Equipment:
+    """The parts of a run for `spec` whose verdicts come from `evaluator`; `reference` stays the
+    caller's. Kernels of the library get the values that were the best on the device `tuned_for`.
+    """
+    languages: dict[str, Language] = {n: names.load("language", n)() for n in spec.languages}
+    kernels, broken = library
+    trace = functools.cache(reference.trace)
+    sketches = Sketches(problem, trace)
+    shelves = Shelves(kernels, problem, trace, tuned_for)
+    alone = evaluator if isinstance(evaluator, Judge) else None
+    return Equipment(
+        problem=problem,
+        evaluator=evaluator,
+        admit=lambda: reference.admit(spec.seed),
+        writers=lambda store, folder: writers_for(
+            spec, sketches, shelves, languages, store, folder
+        ),
+        library_drafts=shelves.count,
+        examples=shelves.to_read,
+        remarks=tuple(each.reason for each in broken),
+        deliver=lambda folder, candidate, evaluation: deliver(
+            folder,
+            problem,
+            candidate,
+            evaluation,
+            languages[candidate.language],
+            device=device_of(spec),
+        ),
+        build=alone.try_build if alone else None,
+        profile=functools.partial(profiled, alone) if alone else None,
+        sketches=sketches,
+        judges_modules=spec.judge is None,
+    )
 
 
 @contextmanager
