@@ -38,7 +38,7 @@ from kernelwright.library.shelf import (
     read_kernel,
 )
 
-_SAME = 1e-6
+_SAME = 1e-6  # a float in a text may have seven digits, as in 0.7978846f
 
 
 @dataclass(frozen=True, kw_only=True)

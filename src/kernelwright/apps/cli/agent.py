@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -53,7 +53,7 @@ _DIRECTION = typer.Option(help="What to compute, instead of what the file says."
 _ATTEMPTS = typer.Option(help="How many attempts it has.")
 _SECONDS = typer.Option(help="How many seconds the judge may spend on it.")
 _DOLLARS = typer.Option(help="How many dollars; the agent says what each attempt cost.")
-_DEVICE = typer.Option(help="auto, cpu or cuda.")
+_DEVICE = typer.Option(help="auto, cpu, cuda, or one of several GPUs as cuda:N.")
 _ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
 _JUDGE = typer.Option(
     "--judge",
@@ -77,7 +77,7 @@ def init(
     max_attempts: Annotated[int, _ATTEMPTS] = 24,
     max_seconds: Annotated[float | None, _SECONDS] = None,
     max_dollars: Annotated[float | None, _DOLLARS] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], _DEVICE] = "auto",
+    device: Annotated[str, _DEVICE] = "auto",
     require_isolation: Annotated[Isolation, _ISOLATION] = "process",
     judge_url: Annotated[str | None, _JUDGE] = None,
 ) -> None:

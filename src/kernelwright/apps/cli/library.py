@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -14,6 +14,7 @@ from rich.text import Text
 from kernelwright.apps.cli.checkout import commit
 from kernelwright.apps.cli.runs import RunArgument, find, opened
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
+from kernelwright.core.cards import kind_of, only_card
 from kernelwright.core.errors import UnknownName, UsageError
 from kernelwright.core.evaluation import Evaluation, Isolation, Passed
 from kernelwright.core.problem import Problem
@@ -40,7 +41,7 @@ command = typer.Typer(
 )
 
 _LIBRARY = typer.Option(help="A folder of kernels beside the one that ships; may be repeated.")
-_DEVICE = typer.Option(help="Where to judge: cpu or cuda; a GPU if there is one.")
+_DEVICE = typer.Option(metavar="cpu|cuda|cuda:N", help="Where to judge; on a GPU if there is one.")
 _ISOLATION = typer.Option(help="Refuse to judge with less isolation than this.")
 _INTO = typer.Option("--library", help="The folder that it goes into; made if it is not there.")
 _NAME = typer.Option(help="The kernel's name; by default the problem's and the language.")
@@ -120,7 +121,7 @@ def show_kernel(
 @command.command("verify")
 def verify_kernels(
     names: Annotated[list[str] | None, typer.Argument(help="Which; else all.")] = None,
-    device: Annotated[Literal["cpu", "cuda"] | None, _DEVICE] = None,
+    device: Annotated[str | None, _DEVICE] = None,
     library: LibraryOption = None,
     require_isolation: Annotated[Isolation, _ISOLATION] = "process",
     as_json: Annotated[bool, JSON_OPTION] = False,
@@ -131,11 +132,12 @@ def verify_kernels(
     is broken.
     """
     kernels, broken = _read(library)
-    where: Device = device or ("cuda" if cuda_devices() else "cpu")
+    where: Device = kind_of(device) if device else "cuda" if cuda_devices() else "cpu"
     found: list[Verified] = []
-    for kernel in _chosen(kernels, names) if names else kernels:
-        say(Text(visible(f"Judging {kernel.name} ({kernel.about.language}) …")))
-        found.append(verify(kernel, where, require_isolation=require_isolation))
+    with only_card(device):
+        for kernel in _chosen(kernels, names) if names else kernels:
+            say(Text(visible(f"Judging {kernel.name} ({kernel.about.language}) …")))
+            found.append(verify(kernel, where, require_isolation=require_isolation))
     wanted = [b for b in broken if not names or b.folder.name in names]
     if as_json:
         left = tuple(LeftOut(name=b.folder.name, reason=b.reason) for b in wanted)

@@ -7,7 +7,7 @@ import importlib.util
 import os
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -18,6 +18,7 @@ from kernelwright.agents.hall import Hall, problem_files
 from kernelwright.agents.limits import Turns
 from kernelwright.apps.cli.serve import check_isolation
 from kernelwright.apps.cli.terminal import say
+from kernelwright.core.cards import kind_of, only_card
 from kernelwright.core.errors import Unavailable, UsageError
 from kernelwright.core.evaluation import Isolation
 from kernelwright.core.run import Budget
@@ -43,7 +44,9 @@ _ATTEMPTS = typer.Option(min=1, help="How many attempts a run has at most.")
 _SECONDS = typer.Option(help="How many seconds a run has at most.")
 _DOLLARS = typer.Option(help="How many dollars a run has at most, as its agent counts them.")
 _OPEN = typer.Option(min=1, help="How many problems are kept ready; each takes 1 to 2 GB.")
-_DEVICE = typer.Option(help="Where candidates run.")
+_DEVICE = typer.Option(
+    help="Where candidates run: auto, cpu, cuda, or one of several GPUs as cuda:N."
+)
 _ISOLATION = typer.Option(help="Refuse to run with less isolation than this.")
 _JUDGE = typer.Option(
     "--judge",
@@ -63,7 +66,7 @@ def command(
     max_seconds: Annotated[float | None, _SECONDS] = None,
     max_dollars: Annotated[float | None, _DOLLARS] = None,
     open_problems: Annotated[int, _OPEN] = 2,
-    device: Annotated[Literal["auto", "cpu", "cuda"], _DEVICE] = "auto",
+    device: Annotated[str, _DEVICE] = "auto",
     require_isolation: Annotated[Isolation, _ISOLATION] = "process",
     judge_url: Annotated[str | None, _JUDGE] = None,
 ) -> None:
@@ -81,6 +84,8 @@ def command(
     # Read before anything else is started, so that no process of ours inherits it.
     token = read_token(token_file, os.environ)
     files = problem_files(problem or [])
+    # Runs beside each other share the process, and so the one card.
+    kind = device if device == "auto" else kind_of(device)
     budget = Budget(max_attempts=max_attempts, max_wall_s=max_seconds, max_cost_usd=max_dollars)
     serving = _serving()
 
@@ -90,18 +95,19 @@ def command(
             runs,
             files=files,
             budget=budget,
-            device=device,
+            device=kind,
             require_isolation=require_isolation,
             judge=judge_url,
         )
 
     if not http:
-        serving.over_stdio(hall)
+        with only_card(device):
+            serving.over_stdio(hall)
         return
     settings = Settings(host=host, port=port, token=token, body_bytes=serving.BODY_BYTES)
     check_exposure(settings)
     check_isolation(settings)
-    with closing(listen(settings)) as listening:
+    with only_card(device), closing(listen(settings)) as listening:
         told = Text(f"Serving on {url(listening)}{serving.PATH}. Runs are kept in {runs}.")
         serving.over_http(hall, settings, listening, ready=lambda: say(told))
     say("Stopped.")
