@@ -75,7 +75,7 @@ _PAGES = {
         "what `kernelwright import --json` prints.",
         [
             "evaluate/batches.py:Manifest,ProblemEntry,BatchResult",
-            "apps/cli/import_.py:ImportReport",
+            "run/importing.py:Imported",
         ],
     ),
 }

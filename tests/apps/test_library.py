@@ -92,7 +92,11 @@ def test_the_best_of_a_run_goes_into_a_library(run_folder, tmp_path, monkeypatch
     from kernelwright.apps.cli import library as command
 
     def form_of(problem, _device):
-        names = {"tensors": tuple(s.name for s in problem.inputs), "outputs": ("out",)}
+        names = {
+            "tensors": tuple(s.name for s in problem.inputs),
+            "outputs": ("out",),
+            "axes": tuple((axis,) for axis in problem.axes),
+        }
         return promoted().form.model_copy(update=names)
 
     monkeypatch.setattr(command, "_form", form_of)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kernelwright.core.candidate import Candidate, Plan, Proposal
 from kernelwright.core.cards import kind_of
 from kernelwright.core.errors import UsageError
 from kernelwright.core.evaluation import Evaluation
 from kernelwright.core.problem import Problem
+from kernelwright.core.record import Record
 from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.batches import BatchResult, problem_key
 from kernelwright.evaluate.judge import EVALUATOR
@@ -17,10 +17,10 @@ from kernelwright.run.log import RunLog
 from kernelwright.run.verdicts import record_verdict
 
 
-@dataclass(frozen=True, kw_only=True)
-class Imported:
-    """What was taken in: the steps that got a verdict, and those of them that are new; how many
-    results were known already, or are of files that are no candidates."""
+class Imported(Record):
+    """What was taken in, as `import --json` prints it: the attempts that got a verdict, and those
+    of them that are new; how many results were known already, or are of files that are no
+    candidates."""
 
     judged: tuple[int, ...]
     new: tuple[int, ...]

@@ -14,7 +14,7 @@ from kernelwright.core.evaluation import Fault, Isolation
 from kernelwright.core.problem import Direction, Source
 from kernelwright.evaluate.batch import ProblemJudge
 from kernelwright.evaluate.batches import RESULTS, Judged, Opening, judge_batch
-from kernelwright.evaluate.opening import open_judge
+from kernelwright.evaluate.opening import open_judges
 from kernelwright.problems.reference import Device
 from kernelwright.report import text
 from kernelwright.report.formats import counted
@@ -36,7 +36,7 @@ def judge_folder(
         origin: str | Path | Source, direction: Direction | None
     ) -> AbstractContextManager[ProblemJudge]:
         say(Text(f"Loading {visible(str(origin))} …"))
-        return open_judge(
+        return open_judges(
             origin, direction=direction, device=device, require_isolation=require_isolation
         )
 

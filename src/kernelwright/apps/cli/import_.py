@@ -11,7 +11,6 @@ from rich.text import Text
 from kernelwright.apps.cli.runs import RunArgument, find
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, show
 from kernelwright.core.errors import UsageError
-from kernelwright.core.record import Record
 from kernelwright.evaluate.batches import RESULTS, read_result
 from kernelwright.report.formats import counted
 from kernelwright.run.importing import take_in
@@ -21,16 +20,6 @@ from kernelwright.store.sql import SqlStore
 _RESULTS = typer.Argument(
     metavar="RESULT...", help="Results of `judge --batch`: files, or folders of them."
 )
-
-
-class ImportReport(Record):
-    """What `import --json` prints: the attempts that got a verdict, those of them that are new,
-    and how many results were known already or are of files that are no candidates."""
-
-    judged: tuple[int, ...]
-    new: tuple[int, ...]
-    known: int
-    no_candidate: int
 
 
 def command(
@@ -49,16 +38,13 @@ def command(
     folder = find(run)
     with folder.locked(), SqlStore.open(folder.log_path, folder.name) as store:
         found = take_in(RunLog(store), read)
-    report = ImportReport(
-        judged=found.judged, new=found.new, known=found.known, no_candidate=found.no_candidate
-    )
     if as_json:
-        emit(report)
+        emit(found)
         return
-    parts = [f"{counted(len(report.judged), 'verdict')} taken in"]
-    parts += [f"{len(report.new)} of new attempts"] if report.new else []
-    parts += [f"{report.known} known already"] if report.known else []
-    parts += [f"{report.no_candidate} of files that are no candidates"] * bool(report.no_candidate)
+    parts = [f"{counted(len(found.judged), 'verdict')} taken in"]
+    parts += [f"{len(found.new)} of new attempts"] if found.new else []
+    parts += [f"{found.known} known already"] if found.known else []
+    parts += [f"{found.no_candidate} of files that are no candidates"] * bool(found.no_candidate)
     show(Text(", ".join(parts) + "."))
 
 
