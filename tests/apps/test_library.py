@@ -63,14 +63,18 @@ def test_kernels_of_another_device_are_said_as_skipped(library, capsys):
     assert run(["library", "verify", "--device", "cuda", "--library", library]) == 0
     assert "cpp does not run on cuda" in capsys.readouterr().out
     assert run(["library", "verify", "--device", "cuda", "--library", library, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [k["outcome"] for k in found["kernels"]] == ["skipped"]
+    (found,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (found["name"], found["outcome"]) == ("norm-cpp", "skipped")
 
 
 def test_a_broken_folder_fails_the_verification_and_is_named(library, tmp_path, capsys):
     (tmp_path / "mine" / "norm-cpp" / "kernel.cpp").write_text("int main() {}")
     assert run(["library", "verify", "--device", "cuda", "--library", library]) == 1
     assert "kernel.cpp is not what was certified" in capsys.readouterr().err
+    assert run(["library", "verify", "--device", "cuda", "--library", library, "--json"]) == 1
+    (left,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert left["name"] == "norm-cpp"
+    assert "kernel.cpp is not what was certified" in left["reason"]
     assert run(["library", "list", "--library", library]) == 0
     assert "norm-cpp is left out" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from kernelwright.apps.cli.checkout import commit
 from kernelwright.apps.cli.runs import RunArgument, find, opened
-from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
+from kernelwright.apps.cli.terminal import JSON_OPTION, emit, emit_line, say, show
 from kernelwright.core.cards import kind_of, only_card
 from kernelwright.core.errors import UnknownName, UsageError
 from kernelwright.core.evaluation import Evaluation, Isolation, Passed
@@ -68,14 +68,6 @@ class LeftOut(Record):
     reason: str
 
 
-class Verification(Record):
-    """What `library verify --json` prints."""
-
-    device: str
-    kernels: tuple[Verified, ...]
-    broken: tuple[LeftOut, ...] = ()
-
-
 @command.command("list")
 def list_kernels(
     library: LibraryOption = None, as_json: Annotated[bool, JSON_OPTION] = False
@@ -128,24 +120,27 @@ def verify_kernels(
 ) -> int:
     """Judge kernels again, with fresh seeds, as on promotion.
 
-    Those of other devices are said as skipped. Exits with 1 when one no longer holds, or its folder
+    Those of other devices are said as skipped. There is a line for each, and with --json a JSON
+    value on each line, as soon as it is known. Exits with 1 when one no longer holds, or its folder
     is broken.
     """
     kernels, broken = _read(library)
     where: Device = kind_of(device) if device else "cuda" if cuda_devices() else "cpu"
-    found: list[Verified] = []
+    wanted = [b for b in broken if not names or b.folder.name in names]
+    _complain(wanted)
+    good = not wanted
+    for left in wanted if as_json else ():
+        emit_line(LeftOut(name=left.folder.name, reason=left.reason))
     with only_card(device):
         for kernel in _chosen(kernels, names) if names else kernels:
             say(Text(visible(f"Judging {kernel.name} ({kernel.about.language}) …")))
-            found.append(verify(kernel, where, require_isolation=require_isolation))
-    wanted = [b for b in broken if not names or b.folder.name in names]
-    if as_json:
-        left = tuple(LeftOut(name=b.folder.name, reason=b.reason) for b in wanted)
-        emit(Verification(device=where, kernels=tuple(found), broken=left))
-    else:
-        show(_verify_table(found))
-    _complain(wanted)
-    return 0 if all(v.good for v in found) and not wanted else 1
+            found = verify(kernel, where, require_isolation=require_isolation)
+            good &= found.good
+            if as_json:
+                emit_line(found)
+            else:
+                show(_verified(found))
+    return 0 if good else 1
 
 
 @command.command("add")
@@ -273,18 +268,11 @@ def _list_table(listed: Sequence[Listed]) -> Table:
     return table
 
 
-def _verify_table(found: Sequence[Verified]) -> Table:
-    table = Table("kernel", "language", "outcome", "over the best baseline", "why", box=None)
-    for each in found:
-        now = estimated(_estimate(each.speedup)) if each.speedup else ""
-        table.add_row(
-            visible(each.name),
-            each.language,
-            each.outcome.replace("_", " "),
-            visible(f"{now} {each.baseline or ''}".strip()),
-            visible(each.reason),
-        )
-    return table
+def _verified(one: Verified) -> Text:
+    """A line for what came of one kernel."""
+    now = f": {estimated(_estimate(one.speedup))} over {one.baseline}" if one.speedup else ""
+    outcome = one.outcome.replace("_", " ")
+    return Text(visible(f"{one.name} ({one.language}): {outcome}{now}. {one.reason}"))
 
 
 def _estimate(figures: tuple[float, float, float]) -> Estimate:
