@@ -1,6 +1,7 @@
 """The kernels that ship: found for their own problems, and for one in other words."""
 
 import json
+import re
 
 import pytest
 
@@ -11,6 +12,7 @@ from kernelwright.library.matching import fit
 from kernelwright.library.normal.form import normal_form
 from kernelwright.library.shelf import SHIPPED, read_library
 from kernelwright.problems.loading import load_program
+from kernelwright.problems.reference import Reference
 from kernelwright.problems.tracing import trace
 from kernelwright.run.folder import RunFolder
 from kernelwright.store.fold import fold
@@ -22,8 +24,14 @@ EXAMPLE = "examples/token_norm.py"
 
 
 def own_problem(kernel):
-    """A kernel's problem as its folder has it, at two sizes."""
+    """A kernel's problem as its folder has it, at two sizes; at those that follow from the file
+    where not every axis is a number in it."""
     what = kernel.about.computes
+    if not all(
+        re.search(rf"^{axis}\b.*=", kernel.reference.text, re.MULTILINE) for axis in what.sizes
+    ):
+        with Reference.open(kernel.reference, direction=what.direction) as reference:
+            return reference.load()
     per_unit = {a: 32 if a == "channels" else 1 for a in what.sizes}  # of groups there are 32
     sizes = ({a: per_unit[a] * (7 + n) for n, a in enumerate(what.sizes)},
              {a: per_unit[a] * (9 + 3 * n) for n, a in enumerate(what.sizes)})  # fmt: skip
