@@ -3,7 +3,7 @@
 import pytest
 
 from kernelwright.core.errors import WorkerError
-from kernelwright.core.evaluation import BuildFailed
+from kernelwright.core.evaluation import BuildFailed, Passed
 from kernelwright.library.adding import add
 from kernelwright.library.normal.form import normal_form
 from kernelwright.library.shelf import read_kernel
@@ -43,6 +43,13 @@ def test_one_that_holds_says_how_fast_it_is_now_and_was(kernel):
     assert (found.outcome, found.good, found.baseline) == ("holds", True, "eager")
     assert found.speedup[0] == pytest.approx(1.25, rel=1e-3)
     assert found.was[0] == pytest.approx(1.5, rel=1e-3)
+
+
+def test_one_that_was_not_timed_says_so(kernel):
+    """As a kernel in Triton is on a CPU, in the interpreter."""
+    found = verify(kernel, "cpu", again=judging(Passed(agreements=())))
+    assert (found.outcome, found.speedup) == ("holds", None)
+    assert found.reason == "Right on fresh inputs, and not timed here."
 
 
 def test_one_that_is_wrong_does_not_hold(kernel):

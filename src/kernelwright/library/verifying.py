@@ -125,6 +125,8 @@ def _judged(kernel: Kernel, found: Again, here: str) -> tuple[Outcome, str]:
     was_faster = before is not None and before.ci_low > 1
     if was_faster and now is not None and now[1].ci_high < 1:
         return "slower", f"It was faster than the best baseline and is slower than {now[0]}."
+    if now is None:
+        return "holds", "Right on fresh inputs, and not timed here."
     return "holds", "Right on fresh inputs."
 
 
