@@ -1,5 +1,7 @@
 """Judging the library again: what holds, what does not, and what is not for this device."""
 
+from dataclasses import replace
+
 import pytest
 
 from kernelwright.core.errors import WorkerError
@@ -46,7 +48,6 @@ def test_one_that_holds_says_how_fast_it_is_now_and_was(kernel):
 
 
 def test_one_that_was_not_timed_says_so(kernel):
-    """As a kernel in Triton is on a CPU, in the interpreter."""
     found = verify(kernel, "cpu", again=judging(Passed(agreements=())))
     assert (found.outcome, found.speedup) == ("holds", None)
     assert found.reason == "Right on fresh inputs, and not timed here."
@@ -82,6 +83,20 @@ def test_one_for_another_device_is_skipped_and_not_judged(kernel):
     found = verify(kernel, "cuda", again=again)
     assert (found.outcome, found.good, again.asked) == ("skipped", True, [])
     assert found.reason == "cpp does not run on cuda."
+
+
+def test_one_that_was_judged_on_another_kind_of_device_is_skipped(kernel):
+    """Triton runs on a CPU too, in its interpreter, but its kernels are not made for that."""
+    (judgement,) = kernel.certificate.judgements
+    gpu = judgement.evaluation.environment.model_copy(update={"device": "NVIDIA H100"})
+    evaluation = judgement.evaluation.model_copy(update={"environment": gpu})
+    judgements = (judgement.model_copy(update={"evaluation": evaluation}),)
+    certificate = kernel.certificate.model_copy(update={"judgements": judgements})
+    about = kernel.about.model_copy(update={"language": "triton"})
+    again = judging(passed(1.5))
+    found = verify(replace(kernel, about=about, certificate=certificate), "cpu", again=again)
+    assert (found.outcome, found.good, again.asked) == ("skipped", True, [])
+    assert found.reason == "It was judged on cuda, and never on cpu."
 
 
 def test_a_judge_that_breaks_is_said_and_is_no_success(kernel):

@@ -98,6 +98,12 @@ def verify(
         return verdict("skipped", f"{kernel.about.language} does not run on {device}.")
     if (missing := language.missing("build") or language.missing("run")) is not None:
         return verdict("skipped", missing)
+    judged_on = {j.evaluation.environment.kind for j in kernel.certificate.judgements}
+    if device not in judged_on:
+        # One in Triton, for a GPU: the interpreter would take hours, or wait for ever where its
+        # programs wait for each other.
+        kinds = " and ".join(sorted(judged_on))
+        return verdict("skipped", f"It was judged on {kinds}, and never on {device}.")
     try:
         found = again(kernel, device, require_isolation)
     except (KernelwrightError, NoForm) as error:
