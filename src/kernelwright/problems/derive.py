@@ -85,7 +85,7 @@ def _that_run(oracle: Oracle, choices: Sequence[Choice]) -> list[Choice]:
         try:
             program = oracle.twins(choice.observation.constants).eager
             program.run(program.make_inputs(_SEED))
-        except (ProblemError, DeviceFull):
+        except (ProblemError, DeviceFull):  # those too large for this GPU too
             if choice.split == "report":
                 raise
         else:
