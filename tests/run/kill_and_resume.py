@@ -29,6 +29,7 @@ from kernelwright.testing.evaluators import NumberWriter, ScriptedEvaluator
 
 # Of the time of a run in peace: how long a run is left alone before it is killed, at most.
 LONGEST_SHARE = 0.4
+LONGER_EACH = 1.05  # after each kill
 MOST_KILLS = 200
 ATTEMPTS = 11
 
@@ -102,7 +103,8 @@ def killed_until_it_ends(
     """How often the run was killed before it ended by itself."""
     for kills in range(MOST_KILLS):
         pid = forked(folder, seed, width)
-        deadline = time.monotonic() + chance.uniform(0, longest_s)
+        # The machine may have become slower since the run in peace.
+        deadline = time.monotonic() + chance.uniform(0, longest_s * LONGER_EACH**kills)
         done, status = 0, 0
         while not done and time.monotonic() < deadline:
             time.sleep(0.001)
