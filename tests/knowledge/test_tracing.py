@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from kernelwright.core.errors import ProblemError
 from kernelwright.core.graph import Extent, Graph, Node, Ref, Special, Unexplained
 from kernelwright.core.problem import Workload
+from kernelwright.problems.loading import load_program
 from kernelwright.problems.sizes import explain, pick_trace_workloads
+from kernelwright.problems.tracing import trace
 
 SIZES = [{"a": 7, "b": 5, "c": 36}, {"a": 13, "b": 11, "c": 22}, {"a": 3, "b": 4, "c": 26}]
 
@@ -127,6 +129,14 @@ def test_a_tensor_that_is_given_twice_is_two_inputs(tracing, make_file):
 def test_what_cannot_be_traced_is_refused_with_a_sentence(tracing, make_file, forward, said):
     with pytest.raises(ProblemError, match=said):
         tracing(make_file(forward))
+
+
+def test_the_graph_is_that_of_a_cpu_wherever_the_program_is(tracing, make_file):
+    """On a GPU, attention is another operator at some sizes than at others."""
+    here = tracing(make_file("return x.exp() if x.is_cpu else x.log() + 1"))
+    report = here.problem.report_workload
+    elsewhere = load_program(here.problem.reference, report.constants, device="meta")
+    assert trace(elsewhere, report, here.problem) == here.graph
 
 
 def test_a_large_constant_outside_of_the_state_dict_is_refused(tracing, make_file):

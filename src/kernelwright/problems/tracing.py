@@ -27,6 +27,8 @@ from kernelwright.problems.merging import merged
 from kernelwright.problems.program import Program
 from kernelwright.problems.sizes import pick_trace_workloads
 
+# Where programs are while they are traced.
+_DEVICE = "cpu"
 # Where a result lives and how it is laid out does not change its values.
 _PLACEMENT = {"device", "layout", "pin_memory", "memory_format", "requires_grad"}
 
@@ -37,20 +39,26 @@ def trace(program: Program, workload: Workload, problem: Problem) -> Graph:
     The file is loaded again at other workloads of `problem`, to learn which numbers follow from
     which axes. A float that the caller gives (a scalar input) is a `Ref` to its name.
 
+    The graph is that of a CPU, wherever the program is: on a GPU attention stays one operator of a
+    library at some sizes, and is many at others.
+
     Raises:
         ProblemError: a sentence that says why the program cannot be traced.
     """
     chosen = {w.id: w for w in (workload, *pick_trace_workloads(problem))}
     graphs = []
     for turn, each in enumerate(chosen.values()):
-        loaded = program if each.id == workload.id else _at(program, each)
+        is_it = each.id == workload.id and program.device == _DEVICE
+        loaded = program if is_it else _at(program, each)
         graphs.append(_traced(loaded, each.axes, turn))
     return merged(graphs)
 
 
 def _at(program: Program, workload: Workload) -> Program:
     """The same file and direction at the sizes of `workload`."""
-    return load_program(program.source, workload.constants, direction=program.direction)
+    return load_program(
+        program.source, workload.constants, device=_DEVICE, direction=program.direction
+    )
 
 
 def _traced(program: Program, axes: Mapping[str, int], turn: int) -> Graph:

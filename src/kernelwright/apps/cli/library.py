@@ -170,11 +170,10 @@ def _promoted(run: str, writer: str | None) -> Promoted:
     if step is None or step.candidate is None or story.headline is None:
         raise UsageError(f"The run in {folder.path} has no best candidate to put into a library.")
     problem, candidate = story.problem, step.candidate
-    device: Device = story.headline.environment.kind
     model = story.spec.models.get("writer") if step.plan.writer == "llm" else None
     return Promoted(
         problem=problem,
-        form=_form(problem, device),
+        form=_form(problem),
         candidate=candidate,
         evaluation=story.headline,
         provenance=Provenance(
@@ -194,7 +193,7 @@ def _judged(path: Path, origin: str, writer: str | None) -> Promoted:
         problem: Problem = judge.problem
     return Promoted(
         problem=problem,
-        form=_form(problem, device),
+        form=_form(problem),
         candidate=candidate,
         evaluation=evaluation,
         provenance=Provenance(writer=writer or "hand", day=_today()),
@@ -202,13 +201,9 @@ def _judged(path: Path, origin: str, writer: str | None) -> Promoted:
     )
 
 
-def _form(problem: Problem, judged_on: Device) -> NormalForm:
-    """The normal form, traced where the kernel was judged, or on the CPU where it was not judged on
-    this machine: it is the same."""
-    device: Device = judged_on if cuda_devices() else "cpu"
-    with Reference.open(
-        problem.reference, device=device, direction=problem.direction, known=problem
-    ) as reference:
+def _form(problem: Problem) -> NormalForm:
+    """The normal form; for that a CPU will do, wherever the kernel was judged."""
+    with Reference.open(problem.reference, direction=problem.direction, known=problem) as reference:
         try:
             return normal_form(problem, reference.trace())
         except NoForm as error:
