@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kernelwright.core.errors import WorkerError
-from kernelwright.core.evaluation import BuildFailed, Passed
+from kernelwright.core.evaluation import BuildFailed, Mismatch, Passed, WrongResult
 from kernelwright.library.adding import add
 from kernelwright.library.normal.form import normal_form
 from kernelwright.library.shelf import read_kernel
@@ -57,6 +57,15 @@ def test_one_that_is_wrong_does_not_hold(kernel):
     found = verify(kernel, "cpu", again=judging(BuildFailed(diagnostics="no")))
     assert (found.outcome, found.good, found.speedup) == ("wrong", False, None)
     assert found.reason == "The judge says build failed."
+
+
+def test_a_wrong_result_says_on_which_inputs(kernel):
+    seen = Mismatch(workload_id="odd", split="hidden", distribution="far", output="out",
+                    kind="wrong_value", matched_ratio=0.5)  # fmt: skip
+    found = verify(kernel, "cpu", again=judging(WrongResult(mismatches=(seen,))))
+    assert found.reason == (
+        "The judge says wrong result on far inputs of the hidden workload odd: 50.0% of out agree."
+    )
 
 
 def test_one_that_was_faster_here_and_is_slower_does_not_hold(kernel):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from kernelwright.core import names
 from kernelwright.core.errors import KernelwrightError
-from kernelwright.core.evaluation import Evaluation, Isolation, Passed
+from kernelwright.core.evaluation import Evaluation, Isolation, Passed, WrongResult
 from kernelwright.core.protocols import Language
 from kernelwright.core.record import Record
 from kernelwright.core.statistics import Estimate, versus_best
@@ -120,7 +120,10 @@ def verify(
 def _judged(kernel: Kernel, found: Again, here: str) -> tuple[Outcome, str]:
     outcome = found.evaluation.outcome
     if not isinstance(outcome, Passed):
-        return "wrong", f"The judge says {outcome.kind.replace('_', ' ')}."
+        return (
+            "wrong",
+            f"The judge says {outcome.kind.replace('_', ' ')}{_where(found.evaluation)}.",
+        )
     if found.form.key != kernel.form.key:
         return (
             "stale",
@@ -134,6 +137,17 @@ def _judged(kernel: Kernel, found: Again, here: str) -> tuple[Outcome, str]:
     if now is None:
         return "holds", "Right on fresh inputs, and not timed here."
     return "holds", "Right on fresh inputs."
+
+
+def _where(evaluation: Evaluation) -> str:
+    """On which inputs a wrong result was seen first."""
+    if not isinstance(evaluation.outcome, WrongResult):
+        return ""
+    first = evaluation.outcome.mismatches[0]
+    return (
+        f" on {first.distribution} inputs of the {first.split} workload {first.workload_id}: "
+        f"{first.matched_ratio:.1%} of {first.output} agree"
+    )
 
 
 def _certified(kernel: Kernel, device: str) -> Estimate | None:
