@@ -31,7 +31,7 @@ from kernelwright.problems.tracing import trace
 SIZES = ({"B": 7, "C": 6, "D": 36}, {"B": 5, "C": 10, "D": 22})
 LONG_ROWS = ({"B": 2, "C": 4, "D": 70002}, {"B": 3, "C": 6, "D": 22})
 DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.int64: "int64",
-          torch.bool: "bool", torch.bfloat16: "bfloat16", torch.float16: "float16"}  # fmt: skip
+          torch.bool: "bool", torch.bfloat16: "bfloat16", torch.float16: "float16", torch.int8: "int8"}  # fmt: skip
 
 
 def file(forward, *, init="", inputs=("torch.randn(B, D)",)):
@@ -134,6 +134,47 @@ FILES = {
         inputs=("torch.randint(-9, 9, (B, D))",),
     ),
     "numbers_from_sizes": file("return x / D**0.5 + B, x.mean() * y", inputs=(XY[0], "0.37")),
+    "matrix_product": file("return x @ y.t()", inputs=XY),
+    "linear_and_activation": file(
+        "return F.gelu(self.layer(x)) + x[:, :1]", init="self.layer = nn.Linear(D, C)"
+    ),
+    "two_layers": file(
+        "return self.second(torch.relu(self.first(x)))",
+        init="self.first = nn.Linear(D, C); self.second = nn.Linear(C, D, bias=False)",
+    ),
+    "product_with_a_prologue": file(
+        "return torch.baddbmm(z, x.exp(), y.sigmoid(), alpha=0.5, beta=2)",
+        inputs=(X3[0], "torch.randn(B, D, C)", "torch.randn(B, C, C)"),
+    ),
+    "product_and_the_norm_of_its_rows": file(
+        "h = x @ y.transpose(1, 2)\n                return h / h.norm(dim=-1, keepdim=True)",
+        inputs=(X3[0], X3[0]),
+    ),
+    "product_of_doubles": file(
+        "return x @ y.t()", inputs=("torch.randn(B, D, dtype=torch.float64)",) * 2
+    ),
+    "product_of_bytes_with_scales": file(
+        "return x @ (y.float() * z[:, None]).t()",
+        inputs=(XY[0], "torch.randint(-9, 9, (C, D), dtype=torch.int8)", "torch.rand(C)"),
+    ),
+    "attention": file(
+        "return F.scaled_dot_product_attention(x, y, z)", inputs=("torch.randn(2, B, C, D)",) * 3
+    ),
+    "convolution": file(
+        "return F.relu(self.layer(x))",
+        init="self.layer = nn.Conv2d(C, 5, 3, stride=(1, 2), padding=1, dilation=(1, 2))",
+        inputs=("torch.randn(B, C, D, 8)",),
+    ),
+    "convolution_in_groups": file(
+        "return F.conv1d(x, self.weight, groups=2) * 2",
+        init="self.weight = nn.Parameter(torch.rand(2 * 3, C // 2, 3))",
+        inputs=X3,
+    ),
+    "depthwise_convolution": file(
+        "return F.conv1d(x, self.weight, padding=2, groups=C)",
+        init="self.weight = nn.Parameter(torch.rand(C, 1, 5))",
+        inputs=X3,
+    ),
     "narrow_output": file("return F.gelu(x).bfloat16(), x.half() + 1"),
     "double_precision": file(
         "return F.softmax(x, -1), torch.erf(x)", inputs=("torch.randn(B, D, dtype=torch.float64)",)

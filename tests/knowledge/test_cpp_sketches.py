@@ -15,13 +15,18 @@ NAMES = [
     "lower_triangle", "rows_by_index", "whole_numbers", "numbers_from_sizes", "narrow_output",
     "double_precision",
 ]  # fmt: skip
+PRODUCTS = [
+    "matrix_product", "linear_and_activation", "two_layers", "product_with_a_prologue",
+    "product_and_the_norm_of_its_rows", "product_of_doubles", "product_of_bytes_with_scales",
+    "attention", "convolution", "convolution_in_groups", "depthwise_convolution",
+]  # fmt: skip
 
 TINY = {"B": 1, "C": 2, "D": 4}
 RAGGED = {"B": 33, "C": 6, "D": 1030}
 LONG = {"B": 3, "C": 4, "D": 9002}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + PRODUCTS)
 def test_every_draft_agrees_with_the_program_at_tiny_ragged_and_long_sizes(
     name, study, kernel, make_case
 ):
@@ -46,7 +51,16 @@ def test_drafts_for_few_long_rows_agree_too(name, study, kernel, make_case):
     assert len(texts) >= 2, "a row is shared by threads in one draft and not in another"
 
 
-@pytest.mark.parametrize("name", ["softmax", "rmsnorm_silu", "over_the_middle", "positions"])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_are_computed_in_tiles_and_one_by_one(name, study):
+    texts = [c.source.text for c in study(name).candidates("cpp")]
+    assert ["kw_product<" in text for text in texts] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["softmax", "rmsnorm_silu", "over_the_middle", "positions", "two_layers", "convolution"],
+)
 def test_every_setting_of_the_tunables_gives_the_same_answer(name, study, kernel, make_case):
     studied = study(name)
     case = make_case(studied, RAGGED)

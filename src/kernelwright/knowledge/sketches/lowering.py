@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from kernelwright.core.graph import Graph, Node, Ref
 from kernelwright.core.problem import DType, Problem
+from kernelwright.knowledge.sketches.contractions import CONTRACTIONS
 from kernelwright.knowledge.sketches.expr import Expr, Load, Maker, Reduced, Scalar, computed_in
 from kernelwright.knowledge.sketches.index import Index, flattened
 from kernelwright.knowledge.sketches.pointwise import POINTWISE
@@ -17,7 +18,7 @@ from kernelwright.knowledge.sketches.site import NoSketch, Reduction, Site, unco
 from kernelwright.knowledge.sketches.values import Values
 from kernelwright.knowledge.sketches.views import PIECES, VIEWS
 
-_RULES = POINTWISE | VIEWS | REDUCTIONS
+_RULES = POINTWISE | VIEWS | REDUCTIONS | CONTRACTIONS
 _PIECES = PIECES | REDUCTION_PIECES
 
 

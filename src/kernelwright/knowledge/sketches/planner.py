@@ -25,10 +25,12 @@ from kernelwright.knowledge.sketches.index import (
 )
 from kernelwright.knowledge.sketches.lowering import Lowering, output_shape
 from kernelwright.knowledge.sketches.poly import ONE, Poly, product
-from kernelwright.knowledge.sketches.site import Reduction, Shape
+from kernelwright.knowledge.sketches.site import Factors, Reduction, Shape
 from kernelwright.knowledge.sketches.stages import (
     Fold,
     Plan,
+    Product,
+    Role,
     Space,
     Span,
     Stage,
@@ -97,7 +99,8 @@ class _Planner:
                 continue
             space, body = self._body(key)
             self._place_reductions(body)
-            self.home[key] = self._home_for(space, body)
+            alone = self.lowering.reductions[key].factors is not None
+            self.home[key] = self._new_home(space) if alone else self._home_for(space, body)
             self.drafts[self.home[key]].keys.append(key)
 
     def _body(self, key: str) -> tuple[Space, Expr]:
@@ -116,10 +119,18 @@ class _Planner:
     def _home_for(self, space: Space, body: Expr) -> int:
         for number in reversed(range(len(self.drafts))):
             draft = self.drafts[number]
-            if draft.space == space and self._held(body, number, space):
+            alike = draft.space == space and self._factors(draft) is None
+            if alike and self._held(body, number, space):
                 return number
+        return self._new_home(space)
+
+    def _new_home(self, space: Space) -> int:
         self.drafts.append(_Draft(space))
         return len(self.drafts) - 1
+
+    def _factors(self, draft: _Draft) -> Factors | None:
+        """What is multiplied in a stage that is a matrix product."""
+        return self.lowering.reductions[draft.keys[0]].factors if draft.keys else None
 
     def _held(self, body: Expr, number: int, space: Space) -> bool:
         """Whether stage `number` can compute `body`: what it needs is in the row or earlier."""
@@ -222,6 +233,32 @@ class _Planner:
             in_rows=space.in_rows,
             passes=self._passes(folds),
             stores=tuple(stores),
+            product=self._product(draft),
+        )
+
+    def _product(self, draft: _Draft) -> Product | None:
+        """The stage as a matrix product, if all that it writes has one value for each sum."""
+        factors = self._factors(draft)
+        if factors is None:
+            return None
+        (key,) = draft.keys
+        what = self.lowering.reductions[key]
+        space = _sided(what, factors)
+        stores = [self._store(output, space, "row") for output, _ in draft.outputs]
+        if any(span != "row" for _, span in draft.outputs):
+            return None
+        at = _spread(what, space.at)
+        return Product(
+            batch=space.var("batch"),
+            block=space.var("block"),
+            rows=space.var("left"),
+            columns=space.var("right"),
+            depth=space.var("depth"),
+            key=key,
+            dtype=what.dtype,
+            left=factors.left(at),
+            right=factors.right(at),
+            stores=tuple(s for s in stores if s is not None),
         )
 
     def _fold(self, key: str, space: Space) -> Fold:
@@ -268,16 +305,26 @@ class _Planner:
         extra = []
         for key, temporary in self.kept.items():
             if self.home[key] == number:
-                extra.append(self._kept_store(key, temporary, stage, number))
-        return replace(stage, stores=stage.stores + tuple(extra))
+                extra.append(self._kept_store(key, temporary, self._laid(stage, number)))
+        product = stage.product
+        if product is not None:
+            what = self.lowering.reductions[product.key]
+            assert what.factors is not None
+            space = _sided(what, what.factors)
+            own = [self._kept_store(k, t, space) for k, t in self.kept.items() if k == product.key]
+            product = replace(product, stores=(*product.stores, *own))
+        return replace(stage, stores=stage.stores + tuple(extra), product=product)
 
-    def _kept_store(self, key: str, temporary: Temporary, stage: Stage, number: int) -> Store:
-        what = self.lowering.reductions[key]
-        space = next(
+    def _laid(self, stage: Stage, number: int) -> Space:
+        """The layout of the space that `stage` was made in."""
+        return next(
             s
             for s in self.drafts[number].space.layouts()
             if s.var("lane") == stage.lane and s.var("row") == stage.row
         )
+
+    def _kept_store(self, key: str, temporary: Temporary, space: Space) -> Store:
+        what = self.lowering.reductions[key]
         kept = iter(space.kept_at)
         at = tuple(index(0) if what.shape[d] == ONE else next(kept) for d in what.kept)
         return Store(
@@ -300,6 +347,28 @@ def _space_of(what: Reduction) -> Space:
         shape=tuple(what.shape[d] for d in dims),
         reduced=tuple(d in what.dims for d in dims),
         joined=min(1, len(dims)),
+    )
+
+
+def _sided(what: Reduction, factors: Factors) -> Space:
+    """The space of a matrix product: the last of the dimensions of `factors.columns` is the columns
+    of a tile, and the others are blocks of them."""
+    dims = [d for d in range(len(what.shape)) if what.shape[d] != ONE]
+    columns = [d for d in factors.columns if d in dims][-1:]
+
+    def side(dim: int) -> Role:
+        if dim in what.dims:
+            return "depth"
+        if dim in factors.rows:
+            return "left"
+        if dim in columns:
+            return "right"
+        return "block" if dim in factors.columns else "batch"
+
+    return Space(
+        shape=tuple(what.shape[d] for d in dims),
+        reduced=tuple(d in what.dims for d in dims),
+        sides=tuple(map(side, dims)),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from kernelwright.core.graph import Extent, Node, Ref, Special, Unexplained
 from kernelwright.core.problem import DType
-from kernelwright.knowledge.sketches.expr import Expr, Maker, computed_in
+from kernelwright.knowledge.sketches.expr import Expr, Maker, Position, computed_in
 from kernelwright.knowledge.sketches.index import Index, index
 from kernelwright.knowledge.sketches.poly import ONE, Poly, product
 
@@ -23,13 +23,29 @@ class NoSketch(Exception):
     """No sketch covers the graph; the message is the sentence that says why."""
 
 
+Source = Callable[[tuple[Index, ...]], Expr]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Factors:
+    """What is multiplied before it is summed, as in a matrix product, at an index into the shape.
+
+    `left` is the same along the dimensions `columns`, and `right` along `rows`.
+    """
+
+    left: Source
+    right: Source
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reduction:
     """Elements of `shape` brought together over `dims`, by the primitive `kind`.
 
     `source` gives the element at an index into `shape`. `dtype` is the result's, in which the
     elements are also brought together, but for `argmax` and `argmin`, whose result is a position
-    along the reduced dimensions.
+    along the reduced dimensions. A sum of products has `factors`.
     """
 
     key: str
@@ -37,7 +53,8 @@ class Reduction:
     shape: Shape
     dims: tuple[int, ...]
     dtype: DType
-    source: Callable[[tuple[Index, ...]], Expr]
+    source: Source
+    factors: Factors | None = None
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -170,6 +187,19 @@ def size(value: Any, node: Node, parts: Mapping[str, int]) -> Poly:
 def uncovered(node: Node) -> NoSketch:
     """The reason that names the operator."""
     return NoSketch(f"No sketch covers {node.op} (node {node.name}).")
+
+
+def condition(site: Site, name: str, at: Index, limit: Poly) -> Expr:
+    """Whether position `at` compares with `limit` as the primitive `name` says."""
+    position = site.maker.make(Position(at), "int64")
+    bound = site.maker.make(Position(index(limit)), "int64")
+    return site.maker.call(name, position, bound, dtype="bool")
+
+
+def inside(site: Site, at: Index, begin: Poly, end: Poly) -> Expr:
+    """Whether position `at` is one from `begin` to before `end`."""
+    low, high = condition(site, "ge", at, begin), condition(site, "lt", at, end)
+    return site.maker.call("logical_and", low, high)
 
 
 def broadcast(at: tuple[Index, ...], shape: Shape) -> tuple[Index, ...]:

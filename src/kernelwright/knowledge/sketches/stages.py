@@ -18,6 +18,7 @@ from kernelwright.knowledge.sketches.poly import Poly, product
 from kernelwright.knowledge.sketches.site import Shape
 
 Span = Literal["row", "elements", "own"]
+Role = Literal["row", "depth", "lane", "batch", "block", "left", "right"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +26,14 @@ class Space:
     """What a stage loops over: `shape` without its dimensions of size one.
 
     `reduced` says which dimensions are brought together. `joined` is how many trailing
-    dimensions of one kind are looped over as one, as neighbours in memory.
+    dimensions of one kind are looped over as one, as neighbours in memory. With `sides` it is the
+    space of a matrix product, and they say the loop of each dimension.
     """
 
     shape: Shape
     reduced: tuple[bool, ...]
     joined: int = 1
+    sides: tuple[Role, ...] | None = None
 
     @property
     def in_rows(self) -> bool:
@@ -38,8 +41,10 @@ class Space:
         return not any(self.reduced) or self.reduced[-1]
 
     @property
-    def roles(self) -> tuple[Literal["row", "depth", "lane"], ...]:
+    def roles(self) -> tuple[Role, ...]:
         """The loop that each dimension belongs to."""
+        if self.sides is not None:
+            return self.sides
         rank = len(self.shape)
         return tuple(
             "lane" if d >= rank - self.joined else "depth" if self.reduced[d] else "row"
@@ -57,7 +62,7 @@ class Space:
     def at(self) -> tuple[Index, ...]:
         """Where in the space the loop variables are."""
         iters: dict[str, Iterator[Index]] = {}
-        for role in ("row", "depth", "lane"):
+        for role in dict.fromkeys(self.roles):
             iters[role] = iter(split(index(self.var(role)), self._of(role)))
         return tuple(next(iters[r]) for r in self.roles)
 
@@ -118,8 +123,32 @@ class Temporary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Product:
+    """A stage that is one matrix product, in the loops of such: for each of `batch` and `block` the
+    sums over `depth` of `left` times `right`, one for each of `rows` and `columns`.
+
+    `left` does not depend on `block` and `columns`, nor `right` on `rows`. The sum is the result of
+    reduction `key` in `stores`, which are written once for each of the sums.
+    """
+
+    batch: Var
+    block: Var
+    rows: Var
+    columns: Var
+    depth: Var
+    key: str
+    dtype: DType
+    left: Expr
+    right: Expr
+    stores: tuple[Store, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One loop nest: `passes`, each a list of folds over all elements of a row, then `stores`."""
+    """One loop nest: `passes`, each a list of folds over all elements of a row, then `stores`.
+
+    `product` says the same in other loops, where it is a matrix product.
+    """
 
     row: Var
     depth: Var
@@ -127,6 +156,7 @@ class Stage:
     in_rows: bool
     passes: tuple[tuple[Fold, ...], ...]
     stores: tuple[Store, ...]
+    product: Product | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,5 +171,16 @@ class Plan:
 def mapped(stage: Stage, change: Callable[[Expr], Expr]) -> Stage:
     """`stage` with every expression changed."""
     passes = tuple(tuple(replace(f, value=change(f.value)) for f in each) for each in stage.passes)
-    stores = tuple(replace(s, value=change(s.value)) for s in stage.stores)
-    return replace(stage, passes=passes, stores=stores)
+    product = stage.product
+    if product is not None:
+        product = replace(
+            product,
+            left=change(product.left),
+            right=change(product.right),
+            stores=_changed(product.stores, change),
+        )
+    return replace(stage, passes=passes, stores=_changed(stage.stores, change), product=product)
+
+
+def _changed(stores: tuple[Store, ...], change: Callable[[Expr], Expr]) -> tuple[Store, ...]:
+    return tuple(replace(s, value=change(s.value)) for s in stores)

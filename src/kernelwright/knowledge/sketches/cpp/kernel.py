@@ -11,6 +11,7 @@ from kernelwright.core.problem import Problem, Source
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
 from kernelwright.knowledge.sketches.cpp.columns import ColumnNest
 from kernelwright.knowledge.sketches.cpp.nest import Nest, indented
+from kernelwright.knowledge.sketches.cpp.product import ProductNest
 from kernelwright.knowledge.sketches.cpp.rows import RowNest
 from kernelwright.knowledge.sketches.cpp.split import SplitRowNest
 from kernelwright.knowledge.sketches.cpp.stored import StoredRowNest, shared
@@ -27,6 +28,9 @@ TILE = Tunable(name="TILE", choices=(64, 128, 256, 512, 1024), default=256)
 BLOCK = Tunable(name="BLOCK", choices=(256, 512, 1024, 2048, 4096), default=1024)
 GRAIN = Tunable(name="GRAIN", choices=(4096, 16384, 65536), default=16384)
 STREAM = Tunable(name="STREAM", choices=(0, 1), default=1)
+ROWS = Tunable(name="ROWS", choices=(4, 6, 8, 12), default=8)
+COLUMNS = Tunable(name="COLUMNS", choices=(16, 32, 48, 64), default=32)
+DEPTH = Tunable(name="DEPTH", choices=(128, 256, 512), default=256)
 POPULATE = Tunable(name="POPULATE", choices=(0, 1), default=1)
 
 _MEANING = {
@@ -35,6 +39,9 @@ _MEANING = {
     "BLOCK": "elements that are computed before they are written",
     "GRAIN": "elements from which on several threads are used",
     "STREAM": "whether a large result is written past the cache",
+    "ROWS": "rows of a tile of a matrix product",
+    "COLUMNS": "columns of a tile of a matrix product",
+    "DEPTH": "products of a sum that are added before those of the next tile",
     "POPULATE": "whether the pages of a large result are asked for in one go",
 }
 _HEADERS = ("algorithm", "cmath", "cstdint", "cstring", "limits")
@@ -59,6 +66,18 @@ _LARGE_BYTES = 12 << 20
 # With fewer rows than this, threads share a row; with fewer elements it is not worth starting them.
 _FEW_ROWS = 8
 _MANY_ELEMENTS = 1 << 16
+
+
+def packed(problem: Problem, plan: Plan) -> Candidate | None:
+    """Matrix products in tiles, over packed factors; None where there is none."""
+    if all(_product_nest(stage) is None for stage in plan.stages):
+        return None
+    return _rendered(problem, plan, lambda s: _product_nest(s) or _usual(problem, s))
+
+
+def _product_nest(stage: Stage) -> type[Nest] | None:
+    known = stage.product is not None and stage.product.dtype in ("float32", "float64")
+    return ProductNest if known else None
 
 
 def recomputed(problem: Problem, plan: Plan) -> Candidate:
@@ -189,7 +208,7 @@ def candidate(problem: Problem, text: CppText, body: list[str], *, stream: bool)
 
 def _tunables(text: CppText, written: str, *, stream: bool) -> list[Tunable]:
     guess = STREAM.model_copy(update={"default": int(stream)})
-    known = (LANES, TILE, BLOCK, GRAIN, guess, POPULATE)
+    known = (LANES, TILE, BLOCK, ROWS, COLUMNS, DEPTH, GRAIN, guess, POPULATE)
     for tunable in known:
         if tunable.name in text.signature.names:
             raise NoSketch(f"A parameter is called {tunable.name}, as a tunable of ours is.")

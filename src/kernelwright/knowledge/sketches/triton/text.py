@@ -156,9 +156,11 @@ class TritonText(Text):
             0.5: "tl.sqrt_rn({0})",
             -1.0: "1.0 / {0}",
             -0.5: "1.0 / tl.sqrt_rn({0})",
+            0.25: "tl.sqrt_rn(tl.sqrt_rn({0}))",
+            -0.25: "1.0 / tl.sqrt_rn(tl.sqrt_rn({0}))",
         }
         if value.power not in roots:
-            raise NoSketch("No sketch in Triton covers a size to the power of a quarter.")
+            raise NoSketch(f"No sketch in Triton covers a size to the power of {value.power}.")
         return roots[value.power].format(found)
 
     def _cast(self, expr: Expr, arg: Expr, through: object, known: dict[int, str]) -> str:
