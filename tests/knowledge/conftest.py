@@ -31,7 +31,8 @@ from kernelwright.problems.tracing import trace
 SIZES = ({"B": 7, "C": 6, "D": 36}, {"B": 5, "C": 10, "D": 22})
 LONG_ROWS = ({"B": 2, "C": 4, "D": 70002}, {"B": 3, "C": 6, "D": 22})
 DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.int64: "int64",
-          torch.bool: "bool", torch.bfloat16: "bfloat16", torch.float16: "float16", torch.int8: "int8"}  # fmt: skip
+          torch.bool: "bool", torch.bfloat16: "bfloat16", torch.float16: "float16",
+          torch.int8: "int8"}  # fmt: skip
 
 
 def file(forward, *, init="", inputs=("torch.randn(B, D)",)):
