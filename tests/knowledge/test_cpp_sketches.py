@@ -13,7 +13,8 @@ NAMES = [
     "cross_entropy", "positions", "several_outputs", "over_the_middle", "over_the_first",
     "to_a_scalar", "norms_of_rows", "activations", "moved_elements", "permuted",
     "lower_triangle", "rows_by_index", "whole_numbers", "numbers_from_sizes", "narrow_output",
-    "double_precision",
+    "double_precision", "means_of_windows", "largest_of_windows", "one_place_written_in_each_row",
+    "gradient_of_cross_entropy", "floats_taken_apart", "reduced_over_one_element",
 ]  # fmt: skip
 
 TINY = {"B": 1, "C": 2, "D": 4}

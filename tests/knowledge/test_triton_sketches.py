@@ -11,7 +11,8 @@ RUN = [
     "bias_for_each_channel", "swiglu", "gate_of_a_slice", "logsumexp", "cross_entropy",
     "positions", "several_outputs", "over_the_middle", "over_the_first", "to_a_scalar",
     "activations", "moved_elements", "lower_triangle", "whole_numbers", "numbers_from_sizes",
-    "double_precision",
+    "double_precision", "means_of_windows", "largest_of_windows", "one_place_written_in_each_row",
+    "gradient_of_cross_entropy", "floats_taken_apart", "reduced_over_one_element",
 ]  # fmt: skip
 # A file, and whether its drafts are made for few long rows.
 COMPILED = [

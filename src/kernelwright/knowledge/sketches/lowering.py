@@ -8,17 +8,34 @@ from __future__ import annotations
 
 from kernelwright.core.graph import Graph, Node, Ref
 from kernelwright.core.problem import DType, Problem
-from kernelwright.knowledge.sketches.expr import Expr, Load, Maker, Reduced, Scalar, computed_in
-from kernelwright.knowledge.sketches.index import Index, flattened
+from kernelwright.knowledge.sketches.expr import (
+    Expr,
+    Load,
+    Maker,
+    Reduced,
+    Scalar,
+    computed_in,
+    guarded,
+)
+from kernelwright.knowledge.sketches.floats import FLOAT_PIECES
+from kernelwright.knowledge.sketches.index import Index, flattened, index
 from kernelwright.knowledge.sketches.pointwise import POINTWISE
-from kernelwright.knowledge.sketches.poly import Poly
+from kernelwright.knowledge.sketches.poly import ONE, Poly
+from kernelwright.knowledge.sketches.pooling import POOLING, POOLING_PIECES
 from kernelwright.knowledge.sketches.reductions import REDUCTION_PIECES, REDUCTIONS
-from kernelwright.knowledge.sketches.site import NoSketch, Reduction, Site, uncovered
+from kernelwright.knowledge.sketches.scattering import SCATTERING
+from kernelwright.knowledge.sketches.site import (
+    NoSketch,
+    Reduction,
+    Site,
+    WindowCount,
+    uncovered,
+)
 from kernelwright.knowledge.sketches.values import Values
 from kernelwright.knowledge.sketches.views import PIECES, VIEWS
 
-_RULES = POINTWISE | VIEWS | REDUCTIONS
-_PIECES = PIECES | REDUCTION_PIECES
+_RULES = POINTWISE | VIEWS | REDUCTIONS | POOLING | SCATTERING
+_PIECES = PIECES | REDUCTION_PIECES | POOLING_PIECES | FLOAT_PIECES
 
 
 class Lowering(Values):
@@ -29,6 +46,8 @@ class Lowering(Values):
         self.maker = Maker()
         self.problem = problem
         self.reductions: dict[str, Reduction] = {}
+        # What axes that are the number of windows in a dimension follow from.
+        self.counts: dict[str, WindowCount] = {}
         self._pulled: dict[tuple[str, tuple[Index, ...], Expr | None], Expr] = {}
         for node in graph.nodes:
             self._check(node)
@@ -73,9 +92,22 @@ class Lowering(Values):
         return producer
 
     def reduced(self, what: Reduction, at: tuple[Index, ...], guard: Expr | None) -> Expr:
-        """The leaf that stands for a reduction's result; the reduction is remembered."""
+        """The leaf that stands for a reduction's result; the reduction is remembered.
+
+        Of one element the result is that element, or its position, and there is no loop to be.
+        """
+        for size, count in what.counts:
+            if str(size) not in count.axes:
+                self.counts.setdefault(str(size), count)
+        by_position = what.kind in ("argmax", "argmin")
+        if what.count == ONE:
+            if by_position:
+                return self.maker.constant(0, "int64")
+            kept = iter(at)
+            whole = tuple(index(0) if d in what.dims else next(kept) for d in range(what.rank))
+            return guarded(self.maker, what.source(whole), guard)
         self.reductions.setdefault(what.key, what)
-        dtype: DType = "int64" if what.kind in ("argmax", "argmin") else what.dtype
+        dtype: DType = "int64" if by_position else what.dtype
         return self.maker.make(Reduced(what.key, at, guard), dtype)
 
 

@@ -1,6 +1,7 @@
 """What a rule of the operator tables sees: one operator of the graph, at one element.
 
-The tables (`pointwise`, `views`, `reductions`) are written against this; `lowering` provides it.
+The tables (`pointwise`, `views`, `reductions` and those beside them) are written against this;
+`lowering` provides it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 from kernelwright.core.graph import Extent, Node, Ref, Special, Unexplained
 from kernelwright.core.problem import DType
-from kernelwright.knowledge.sketches.expr import Expr, Maker, computed_in
+from kernelwright.knowledge.sketches.expr import Expr, Maker, Position, computed_in
 from kernelwright.knowledge.sketches.index import Index, index
 from kernelwright.knowledge.sketches.poly import ONE, Poly, product
 
@@ -23,13 +24,50 @@ class NoSketch(Exception):
     """No sketch covers the graph; the message is the sentence that says why."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WindowCount:
+    """A size that follows from others as the number of windows in a dimension does.
+
+    `extent` elements, padding among them, in windows that reach over `reach` of them and begin
+    `stride` apart. If `begins` is given, a last window that ends outside also counts, where it
+    begins within so many elements.
+    """
+
+    extent: Poly
+    reach: Poly
+    stride: Poly
+    begins: Poly | None = None
+
+    @property
+    def axes(self) -> set[str]:
+        """The axes that it follows from."""
+        given = (self.extent, self.reach, self.stride, self.begins or ONE)
+        return {axis for poly in given for axis in poly.axes}
+
+    def text(self, names: Mapping[str, str]) -> str:
+        """The number as Python, with the axes called by `names`.
+
+        >>> height = Poly.axis("height")
+        >>> WindowCount(extent=height + 2, reach=Poly.number(3), stride=Poly.number(2)).text({})
+        '(height - 1) // 2 + 1'
+        """
+        step = self.stride.text(names, "//")
+        step = step if self.stride.constant is not None else f"({step})"
+        rest = self.extent - self.reach
+        whole = f"({rest.text(names, '//')}) // {step} + 1"
+        if self.begins is None:
+            return whole
+        also = f"({(rest + self.stride - 1).text(names, '//')}) // {step} + 1"
+        return f"min({also}, ({(self.begins - 1).text(names, '//')}) // {step} + 1)"
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reduction:
     """Elements of `shape` brought together over `dims`, by the primitive `kind`.
 
     `source` gives the element at an index into `shape`. `dtype` is the result's, in which the
     elements are also brought together, but for `argmax` and `argmin`, whose result is a position
-    along the reduced dimensions.
+    along the reduced dimensions. `counts` are sizes of the result that are numbers of windows.
     """
 
     key: str
@@ -38,11 +76,17 @@ class Reduction:
     dims: tuple[int, ...]
     dtype: DType
     source: Callable[[tuple[Index, ...]], Expr]
+    counts: tuple[tuple[Poly, WindowCount], ...] = ()
+
+    @property
+    def rank(self) -> int:
+        """How many dimensions there are, reduced or not."""
+        return len(self.shape)
 
     @property
     def kept(self) -> tuple[int, ...]:
         """The dimensions that remain."""
-        return tuple(d for d in range(len(self.shape)) if d not in self.dims)
+        return tuple(d for d in range(self.rank) if d not in self.dims)
 
     @property
     def count(self) -> Poly:
@@ -143,6 +187,12 @@ class Site:
         if guard is None or self.guard is None:
             return guard or self.guard
         return self.maker.call("logical_and", self.guard, guard)
+
+    def condition(self, name: str, at: Index, limit: Poly) -> Expr:
+        """How the position `at` compares (`lt`, `ge`, ...) with `limit`."""
+        position = self.maker.make(Position(at), "int64")
+        bound = self.maker.make(Position(index(limit)), "int64")
+        return self.maker.call(name, position, bound, dtype="bool")
 
     def size(self, value: Any) -> Poly:
         """An argument that is a size."""

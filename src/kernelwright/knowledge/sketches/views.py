@@ -99,12 +99,6 @@ def _repeat(site: Site) -> Expr:
     return site.pull(source, [divided(i, n)[1] for i, n in zip(last, shape, strict=True)])
 
 
-def _condition(site: Site, name: str, at: Index, limit: Poly) -> Expr:
-    position = site.maker.make(Position(at), "int64")
-    bound = site.maker.make(Position(index(limit)), "int64")
-    return site.maker.call(name, position, bound, dtype="bool")
-
-
 def _cat(site: Site) -> Expr:
     sources: Sequence[Ref] = [s for s in site.argument(0) if _elements(site, s) != ZERO]
     dim = site.dim(site.argument(1, "dim", 0), len(site.at))
@@ -116,11 +110,11 @@ def _cat(site: Site) -> Expr:
         at = list(site.at)
         at[dim] = at[dim] + start * -1
         # Nothing lies before the first source or behind the last one.
-        after = None if start == ZERO else _condition(site, "ge", site.at[dim], start)
+        after = None if start == ZERO else site.condition("ge", site.at[dim], start)
         if found is None:
             found = site.pull(source.ref, at, after)
             continue
-        inside = _condition(site, "lt", site.at[dim], end)
+        inside = site.condition("lt", site.at[dim], end)
         guard = inside if after is None else site.maker.call("logical_and", after, inside)
         found = site.maker.call("where", inside, site.pull(source.ref, at, guard), found)
     if found is None:
@@ -142,8 +136,8 @@ def _pad(site: Site) -> Expr:
         dim = len(shape) - 1 - pair
         before = site.size(widths[2 * pair])
         at[dim] = at[dim] + before * -1
-        low = _condition(site, "ge", site.at[dim], before)
-        high = _condition(site, "lt", site.at[dim], before + shape[dim])
+        low = site.condition("ge", site.at[dim], before)
+        high = site.condition("lt", site.at[dim], before + shape[dim])
         inside = site.maker.call("logical_and", low, high)
         guard = inside if guard is None else site.maker.call("logical_and", guard, inside)
     if guard is None:

@@ -31,6 +31,7 @@ CALLS: dict[str, str] = {
         )
     },
     "round": "std::nearbyint({0})",
+    "frexp_fraction": "kw_fraction({0})", "frexp_exponent": "kw_exponent({0})",
     **{
         name: f"std::{name}({{0}}, {{1}})"
         for name in ("pow", "fmod", "atan2", "hypot", "copysign")
