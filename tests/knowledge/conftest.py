@@ -141,6 +141,16 @@ FILES = {
         "F.max_pool2d((x * 9).long(), 3, 1, 1), F.max_pool2d(F.max_pool2d(x, 3, 2, 1), 3, 2, 1))",
         inputs=IMAGES,
     ),
+    "filters_over_windows": file(
+        "return (F.relu(F.conv2d(x, self.a, self.bias, 2, (1, 2), groups=C)), "
+        "F.conv2d(x, self.b, None, dilation=2, padding=1, groups=C), "
+        "F.conv1d(x[0].transpose(0, 1)[:, :1], self.c, None, padding=2))",
+        init="self.a = nn.Parameter(torch.ones(C, 1, 3, 5)); "
+        "self.b = nn.Parameter(torch.ones(C, 1, 2, 2)); "
+        "self.c = nn.Parameter(torch.ones(1, 1, 4)); "
+        "self.bias = nn.Parameter(torch.ones(C))",
+        inputs=IMAGES,
+    ),
     "one_place_written_in_each_row": file(
         "i = y[:, None]\n                return (x.scatter(1, i, -1.0), x.scatter(-1, i, x * 2), "
         "x.scatter(0, (y % B)[None, :1].expand(1, D), 3.5))",

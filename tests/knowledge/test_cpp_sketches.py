@@ -15,6 +15,7 @@ NAMES = [
     "lower_triangle", "rows_by_index", "whole_numbers", "numbers_from_sizes", "narrow_output",
     "double_precision", "means_of_windows", "largest_of_windows", "one_place_written_in_each_row",
     "gradient_of_cross_entropy", "floats_taken_apart", "reduced_over_one_element",
+    "filters_over_windows",
 ]  # fmt: skip
 
 TINY = {"B": 1, "C": 2, "D": 4}

@@ -13,6 +13,7 @@ RUN = [
     "activations", "moved_elements", "lower_triangle", "whole_numbers", "numbers_from_sizes",
     "double_precision", "means_of_windows", "largest_of_windows", "one_place_written_in_each_row",
     "gradient_of_cross_entropy", "floats_taken_apart", "reduced_over_one_element",
+    "filters_over_windows",
 ]  # fmt: skip
 # A file, and whether its drafts are made for few long rows.
 COMPILED = [

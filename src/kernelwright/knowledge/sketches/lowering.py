@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from kernelwright.core.graph import Graph, Node, Ref
 from kernelwright.core.problem import DType, Problem
+from kernelwright.knowledge.sketches.depthwise import DEPTHWISE
 from kernelwright.knowledge.sketches.expr import (
     Expr,
     Load,
@@ -34,7 +35,7 @@ from kernelwright.knowledge.sketches.site import (
 from kernelwright.knowledge.sketches.values import Values
 from kernelwright.knowledge.sketches.views import PIECES, VIEWS
 
-_RULES = POINTWISE | VIEWS | REDUCTIONS | POOLING | SCATTERING
+_RULES = POINTWISE | VIEWS | REDUCTIONS | POOLING | SCATTERING | DEPTHWISE
 _PIECES = PIECES | REDUCTION_PIECES | POOLING_PIECES | FLOAT_PIECES
 
 

@@ -23,17 +23,9 @@ _LOWEST: dict[DType, int] = {
 
 def _pooled(site: Site, windows: Windows, kind: Kind, fill: float) -> Expr:
     """The elements of each window brought together, with `fill` for those outside."""
-    source = site.tensor(0)
 
     def element(at: tuple[Index, ...], of: tuple[Index, ...]) -> Expr:
-        lead = len(at) - windows.rank
-        place = windows.place(at[lead:], of)
-        inside = windows.inside(site, place)
-        own = [p + before * -1 for p, before in zip(place, windows.padding, strict=True)]
-        found = site.maker.cast(site.graph.pull(source, (*at[:lead], *own), inside), site.dtype)
-        if inside is None:
-            return found
-        return site.maker.call("where", inside, found, site.maker.constant(fill, site.dtype))
+        return windows.element(site, site.tensor(0), at, of, fill)
 
     return windows.reduced(site, kind, element)
 

@@ -74,6 +74,20 @@ class Windows:
                 found = more if found is None else site.maker.call("logical_and", found, more)
         return found
 
+    def element(
+        self, site: Site, name: str, at: Sequence[Index], of: Sequence[Index], fill: float
+    ) -> Expr:
+        """Element `of` of the window of result element `at`, from tensor `name`, in the type of
+        the result; `fill` where it is outside."""
+        lead = len(at) - self.rank
+        place = self.place(at[lead:], of)
+        inside = self.inside(site, place)
+        own = [p + before * -1 for p, before in zip(place, self.padding, strict=True)]
+        found = site.maker.cast(site.graph.pull(name, (*at[:lead], *own), inside), site.dtype)
+        if inside is None:
+            return found
+        return site.maker.call("where", inside, found, site.maker.constant(fill, site.dtype))
+
     def reduced(
         self,
         site: Site,
