@@ -132,13 +132,15 @@ FILES = {
         "return (F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), F.avg_pool2d(x, (2, 3)), "
         "F.avg_pool2d(x, 3, 2, 1, ceil_mode=True), F.avg_pool2d(x, 2, 3, divisor_override=5), "
         "F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False), "
-        "F.avg_pool2d(x.exp(), 5, 1, 2), F.avg_pool1d(x[0], 3, 2, 1), F.avg_pool2d(x, 1, 2))",
+        "F.avg_pool2d(x.exp(), 5, 1, 2), F.avg_pool1d(x[0], 3, 2, 1), F.avg_pool2d(x, 1, 2), "
+        "F.avg_pool2d(x, (3, 11), 1, (1, 5)))",
         inputs=IMAGES,
     ),
     "largest_of_windows": file(
         "return (F.max_pool2d(x, 3, 2, 1), F.max_pool2d(x, 2), F.max_pool2d(x, 2, 1, dilation=2), "
         "F.max_pool2d(x, 3, 2, 1, ceil_mode=True) * 2, F.max_pool1d(x[0], 3, 2, 1), "
-        "F.max_pool2d((x * 9).long(), 3, 1, 1), F.max_pool2d(F.max_pool2d(x, 3, 2, 1), 3, 2, 1))",
+        "F.max_pool2d((x * 9).long(), 3, 1, 1), F.max_pool2d(F.max_pool2d(x, 3, 2, 1), 3, 2, 1), "
+        "F.max_pool2d(x, (3, 11), (1, 2), (1, 5)))",
         inputs=IMAGES,
     ),
     "filters_over_windows": file(

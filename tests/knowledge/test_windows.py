@@ -147,3 +147,12 @@ def test_two_pools_in_a_row_follow_from_the_sizes_of_the_input(tracing, make_fil
     x = torch.zeros(2, 4, 32, 41)
     for axis, formula in said.items():
         assert eval(formula, {"x": x}) == studied.axes(sizes)[axis]
+
+
+def test_away_from_the_borders_cpp_reads_without_asking(tracing, make_file):
+    text = make_file("return F.max_pool2d(x, 3, 1, 1)", inputs=("torch.randn(2, C, B, D)",))
+    written = tracing(text).candidates("cpp")[0].source.text
+    borders, inside = written.split("#pragma omp simd")[-2:]
+    assert borders.count("? x[") == 9
+    assert inside.count("x[") == 9
+    assert "?" not in inside.split("kw_stream")[0].split("{", 1)[1]

@@ -67,7 +67,8 @@ class Reduction:
 
     `source` gives the element at an index into `shape`. `dtype` is the result's, in which the
     elements are also brought together, but for `argmax` and `argmin`, whose result is a position
-    along the reduced dimensions. `counts` are sizes of the result that are numbers of windows.
+    along the reduced dimensions. `counts` are sizes of the result that are numbers of windows. One
+    that `may_be_written_out` is an expression and no loop if it has few elements.
     """
 
     key: str
@@ -77,6 +78,7 @@ class Reduction:
     dtype: DType
     source: Callable[[tuple[Index, ...]], Expr]
     counts: tuple[tuple[Poly, WindowCount], ...] = ()
+    may_be_written_out: bool = False
 
     @property
     def rank(self) -> int:

@@ -63,15 +63,20 @@ class Windows:
         return tuple(first + step * apart for first, step, apart in steps)
 
     def inside(self, site: Site, place: Sequence[Index]) -> Expr | None:
-        """Whether `place` is in the tensor; None where it always is."""
+        """Whether `place` is in the tensor; None where it always is.
+
+        It is a primitive of its own, which nearly always holds: a loop may be parted by it.
+        """
         found: Expr | None = None
         for at, before, extent in zip(place, self.padding, self.extents, strict=True):
             if before == ZERO and not self.ceil_mode:
                 continue
-            limits = [] if before == ZERO else [("ge", before)]
-            for name, limit in [*limits, ("lt", before + extent)]:
-                more = site.condition(name, at, limit)
-                found = more if found is None else site.maker.call("logical_and", found, more)
+            above, below = (
+                site.condition(name, at, limit)
+                for name, limit in (("ge", before), ("lt", before + extent))
+            )
+            holds = site.maker.call("inside", above, below)
+            found = holds if found is None else site.maker.call("logical_and", found, holds)
         return found
 
     def element(
@@ -97,8 +102,8 @@ class Windows:
         """Each window of the result's element brought together by `kind`.
 
         `element` gives what goes in for an element of the result and an element of its window.
-        The window's loops stand between those of the result, so that the innermost loop is over
-        neighbours in the result: a window itself is too short to be one.
+        The loops of a window stand between those of the result, so that the innermost loop is over
+        neighbours in the result. A short window is written out and has no loops.
         """
         shape, lead = site.shape, len(site.shape) - self.rank
 
@@ -113,6 +118,7 @@ class Windows:
             dims=tuple(range(lead, lead + self.rank)),
             dtype=site.dtype,
             source=source,
+            may_be_written_out=True,
             counts=tuple((shape[lead + d], self.count(d)) for d in range(self.rank)),
         )
         return site.graph.reduced(what, site.at, site.guard)

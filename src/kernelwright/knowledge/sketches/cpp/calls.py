@@ -46,6 +46,7 @@ CALLS: dict[str, str] = {
     "isfinite": "std::abs({0}) < INFINITY",
     "logical_and": "{0} && {1}", "logical_or": "{0} || {1}", "logical_xor": "{0} != {1}",
     "logical_not": "!{0}",
+    "inside": "{0} && {1}",
     "where": "{0} ? {1} : {2}",
 }  # fmt: skip
 

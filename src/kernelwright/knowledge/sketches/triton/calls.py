@@ -39,6 +39,7 @@ CALLS: dict[str, str] = {
     "isfinite": "tl.abs({0}) < float('inf')",
     "logical_and": "{0} & {1}", "logical_or": "{0} | {1}", "logical_xor": "{0} ^ {1}",
     "logical_not": "{0} == 0",
+    "inside": "{0} & {1}",
     "where": "tl.where({0}, {1}, {2})",
 }  # fmt: skip
 
