@@ -17,7 +17,7 @@ import torch
 from kernelwright.core.agreement import Expected, compare
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.formats import storage_dtype
-from kernelwright.core.graph import Extent, Graph
+from kernelwright.core.graph import Extent, Graph, Unexplained
 from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
 from kernelwright.core.tolerance import tolerance
 from kernelwright.knowledge.sketches import Covered, drafts
@@ -29,10 +29,12 @@ from kernelwright.problems.sizes import explain
 from kernelwright.problems.tracing import trace
 
 SIZES = ({"B": 7, "C": 6, "D": 36}, {"B": 5, "C": 10, "D": 22})
+# Two sizes do not tell a number of windows from a multiple of an axis.
+WINDOW_SIZES = (*SIZES, {"B": 12, "C": 8, "D": 29})
 LONG_ROWS = ({"B": 2, "C": 4, "D": 70002}, {"B": 3, "C": 6, "D": 22})
 DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.int64: "int64",
-          torch.bool: "bool", torch.bfloat16: "bfloat16", torch.float16: "float16",
-          torch.int8: "int8"}  # fmt: skip
+          torch.int32: "int32", torch.int8: "int8",
+          torch.bool: "bool", torch.bfloat16: "bfloat16", torch.float16: "float16"}  # fmt: skip
 
 
 def file(forward, *, init="", inputs=("torch.randn(B, D)",)):
@@ -66,6 +68,7 @@ def file(forward, *, init="", inputs=("torch.randn(B, D)",)):
 
 
 X3, X4 = ("torch.randn(B, C, D)",), ("torch.randn(B, C, D, 4)",)
+IMAGES = ("torch.randn(2, C, B + 2, D)",)
 XY = ("torch.randn(B, D)", "torch.randn(B, D)")
 
 FILES = {
@@ -125,6 +128,50 @@ FILES = {
         "return torch.cat([x[:, 1:], x[:, :1]], 1) + F.pad(x, (1, 2))[:, 2:-1] + x.flip(1)"
     ),
     "permuted": file("return x.permute(0, 2, 1) * 2", inputs=X3),
+    "means_of_windows": file(
+        "return (F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), F.avg_pool2d(x, (2, 3)), "
+        "F.avg_pool2d(x, 3, 2, 1, ceil_mode=True), F.avg_pool2d(x, 2, 3, divisor_override=5), "
+        "F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False), "
+        "F.avg_pool2d(x.exp(), 5, 1, 2), F.avg_pool1d(x[0], 3, 2, 1), F.avg_pool2d(x, 1, 2), "
+        "F.avg_pool2d(x, (3, 11), 1, (1, 5)))",
+        inputs=IMAGES,
+    ),
+    "largest_of_windows": file(
+        "return (F.max_pool2d(x, 3, 2, 1), F.max_pool2d(x, 2), F.max_pool2d(x, 2, 1, dilation=2), "
+        "F.max_pool2d(x, 3, 2, 1, ceil_mode=True) * 2, F.max_pool1d(x[0], 3, 2, 1), "
+        "F.max_pool2d((x * 9).long(), 3, 1, 1), F.max_pool2d(F.max_pool2d(x, 3, 2, 1), 3, 2, 1), "
+        "F.max_pool2d(x, (3, 11), (1, 2), (1, 5)))",
+        inputs=IMAGES,
+    ),
+    "filters_over_windows": file(
+        "return (F.relu(F.conv2d(x, self.a, self.bias, 2, (1, 2), groups=C)), "
+        "F.conv2d(x, self.b, None, dilation=2, padding=1, groups=C), "
+        "F.conv1d(x[0].transpose(0, 1)[:, :1], self.c, None, padding=2))",
+        init="self.a = nn.Parameter(torch.ones(C, 1, 3, 5)); "
+        "self.b = nn.Parameter(torch.ones(C, 1, 2, 2)); "
+        "self.c = nn.Parameter(torch.ones(1, 1, 4)); "
+        "self.bias = nn.Parameter(torch.ones(C))",
+        inputs=IMAGES,
+    ),
+    "one_place_written_in_each_row": file(
+        "i = y[:, None]\n                return (x.scatter(1, i, -1.0), x.scatter(-1, i, x * 2), "
+        "x.scatter(0, (y % B)[None, :1].expand(1, D), 3.5))",
+        inputs=("torch.randn(B, D)", "torch.randint(0, D, (B,))"),
+    ),
+    "gradient_of_cross_entropy": file(
+        "t = y[:, None]\n"
+        "                g = torch.zeros_like(x).scatter(1, torch.where(t != 2, t, 0), -1.0)\n"
+        "                g = torch.where(t != 2, g, 0.0)\n"
+        "                return g - F.softmax(x, 1) * g.sum(1, keepdim=True)",
+        inputs=("torch.randn(B, D)", "torch.randint(0, D, (B,))"),
+    ),
+    "floats_taken_apart": file(
+        "f, e = torch.frexp(x)\n                m, n = torch.frexp(x.abs().amax(-1).double())\n"
+        "                return f, e, m, n, (x / (x.amax(-1) / m.float())[:, None]).to(torch.int8)"
+    ),
+    "reduced_over_one_element": file(
+        "return x[:, :1].sum(-1), x[:, :1].amax(1) * 2, x[:1].argmax(0), x[:, :1].mean(1)"
+    ),
     "lower_triangle": file("return torch.tril(x) + torch.arange(D)"),
     "rows_by_index": file(
         "return x[y] * 2 + F.embedding(y, x)",
@@ -171,11 +218,6 @@ FILES = {
         init="self.weight = nn.Parameter(torch.rand(2 * 3, C // 2, 3))",
         inputs=X3,
     ),
-    "depthwise_convolution": file(
-        "return F.conv1d(x, self.weight, padding=2, groups=C)",
-        init="self.weight = nn.Parameter(torch.rand(C, 1, 5))",
-        inputs=X3,
-    ),
     "narrow_output": file("return F.gelu(x).bfloat16(), x.half() + 1"),
     "double_precision": file(
         "return F.softmax(x, -1), torch.erf(x)", inputs=("torch.randn(B, D, dtype=torch.float64)",)
@@ -191,12 +233,19 @@ class Study:
     problem: Problem
     graph: Graph
     derived: dict[str, Extent] = field(default_factory=dict)
+    # Axes that no formula says, such as a number of windows: which dimension of which output.
+    seen: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def program(self, sizes) -> Program:
         return load_program(self.problem.reference, sizes)
 
     def axes(self, sizes) -> dict[str, int]:
-        return dict(sizes) | {name: int(e.at(sizes)) for name, e in self.derived.items()}
+        found = dict(sizes) | {name: int(e.at(sizes)) for name, e in self.derived.items()}
+        if self.seen:
+            program = self.program(sizes)
+            shapes = [value.shape for value in program.run(program.make_inputs(0))]
+            found |= {name: shapes[output][dim] for name, (output, dim) in self.seen.items()}
+        return found
 
     def candidates(self, language) -> tuple[Candidate, ...]:
         found = drafts(self.problem, self.graph, language)
@@ -209,9 +258,15 @@ def studied(text, sizes=SIZES) -> Study:
     source = Source(files={"model.py": text}, entry_point="model.py::Model")
     programs = [load_program(source, s) for s in sizes]
     derived: dict[str, Extent] = {}
+    seen: dict[str, tuple[int, int]] = {}
+    at_sizes: dict[tuple[int, ...], str] = {}
 
-    def dimension(values):
+    def dimension(values, place):
         found = explain(list(values), list(sizes))
+        if isinstance(found, Unexplained):
+            axis = at_sizes.setdefault(tuple(values), f"seen{len(seen)}")
+            seen.setdefault(axis, place)
+            return axis
         if isinstance(found, int):
             return found
         if found == Extent(axes=found.axes) and len(found.axes) == 1:
@@ -221,10 +276,11 @@ def studied(text, sizes=SIZES) -> Study:
         derived[name] = found
         return name
 
-    def spec(name, role, values):
+    def spec(name, role, values, number=0):
         if not isinstance(values[0], torch.Tensor):
             return TensorSpec(name=name, shape=(), dtype="float64", role="scalar")
-        shape = tuple(dimension(d) for d in zip(*(v.shape for v in values), strict=True))
+        extents = zip(*(v.shape for v in values), strict=True)
+        shape = tuple(dimension(e, (number, d)) for d, e in enumerate(extents))
         return TensorSpec(name=name, shape=shape, dtype=DTYPES[values[0].dtype], role=role)
 
     given = [p.make_inputs(0) for p in programs]
@@ -234,12 +290,14 @@ def studied(text, sizes=SIZES) -> Study:
         for name in programs[0].weight_names
     ]
     returned = [p.run(g) for p, g in zip(programs, given, strict=True)]
-    outputs = [spec(f"out{n}", "output", v) for n, v in enumerate(zip(*returned, strict=True))]
+    outputs = [spec(f"out{n}", "output", v, n) for n, v in enumerate(zip(*returned, strict=True))]
     workloads = tuple(
         Workload(
             id=f"w{n}",
             split="search" if n else "report",
-            axes=dict(s) | {name: int(e.at(s)) for name, e in derived.items()},
+            axes=dict(s)
+            | {name: int(e.at(s)) for name, e in derived.items()}
+            | {name: values[n] for values, name in at_sizes.items()},
             constants=dict(s),
         )
         for n, s in enumerate(sizes)
@@ -248,19 +306,20 @@ def studied(text, sizes=SIZES) -> Study:
         id="study",
         title="A study",
         origin="tests",
-        axes=(*sizes[0], *derived),
+        axes=(*sizes[0], *derived, *seen),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         reference=source,
         workloads=workloads,
     )
     graph = trace(programs[0], workloads[0], problem)
-    return Study(text, problem, graph, derived)
+    return Study(text, problem, graph, derived, seen)
 
 
 @functools.cache
 def study_of(name, long_rows=False) -> Study:
-    return studied(FILES[name], LONG_ROWS if long_rows else SIZES)
+    few = WINDOW_SIZES if "windows" in name else SIZES
+    return studied(FILES[name], LONG_ROWS if long_rows else few)
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,14 @@ NAMES = [
     "cross_entropy", "positions", "several_outputs", "over_the_middle", "over_the_first",
     "to_a_scalar", "norms_of_rows", "activations", "moved_elements", "permuted",
     "lower_triangle", "rows_by_index", "whole_numbers", "numbers_from_sizes", "narrow_output",
-    "double_precision",
+    "double_precision", "means_of_windows", "largest_of_windows", "one_place_written_in_each_row",
+    "gradient_of_cross_entropy", "floats_taken_apart", "reduced_over_one_element",
+    "filters_over_windows",
 ]  # fmt: skip
 PRODUCTS = [
     "matrix_product", "linear_and_activation", "two_layers", "product_with_a_prologue",
     "product_and_the_norm_of_its_rows", "product_of_doubles", "product_of_bytes_with_scales",
-    "attention", "convolution", "convolution_in_groups", "depthwise_convolution",
+    "attention", "convolution", "convolution_in_groups",
 ]  # fmt: skip
 
 TINY = {"B": 1, "C": 2, "D": 4}

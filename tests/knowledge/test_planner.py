@@ -71,3 +71,10 @@ def test_a_piece_of_a_concatenation_is_read_only_where_it_is(tracing, make_file)
     values = [s.value for s in found.stages[0].stores]
     reads = [e.form for e in walk(found.lowering.maker, values) if isinstance(e.form, Load)]
     assert [r.guard is None for r in reads] == [False, False]
+
+
+def test_a_short_window_is_written_out_and_a_long_one_is_a_loop_inside_of_the_row(study):
+    stages = planned(study("means_of_windows")).stages
+    looped = [s for s in stages if s.passes]
+    assert [str(s.depth.extent) for s in looped] == ["33"]
+    assert not looped[0].in_rows

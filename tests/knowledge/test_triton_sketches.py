@@ -11,8 +11,10 @@ RUN = [
     "bias_for_each_channel", "swiglu", "gate_of_a_slice", "logsumexp", "cross_entropy",
     "positions", "several_outputs", "over_the_middle", "over_the_first", "to_a_scalar",
     "activations", "moved_elements", "lower_triangle", "whole_numbers", "numbers_from_sizes",
-    "double_precision", "linear_and_activation", "product_with_a_prologue", "attention",
-    "convolution", "convolution_in_groups", "depthwise_convolution",
+    "double_precision", "means_of_windows", "largest_of_windows", "one_place_written_in_each_row",
+    "gradient_of_cross_entropy", "floats_taken_apart", "reduced_over_one_element",
+    "filters_over_windows", "linear_and_activation", "product_with_a_prologue", "attention",
+    "convolution", "convolution_in_groups",
 ]  # fmt: skip
 # A file, and whether its drafts are made for few long rows.
 COMPILED = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kernelwright.knowledge.sketches.depthwise import depthwise, is_depthwise, windows_of
 from kernelwright.knowledge.sketches.expr import Expr
 from kernelwright.knowledge.sketches.index import Index, split
 from kernelwright.knowledge.sketches.poly import Poly
@@ -18,7 +19,7 @@ from kernelwright.knowledge.sketches.site import (
     Shape,
     Site,
     Source,
-    inside,
+    WindowCount,
     uncovered,
 )
 
@@ -26,7 +27,12 @@ Rule = Callable[[Site], Expr]
 
 
 def _summed(
-    site: Site, shape: Shape, dims: tuple[int, ...], factors: Factors, at: tuple[Index, ...]
+    site: Site,
+    shape: Shape,
+    dims: tuple[int, ...],
+    factors: Factors,
+    at: tuple[Index, ...],
+    counts: tuple[tuple[Poly, WindowCount], ...] = (),
 ) -> Expr:
     """The sum over `dims` of the product of `factors`, at an index into the other dimensions."""
 
@@ -41,6 +47,7 @@ def _summed(
         dtype=site.dtype,
         source=product,
         factors=factors,
+        counts=counts,
     )
     return site.graph.reduced(what, at, site.guard)
 
@@ -87,66 +94,45 @@ def _added(site: Site) -> Expr:
 
 def _convolution(site: Site) -> Expr:
     """A sum over [in channels of a group, *window] for each of [batch, groups, out channels of a
-    group, *places]."""
-    image, kernel, bias = site.tensor(0), site.tensor(1), site.argument(2)
-    found = _windows(site, image, kernel)
-    if bias is None:
-        return found
-    own = site.graph.pull(bias.ref, (site.at[1],), site.guard)
-    return site.maker.call("add", found, site.maker.cast(own, site.dtype))
-
-
-def _windows(site: Site, image: str, kernel: str) -> Expr:
-    strides, padding, dilation, transposed, _, asked = (site.argument(n) for n in range(3, 9))
-    if transposed:
+    group, *places], or over a window alone where each channel has its own."""
+    if site.argument(6):
         raise NoSketch(f"No sketch covers a transposed convolution (node {site.node.name}).")
-    given, weights = site.graph.shape(image), site.graph.shape(kernel)
-    places, window, groups = site.shape[2:], weights[2:], site.size(asked)
-    own = weights[0] / groups
-    numbers = (*strides, *dilation, *padding)
-    if own is None or not all(isinstance(n, int) for n in numbers):
-        raise uncovered(site.node)
-    each, count = weights[1], len(places)
-    ends = 3 + count  # where the places end in the shape, and the summed dimensions begin
+    if is_depthwise(site):
+        return depthwise(site)
+    bias, found = site.argument(2), _filtered(site, site.tensor(0), site.tensor(1))
+    return (
+        found if bias is None else site.maker.call("add", found, site.pull(bias.ref, site.at[1:2]))
+    )
 
-    def weight(at: tuple[Index, ...]) -> tuple[Index, ...]:
-        return (at[1] * own + at[2], *at[ends:])
+
+def _filtered(site: Site, image: str, filters: str) -> Expr:
+    weights, groups = site.graph.shape(filters), site.size(site.argument(8))
+    own, each, rank = weights[0] / groups, weights[1], len(weights) - 2
+    if own is None:
+        raise uncovered(site.node)
+    windows = windows_of(site)
+    ends = 3 + rank  # where the places end in the shape, and what is summed begins
 
     def seen(at: tuple[Index, ...]) -> Expr:
-        position = [at[0], at[1] * each + at[ends]]
-        guard: Expr | None = None
-        for n in range(count):
-            before = Poly.number(padding[n])
-            step = at[3 + n] * strides[n] + at[ends + 1 + n] * dilation[n]
-            position.append(step + before * -1)
-            if _reaches(places[n], window[n], given[2 + n], strides[n], dilation[n], padding[n]):
-                here = inside(site, step, before, before + given[2 + n])
-                guard = here if guard is None else site.maker.call("logical_and", guard, here)
-        found = site.maker.cast(site.graph.pull(image, tuple(position), guard), site.dtype)
-        if guard is None:
-            return found
-        return site.maker.call("where", guard, found, site.maker.constant(0.0, site.dtype))
+        channel = at[1] * each + at[ends]
+        lead = (at[0], channel, *at[3:ends])
+        return windows.element(site, image, lead, at[ends + 1 :], 0.0)
 
     factors = Factors(
-        left=_of(site, kernel, weight),
+        left=_of(site, filters, lambda at: (at[1] * own + at[2], *at[ends:])),
         right=seen,
         rows=(2,),
         columns=tuple(range(3, ends)),
     )
-    shape = (given[0], groups, own, *places, each, *window)
     group, channel = split(site.at[1], (groups, own))
-    kept = (site.at[0], group, channel, *site.at[2:])
-    return _summed(site, shape, tuple(range(ends, len(shape))), factors, kept)
-
-
-def _reaches(
-    places: Poly, window: Poly, extent: Poly, stride: int, dilation: int, padding: int
-) -> bool:
-    """Whether a window may lie beyond the edge of what is given, where there is only padding."""
-    if padding != 0:
-        return True
-    last = (places - 1) * stride + (window - 1) * dilation
-    return not (extent - last - 1).never_negative
+    return _summed(
+        site,
+        (site.shape[0], groups, own, *site.shape[2:], *weights[1:]),
+        tuple(range(ends, ends + 1 + rank)),
+        factors,
+        (site.at[0], group, channel, *site.at[2:]),
+        counts=tuple((site.shape[2 + d], windows.count(d)) for d in range(rank)),
+    )
 
 
 CONTRACTIONS: dict[str, Rule] = {

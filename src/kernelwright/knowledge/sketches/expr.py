@@ -8,7 +8,7 @@ float32.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from kernelwright.core.graph import Extent
@@ -226,6 +226,22 @@ def renamed(maker: Maker, root: Expr, names: Mapping[Var, Var]) -> Expr:
     for expr in walk(maker, [root]):
         done[expr.number] = _rebuilt(maker, expr, done, names)
     return done[root.number]
+
+
+def guarded(maker: Maker, root: Expr, guard: Expr | None) -> Expr:
+    """`root`, of which nothing is read where `guard` is false."""
+    if guard is None:
+        return root
+
+    def swap(expr: Expr) -> Expr | None:
+        match expr.form:
+            case Load(guard=own) | Reduced(guard=own):
+                both = guard if own is None else maker.call("logical_and", guard, own)
+                return maker.make(replace(expr.form, guard=both), expr.dtype)
+            case _:
+                return None
+
+    return replaced(maker, root, swap)
 
 
 def _rebuilt(

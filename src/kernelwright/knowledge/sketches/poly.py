@@ -110,6 +110,11 @@ class Poly:
         return Poly.of(total)
 
     @property
+    def axes(self) -> set[str]:
+        """The axes that take part."""
+        return {axis for monomial, _ in self._in_axes().terms for axis in monomial}
+
+    @property
     def constant(self) -> int | None:
         """The value if no axis takes part."""
         if not self.terms:

@@ -1,6 +1,7 @@
 """What a rule of the operator tables sees: one operator of the graph, at one element.
 
-The tables (`pointwise`, `views`, `reductions`) are written against this; `lowering` provides it.
+The tables (`pointwise`, `views`, `reductions` and those beside them) are written against this;
+`lowering` provides it.
 """
 
 from __future__ import annotations
@@ -39,13 +40,52 @@ class Factors:
     columns: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class WindowCount:
+    """A size that follows from others as the number of windows in a dimension does.
+
+    `extent` elements, padding among them, in windows that reach over `reach` of them and begin
+    `stride` apart. If `begins` is given, a last window that ends outside also counts, where it
+    begins within so many elements.
+    """
+
+    extent: Poly
+    reach: Poly
+    stride: Poly
+    begins: Poly | None = None
+
+    @property
+    def axes(self) -> set[str]:
+        """The axes that it follows from."""
+        given = (self.extent, self.reach, self.stride, self.begins or ONE)
+        return {axis for poly in given for axis in poly.axes}
+
+    def text(self, names: Mapping[str, str]) -> str:
+        """The number as Python, with the axes called by `names`.
+
+        >>> height = Poly.axis("height")
+        >>> WindowCount(extent=height + 2, reach=Poly.number(3), stride=Poly.number(2)).text({})
+        '(height - 1) // 2 + 1'
+        """
+        step = self.stride.text(names, "//")
+        step = step if self.stride.constant is not None else f"({step})"
+        rest = self.extent - self.reach
+        whole = f"({rest.text(names, '//')}) // {step} + 1"
+        if self.begins is None:
+            return whole
+        also = f"({(rest + self.stride - 1).text(names, '//')}) // {step} + 1"
+        return f"min({also}, ({(self.begins - 1).text(names, '//')}) // {step} + 1)"
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reduction:
     """Elements of `shape` brought together over `dims`, by the primitive `kind`.
 
     `source` gives the element at an index into `shape`. `dtype` is the result's, in which the
     elements are also brought together, but for `argmax` and `argmin`, whose result is a position
-    along the reduced dimensions. A sum of products has `factors`.
+    along the reduced dimensions. `counts` are sizes of the result that are numbers of windows. One
+    that `may_be_written_out` is an expression and no loop if it has few elements. A sum of products
+    has `factors`.
     """
 
     key: str
@@ -55,11 +95,18 @@ class Reduction:
     dtype: DType
     source: Source
     factors: Factors | None = None
+    counts: tuple[tuple[Poly, WindowCount], ...] = ()
+    may_be_written_out: bool = False
+
+    @property
+    def rank(self) -> int:
+        """How many dimensions there are, reduced or not."""
+        return len(self.shape)
 
     @property
     def kept(self) -> tuple[int, ...]:
         """The dimensions that remain."""
-        return tuple(d for d in range(len(self.shape)) if d not in self.dims)
+        return tuple(d for d in range(self.rank) if d not in self.dims)
 
     @property
     def count(self) -> Poly:
@@ -161,6 +208,12 @@ class Site:
             return guard or self.guard
         return self.maker.call("logical_and", self.guard, guard)
 
+    def condition(self, name: str, at: Index, limit: Poly) -> Expr:
+        """How the position `at` compares (`lt`, `ge`, ...) with `limit`."""
+        position = self.maker.make(Position(at), "int64")
+        bound = self.maker.make(Position(index(limit)), "int64")
+        return self.maker.call(name, position, bound, dtype="bool")
+
     def size(self, value: Any) -> Poly:
         """An argument that is a size."""
         return size(value, self.node, self.graph.parts)
@@ -187,19 +240,6 @@ def size(value: Any, node: Node, parts: Mapping[str, int]) -> Poly:
 def uncovered(node: Node) -> NoSketch:
     """The reason that names the operator."""
     return NoSketch(f"No sketch covers {node.op} (node {node.name}).")
-
-
-def condition(site: Site, name: str, at: Index, limit: Poly) -> Expr:
-    """Whether position `at` compares with `limit` as the primitive `name` says."""
-    position = site.maker.make(Position(at), "int64")
-    bound = site.maker.make(Position(index(limit)), "int64")
-    return site.maker.call(name, position, bound, dtype="bool")
-
-
-def inside(site: Site, at: Index, begin: Poly, end: Poly) -> Expr:
-    """Whether position `at` is one from `begin` to before `end`."""
-    low, high = condition(site, "ge", at, begin), condition(site, "lt", at, end)
-    return site.maker.call("logical_and", low, high)
 
 
 def broadcast(at: tuple[Index, ...], shape: Shape) -> tuple[Index, ...]:

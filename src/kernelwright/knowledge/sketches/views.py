@@ -8,7 +8,7 @@ from kernelwright.core.graph import Node, Ref
 from kernelwright.knowledge.sketches.expr import Expr, Position
 from kernelwright.knowledge.sketches.index import Index, divided, flattened, index, split
 from kernelwright.knowledge.sketches.poly import ZERO, Poly
-from kernelwright.knowledge.sketches.site import Site, broadcast, condition, inside, uncovered
+from kernelwright.knowledge.sketches.site import Site, broadcast, uncovered
 
 Rule = Callable[[Site], Expr]
 PieceRule = Callable[[Site, Node], Expr]
@@ -110,13 +110,13 @@ def _cat(site: Site) -> Expr:
         at = list(site.at)
         at[dim] = at[dim] + start * -1
         # Nothing lies before the first source or behind the last one.
-        after = None if start == ZERO else condition(site, "ge", site.at[dim], start)
+        after = None if start == ZERO else site.condition("ge", site.at[dim], start)
         if found is None:
             found = site.pull(source.ref, at, after)
             continue
-        before = condition(site, "lt", site.at[dim], end)
-        guard = before if after is None else site.maker.call("logical_and", after, before)
-        found = site.maker.call("where", before, site.pull(source.ref, at, guard), found)
+        inside = site.condition("lt", site.at[dim], end)
+        guard = inside if after is None else site.maker.call("logical_and", after, inside)
+        found = site.maker.call("where", inside, site.pull(source.ref, at, guard), found)
     if found is None:
         raise uncovered(site.node)
     return found
@@ -136,8 +136,10 @@ def _pad(site: Site) -> Expr:
         dim = len(shape) - 1 - pair
         before = site.size(widths[2 * pair])
         at[dim] = at[dim] + before * -1
-        own = inside(site, site.at[dim], before, before + shape[dim])
-        guard = own if guard is None else site.maker.call("logical_and", guard, own)
+        low = site.condition("ge", site.at[dim], before)
+        high = site.condition("lt", site.at[dim], before + shape[dim])
+        inside = site.maker.call("logical_and", low, high)
+        guard = inside if guard is None else site.maker.call("logical_and", guard, inside)
     if guard is None:
         return site.pull(source, at)
     fill = site.operand(site.argument(2, "value", 0))

@@ -31,6 +31,7 @@ CALLS: dict[str, str] = {
         )
     },
     "round": "std::nearbyint({0})",
+    "frexp_fraction": "kw_fraction({0})", "frexp_exponent": "kw_exponent({0})",
     **{
         name: f"std::{name}({{0}}, {{1}})"
         for name in ("pow", "fmod", "atan2", "hypot", "copysign")
@@ -45,6 +46,7 @@ CALLS: dict[str, str] = {
     "isfinite": "std::abs({0}) < INFINITY",
     "logical_and": "{0} && {1}", "logical_or": "{0} || {1}", "logical_xor": "{0} != {1}",
     "logical_not": "!{0}",
+    "inside": "{0} && {1}",
     "where": "{0} ? {1} : {2}",
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
+from kernelwright.knowledge.sketches.cpp.inside import Inside, conditions, freed
 from kernelwright.knowledge.sketches.cpp.names import Names
 from kernelwright.knowledge.sketches.expr import Expr, Reduced, walk
 from kernelwright.knowledge.sketches.index import Var
@@ -120,12 +121,13 @@ class Nest(ABC):
         names = self.names
         return f"const int64_t {names.count} = std::min<int64_t>({block}, {limit} - {names.begin});"
 
-    def over_block(self, body: list[str]) -> list[str]:
-        """`body` for each element of a block."""
+    def over_block(self, body: list[str], first: str = "0", last: str = "") -> list[str]:
+        """`body` for each element of a block, from `first` on and before `last`, if these are
+        given."""
         names, l = self.names, self.names.item  # noqa: E741
         return [
             "#pragma omp simd",
-            f"for (int64_t {l} = 0; {l} < {names.count}; ++{l}) {{",
+            f"for (int64_t {l} = {first}; {l} < {last or names.count}; ++{l}) {{",
             f"    const int64_t {names.lane} = {names.begin} + {l};",
             *indented(body),
             "}",
@@ -133,18 +135,69 @@ class Nest(ABC):
 
     def elements(self, stores: list[Store], block: str) -> list[str]:
         """One block of stores: written where they belong, or into a buffer and past the cache."""
-        inside, roots = dict(self.known), [s.value for s in stores]
         lane = stores[0].lane or self.stage.lane
-        outer = invariant(self.text.maker, roots, {"lane", "own"}, inside)
+        roots = [s.value for s in stores]
+        known = conditions(self.text.maker, roots, lane)
+        inner = [freed(self.text.maker, root, known) for root in roots]
+        inside = dict(self.known)
+        outer = invariant(self.text.maker, [*roots, *inner], {"lane", "own"}, inside)
         lines = self.text.define(outer, inside, name_roots=True)
-        step = self.text.define(roots, inside)
-        ends = []
+        targets, ends = [], []
         for store in stores:
             begun, to, end = self._buffered(store, lane, block)
             lines += begun
+            targets.append(to)
             ends.append(end)
-            step.append(f"{to}[{self.names.item}] = {self.text.value(store.value, inside)};")
-        return [*lines, *self.over_block(step), *ends]
+        if not known:
+            return [*lines, *self.over_block(self._assigned_to(targets, roots, inside)), *ends]
+        first, last = self.text.numbered("first"), self.text.numbered("last")
+        lines += self._range(known, first, last, inside)
+        lines += self._over_borders(self._assigned_to(targets, roots, dict(inside)), first, last)
+        body = self._assigned_to(targets, inner, inside)
+        return [*lines, *self.over_block(body, first, last), *ends]
+
+    def _assigned_to(
+        self, targets: list[str], values: list[Expr], known: dict[int, str]
+    ) -> list[str]:
+        """One element of each of `targets`."""
+        lines = self.text.define(values, known)
+        item = self.names.item
+        for to, value in zip(targets, values, strict=True):
+            lines.append(f"{to}[{item}] = {self.text.value(value, known)};")
+        return lines
+
+    def _range(
+        self, known: list[Inside], first: str, last: str, inside: dict[int, str]
+    ) -> list[str]:
+        """Definitions of from where to where in the block all of `known` hold."""
+        names, holding = self.names, list[str]()
+        begins, ends = ["int64_t(0)"], [names.count]
+        for each in known:
+            if each.step is None:
+                holding.append(grouped(self.text.value(each.condition, inside)))
+                continue
+            for at, found in ((each.begin, begins), (each.end, ends)):
+                lane = f"int64_t({self.text.index(at, inside)}) / {each.step}"
+                found.append(f"{lane} - {names.begin}")
+        begin, end = (", ".join(dict.fromkeys(found)) for found in (begins, ends))
+        everywhere = " && ".join(dict.fromkeys(holding))
+        end = f"std::min({{{end}}})"
+        return [
+            f"const int64_t {first} = std::min(std::max({{{begin}}}), {names.count});",
+            f"const int64_t {last} = "
+            f"std::max({f'{everywhere} ? {end} : {first}' if holding else end}, {first});",
+        ]
+
+    def _over_borders(self, body: list[str], first: str, last: str) -> list[str]:
+        """`body` for each element of a block before `first`, and from `last` on."""
+        names, l = self.names, self.names.item  # noqa: E741
+        return [
+            f"for (int64_t {l} = {first} > 0 ? 0 : {last}; {l} < {names.count};",
+            f"     {l} = {l} + 1 == {first} ? {last} : {l} + 1) {{",
+            f"    const int64_t {names.lane} = {names.begin} + {l};",
+            *indented(body),
+            "}",
+        ]
 
     def _buffered(self, store: Store, lane: Var, block: str) -> tuple[list[str], str, str]:
         """What begins a block, the name of what it is written to, and what ends it."""

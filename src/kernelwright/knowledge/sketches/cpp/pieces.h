@@ -167,6 +167,35 @@ inline T kw_sign(T x) {
     return static_cast<T>((T(0) < x) - (x < T(0)));
 }
 
+// The bits of x, of one below the normal numbers those of a normal number 2^24 times as large.
+inline uint32_t kw_normal_bits(float x) {
+    return kw_to_bits(std::fabs(x) < 1.17549435e-38f ? x * 16777216.0f : x);
+}
+
+// x = fraction * 2^exponent with a fraction from 1/2 up to 1; zero, infinities and NaN stay, with
+// the exponent 0.
+inline float kw_fraction(float x) {
+    const float fraction = kw_from_bits((kw_normal_bits(x) & 0x807fffffu) | 0x3f000000u);
+    return x != 0.0f && std::fabs(x) < INFINITY ? fraction : x;
+}
+
+inline double kw_fraction(double x) {
+    int exponent;
+    return std::frexp(x, &exponent);
+}
+
+inline int32_t kw_exponent(float x) {
+    const int32_t down = std::fabs(x) < 1.17549435e-38f ? 150 : 126;
+    const int32_t exponent = static_cast<int32_t>((kw_normal_bits(x) >> 23) & 0xffu) - down;
+    return x != 0.0f && std::fabs(x) < INFINITY ? exponent : 0;
+}
+
+inline int32_t kw_exponent(double x) {
+    int exponent = 0;
+    std::frexp(x, &exponent);
+    return std::fabs(x) < INFINITY ? exponent : 0;
+}
+
 // Python's remainder: the sign is the divisor's.
 inline int64_t kw_remainder(int64_t a, int64_t b) {
     const int64_t left = a % b;

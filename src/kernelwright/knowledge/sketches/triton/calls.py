@@ -29,6 +29,7 @@ CALLS: dict[str, str] = {
     **{name: f"kw_{name}({{0}})" for name in (
         "sigmoid", "tanh", "expm1", "log1p", "sign", "trunc", "round",
     )},
+    "frexp_fraction": "kw_fraction({0})", "frexp_exponent": "kw_exponent({0})",
     "maximum": "kw_max({0}, {1})", "minimum": "kw_min({0}, {1})",
     "bit_and": "{0} & {1}", "bit_or": "{0} | {1}", "bit_xor": "{0} ^ {1}", "bitwise_not": "~{0}",
     "shift_left": "{0} << {1}", "shift_right": "{0} >> {1}",
@@ -38,6 +39,7 @@ CALLS: dict[str, str] = {
     "isfinite": "tl.abs({0}) < float('inf')",
     "logical_and": "{0} & {1}", "logical_or": "{0} | {1}", "logical_xor": "{0} ^ {1}",
     "logical_not": "{0} == 0",
+    "inside": "{0} & {1}",
     "where": "tl.where({0}, {1}, {2})",
 }  # fmt: skip
 

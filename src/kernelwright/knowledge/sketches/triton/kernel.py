@@ -107,6 +107,7 @@ class _Draft:
         written = Written(
             problem=self.problem, text=self.text, tunables=self.tunables, device=self.device,
             kernels=self.kernels, launches=self.launches, spaces=self.spaces,
+            counts=self.plan.lowering.counts,
         )  # fmt: skip
         return candidate(written)
 

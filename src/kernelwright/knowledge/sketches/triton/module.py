@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.resources
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelwright.core.candidate import Candidate, Tunable
 from kernelwright.core.graph import Extent
 from kernelwright.core.problem import Problem, Source, TensorSpec
 from kernelwright.knowledge.sketches.poly import Poly, product
-from kernelwright.knowledge.sketches.site import NoSketch
+from kernelwright.knowledge.sketches.site import NoSketch, WindowCount
+from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.nests import indented
 from kernelwright.knowledge.sketches.triton.text import TritonText
 from kernelwright.problems.sizes import explain
@@ -30,7 +31,8 @@ _MEANING = {
 @dataclass(frozen=True, kw_only=True)
 class Written:
     """What a file is made of: the texts of the `kernels`, the lines that launch them, the `spaces`
-    that they walk, and where memory is made, as an argument of torch's."""
+    that they walk, and where memory is made, as an argument of torch's. `counts` says of axes that
+    no input may have what they follow from."""
 
     problem: Problem
     text: TritonText
@@ -39,6 +41,7 @@ class Written:
     kernels: Sequence[str]
     launches: Sequence[str]
     spaces: Sequence[Poly]
+    counts: Mapping[str, WindowCount]
 
 
 def candidate(draft: Written) -> Candidate:
@@ -96,7 +99,7 @@ def _module(draft: Written) -> str:
         work.insert(0, _index(draft))
     sizes = _sizes(text, "\n".join(work))
     body = _unpacked(problem, weights, names)
-    body += _axes(problem, text, "\n".join([*sizes, *work])) + sizes + work
+    body += _axes(draft, "\n".join([*sizes, *work])) + sizes + work
     outputs = ", ".join(names[s.name] for s in problem.outputs)
     lines += indented(indented([*body, f"return {outputs}"]))
     return "\n".join(lines)
@@ -160,17 +163,17 @@ def _unpacked(problem: Problem, weights: list[str], names: dict[str, str]) -> li
     return lines
 
 
-def _axes(problem: Problem, text: TritonText, work: str) -> list[str]:
+def _axes(draft: Written, work: str) -> list[str]:
     """Each axis that `work` names, from the shape of the first input that has it."""
-    lines = []
-    tensors = [s for s in problem.inputs if s.role != "scalar"]
-    for axis in [a for a in problem.axes if re.search(rf"\b{text.axes[a]}\b", work)]:
-        lines.append(f"{text.axes[axis]} = {_size(problem, text, axis, tensors)}")
-    return lines
+    named = draft.text.axes
+    needed = [a for a in draft.problem.axes if re.search(rf"\b{named[a]}\b", work)]
+    return [f"{named[axis]} = {_size(draft, axis)}" for axis in needed]
 
 
-def _size(problem: Problem, text: TritonText, axis: str, tensors: list[TensorSpec]) -> str:
+def _size(draft: Written, axis: str) -> str:
     """The size of `axis`: a dimension of an input, or what follows from those (half of one)."""
+    problem, text = draft.problem, draft.text
+    tensors = [s for s in problem.inputs if s.role != "scalar"]
 
     def given(one: str) -> str | None:
         owner = next((s for s in tensors if one in s.shape), None)
@@ -180,6 +183,8 @@ def _size(problem: Problem, text: TritonText, axis: str, tensors: list[TensorSpe
 
     if (found := given(axis)) is not None:
         return found
+    if (count := draft.counts.get(axis)) is not None:
+        return count.text({one: grouped(_size(draft, one)) for one in sorted(count.axes)})
     owned = {a: shape for a in problem.axes if (shape := given(a)) is not None}
     values = [w.axes[axis] for w in problem.workloads]
     sizes = [{a: w.axes[a] for a in owned} for w in problem.workloads]
