@@ -71,3 +71,29 @@ def test_a_piece_of_a_concatenation_is_read_only_where_it_is(tracing, make_file)
     values = [s.value for s in found.stages[0].stores]
     reads = [e.form for e in walk(found.lowering.maker, values) if isinstance(e.form, Load)]
     assert [r.guard is None for r in reads] == [False, False]
+
+
+def test_a_scan_and_what_is_made_of_it_are_one_loop(study):
+    (stage,) = planned(study("running_sums_between")).stages
+    assert (len(stage.passes), len(stage.scans), len(stage.stores)) == (3, 2, 3)
+
+
+def test_a_reduction_of_running_values_is_another_loop(tracing, make_file):
+    found = planned(tracing(make_file("return x.cumsum(-1).sum(-1)")))
+    assert [(len(s.scans), len(s.passes)) for s in found.stages] == [(1, 0), (0, 1)]
+    assert [str(t.elements) for t in found.temporaries] == ["B * D"]
+
+
+def test_running_values_of_another_element_are_read_from_memory(tracing, make_file):
+    found = planned(tracing(make_file("s = x.cumsum(-1); return s - s[:, -1:]")))
+    assert [(len(s.scans), len(s.stores)) for s in found.stages] == [(1, 1), (0, 1)]
+
+
+def test_a_scan_along_the_first_dimension_goes_down_the_columns(tracing, make_file):
+    (stage,) = planned(tracing(make_file("return x.cumsum(0)"))).stages
+    assert (stage.in_rows, str(stage.depth.extent), len(stage.scans)) == (False, "B", 1)
+
+
+def test_a_scan_of_one_element_is_that_element(tracing, make_file):
+    (stage,) = planned(tracing(make_file("return x[:, :1].cumsum(-1) + x.sum().cumsum(0)"))).stages
+    assert not stage.scans

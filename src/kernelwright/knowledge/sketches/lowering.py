@@ -13,12 +13,13 @@ from kernelwright.knowledge.sketches.index import Index, flattened
 from kernelwright.knowledge.sketches.pointwise import POINTWISE
 from kernelwright.knowledge.sketches.poly import Poly
 from kernelwright.knowledge.sketches.reductions import REDUCTION_PIECES, REDUCTIONS
+from kernelwright.knowledge.sketches.scans import SCAN_PIECES, SCANS
 from kernelwright.knowledge.sketches.site import NoSketch, Reduction, Site, uncovered
 from kernelwright.knowledge.sketches.values import Values
 from kernelwright.knowledge.sketches.views import PIECES, VIEWS
 
-_RULES = POINTWISE | VIEWS | REDUCTIONS
-_PIECES = PIECES | REDUCTION_PIECES
+_RULES = POINTWISE | VIEWS | REDUCTIONS | SCANS
+_PIECES = PIECES | REDUCTION_PIECES | SCAN_PIECES
 
 
 class Lowering(Values):

@@ -30,6 +30,8 @@ class Reduction:
     `source` gives the element at an index into `shape`. `dtype` is the result's, in which the
     elements are also brought together, but for `argmax` and `argmin`, whose result is a position
     along the reduced dimensions.
+
+    A `running` one has a result at every element: what it and those before it come to.
     """
 
     key: str
@@ -38,11 +40,13 @@ class Reduction:
     dims: tuple[int, ...]
     dtype: DType
     source: Callable[[tuple[Index, ...]], Expr]
+    running: bool = False
 
     @property
     def kept(self) -> tuple[int, ...]:
         """The dimensions that remain."""
-        return tuple(d for d in range(len(self.shape)) if d not in self.dims)
+        rank = range(len(self.shape))
+        return tuple(d for d in rank if self.running or d not in self.dims)
 
     @property
     def count(self) -> Poly:

@@ -1,7 +1,7 @@
 """A graph as a list of loop nests: what `planner` makes and the renderers of every language read.
 
 A `Stage` is a loop over rows. In each row come passes over the elements, one after another, that
-compute reductions; then stores.
+compute reductions; then stores, which may read what a scan has come to at their element.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Space:
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """One reduction of a pass: `value` of each element is brought together by `kind`.
+    """One reduction of a pass, or a scan: `value` of each element is brought together by `kind`.
 
     A position (``argmax``) counts in `position`, an index over the reduced dimensions.
     """
@@ -110,7 +110,7 @@ class Store:
 
 @dataclass(frozen=True, kw_only=True)
 class Temporary:
-    """Results of a reduction, kept between stages."""
+    """Results of a reduction or a scan, kept between stages."""
 
     name: str
     dtype: DType
@@ -119,7 +119,10 @@ class Temporary:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One loop nest: `passes`, each a list of folds over all elements of a row, then `stores`."""
+    """One loop nest: `passes`, each a list of folds over all elements of a row, then `stores`.
+
+    The running values of the folds `scans` are there for the stores that write each element.
+    """
 
     row: Var
     depth: Var
@@ -127,6 +130,7 @@ class Stage:
     in_rows: bool
     passes: tuple[tuple[Fold, ...], ...]
     stores: tuple[Store, ...]
+    scans: tuple[Fold, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,4 +146,5 @@ def mapped(stage: Stage, change: Callable[[Expr], Expr]) -> Stage:
     """`stage` with every expression changed."""
     passes = tuple(tuple(replace(f, value=change(f.value)) for f in each) for each in stage.passes)
     stores = tuple(replace(s, value=change(s.value)) for s in stage.stores)
-    return replace(stage, passes=passes, stores=stores)
+    scans = tuple(replace(f, value=change(f.value)) for f in stage.scans)
+    return replace(stage, passes=passes, stores=stores, scans=scans)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -93,7 +93,7 @@ class Nest(ABC):
     def learn(self, key: str, name: str) -> None:
         """From here on, the result of reduction `key` is called `name`."""
         needed = [s.value for s in self.stage.stores]
-        needed += [f.value for each in self.stage.passes for f in each]
+        needed += [f.value for each in (*self.stage.passes, self.stage.scans) for f in each]
         for expr in walk(self.text.maker, needed):
             if isinstance(expr.form, Reduced) and expr.form.key == key:
                 self.known[expr.number] = name
@@ -131,8 +131,16 @@ class Nest(ABC):
             "}",
         ]
 
-    def elements(self, stores: list[Store], block: str) -> list[str]:
-        """One block of stores: written where they belong, or into a buffer and past the cache."""
+    def elements(
+        self,
+        stores: list[Store],
+        block: str,
+        over: Callable[[list[str]], list[str]] | None = None,
+    ) -> list[str]:
+        """One block of stores: written where they belong, or into a buffer and past the cache.
+
+        `over` makes the loop over what is done with each element, `over_block` unless it is given.
+        """
         inside, roots = dict(self.known), [s.value for s in stores]
         lane = stores[0].lane or self.stage.lane
         outer = invariant(self.text.maker, roots, {"lane", "own"}, inside)
@@ -144,7 +152,7 @@ class Nest(ABC):
             lines += begun
             ends.append(end)
             step.append(f"{to}[{self.names.item}] = {self.text.value(store.value, inside)};")
-        return [*lines, *self.over_block(step), *ends]
+        return [*lines, *(over or self.over_block)(step), *ends]
 
     def _buffered(self, store: Store, lane: Var, block: str) -> tuple[list[str], str, str]:
         """What begins a block, the name of what it is written to, and what ends it."""
