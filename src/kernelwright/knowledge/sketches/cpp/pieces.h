@@ -231,7 +231,8 @@ inline Vector kw_run_lanes(Vector value, Vector neutral, const Join& join) {
 }
 
 // Calls put(j, value) for j from 0 up to `count`, in order, with what `carried` and get(0) up to
-// get(j) come to; so `carried` afterwards. Vectors wait for each other only for what is carried.
+// get(j) come to; so `carried` afterwards. Vectors wait for each other only for what `ours` come to,
+// and a long row loses no digits: what it carries from call to call may be of a wider type.
 template <class T, class Carried, class Join, class Get, class Put>
 inline void kw_run(
     int64_t count, Carried& carried, T neutral, const Join& join, const Get& get, const Put& put) {
@@ -244,7 +245,8 @@ inline void kw_run(
 #endif
     typedef T Vector __attribute__((vector_size(bytes)));
     constexpr int lanes = bytes / int(sizeof(T));
-    const Vector fill = neutral - Vector{};
+    const Vector fill = neutral - Vector{}, before = static_cast<T>(carried) - Vector{};
+    Vector ours = fill;
     int64_t j = 0;
     for (; j + lanes <= count; j += lanes) {
         alignas(bytes) T values[lanes];
@@ -253,13 +255,14 @@ inline void kw_run(
         Vector value;
         std::memcpy(&value, values, bytes);
         value = kw_run_lanes<1, lanes>(value, fill, join);
-        const Vector before = static_cast<T>(carried) - Vector{};
+        value = join(ours, value);
+        ours = value[lanes - 1] - Vector{};
         const Vector both = join(before, value);
-        carried = join(carried, static_cast<Carried>(value[lanes - 1]));
         std::memcpy(values, &both, bytes);
         #pragma omp simd
         for (int lane = 0; lane < lanes; ++lane) put(j + lane, values[lane]);
     }
+    carried = join(carried, static_cast<Carried>(ours[0]));
     for (; j < count; ++j) {
         carried = join(carried, static_cast<Carried>(get(j)));
         put(j, static_cast<T>(carried));

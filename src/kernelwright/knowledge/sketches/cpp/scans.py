@@ -42,7 +42,7 @@ class ScanText:
 
     @property
     def _carried_type(self) -> str:
-        """The type of what is carried from vector to vector: there are many in a long row."""
+        """The type of what is carried from block to block: there are many in a long row."""
         grows = self.fold.kind in ("sum", "prod") and self.fold.dtype == "float32"
         return "double" if grows else TYPES[self.fold.dtype]
 
