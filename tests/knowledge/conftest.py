@@ -219,6 +219,38 @@ FILES = {
         inputs=X3,
     ),
     "narrow_output": file("return F.gelu(x).bfloat16(), x.half() + 1"),
+    "running_sum": file("return x.cumsum(-1)"),
+    "running_sums_between": file(
+        "p = F.softmax(x, -1)\n"
+        "                s = (p * self.weight).cumsum(-1)\n"
+        "                return s / p.amax(-1, keepdim=True) - y, F.relu(x).cumsum(1) - F.relu(x), "
+        "torch.tanh(s)",
+        init="self.weight = nn.Parameter(torch.ones(D))",
+        inputs=XY,
+    ),
+    "running_values_needed_elsewhere": file(
+        "s = x.cumsum(-1)\n"
+        "                return s.sum(-1), s.cumsum(-1), F.pad(s[:, :-1], (1, 0)), s / s[:, -1:], "
+        "x.flip(-1).cumsum(-1).flip(-1)"
+    ),
+    "other_scans": file(
+        "return (x * 0.1 + 1).cumprod(-1), x.cummax(-1).values, x.cummin(-1)[0], x.sum(-1)"
+    ),
+    "scans_down_columns": file(
+        "s = x.cumsum(1)\n"
+        "                return s / x.sum(1, keepdim=True) + y, (y - x).cumsum(0), "
+        "(x * 0.1 + 1).cumprod(1), x.cummax(1)[0]",
+        inputs=("torch.rand(B, C, D) + 0.1", "torch.randn(D)"),
+    ),
+    "scans_of_whole_numbers": file(
+        "return x.cumsum(-1), (x % 3 - 1).cumprod(-1), (x > 0).cumsum(0), x.cummin(1)[0], "
+        "x.cumsum(-1, dtype=torch.float32), x.cumsum(-1, dtype=torch.int8) // 2",
+        inputs=("torch.randint(-9, 9, (B, D))",),
+    ),
+    "scans_in_other_precisions": file(
+        "return x.cumsum(-1), (x * 0.1 + 1).cumprod(-1), y.cumsum(-1), y.cumsum(-1).float()",
+        inputs=("torch.randn(B, D, dtype=torch.float64)", "torch.rand(B, D).half()"),
+    ),
     "double_precision": file(
         "return F.softmax(x, -1), torch.erf(x)", inputs=("torch.randn(B, D, dtype=torch.float64)",)
     ),

@@ -13,6 +13,8 @@ NAMES = [
     "cross_entropy", "positions", "several_outputs", "over_the_middle", "over_the_first",
     "to_a_scalar", "norms_of_rows", "activations", "moved_elements", "permuted",
     "lower_triangle", "rows_by_index", "whole_numbers", "numbers_from_sizes", "narrow_output",
+    "running_sum", "running_sums_between", "running_values_needed_elsewhere", "other_scans",
+    "scans_down_columns", "scans_of_whole_numbers", "scans_in_other_precisions",
     "double_precision", "means_of_windows", "largest_of_windows", "one_place_written_in_each_row",
     "gradient_of_cross_entropy", "floats_taken_apart", "reduced_over_one_element",
     "filters_over_windows",
@@ -119,15 +121,66 @@ def test_a_long_sum_loses_no_more_than_the_last_digits(tracing, make_file, kerne
             assert (torch.from_numpy(raw) - exact).abs().max() / exact.max() < 2e-7
 
 
+@pytest.mark.parametrize("name", ["running_sum", "running_sums_between", "scans_down_columns"])
+def test_scans_agree_at_sizes_of_one_and_around_a_vector_and_a_block(
+    name, study, kernel, make_case
+):
+    studied = study(name)
+    cases = [make_case(studied, {"B": 3, "C": 2, "D": d}) for d in (1, 15, 16, 17, 1023, 1025)]
+    cases.append(make_case(studied, {"B": 1, "C": 1, "D": 1}))
+    candidate = studied.candidates("cpp")[0]
+    for settings in ({}, {"BLOCK": 256, "STREAM": 0}, {"BLOCK": 4096, "TILE": 64}):
+        known = {n: v for n, v in settings.items() if n in {t.name for t in candidate.tunables}}
+        built = kernel(candidate.tuned(known), studied.problem)
+        for case in cases:
+            built.check(case)
+
+
+def test_scans_of_few_long_rows_agree_too(study, kernel, make_case):
+    studied = study("running_sums_between", long_rows=True)
+    case = make_case(studied, {"B": 2, "C": 2, "D": 70002})
+    for candidate in studied.candidates("cpp"):
+        kernel(candidate, studied.problem).check(case)
+
+
+def test_a_long_running_sum_loses_no_more_than_the_last_digits(tracing, make_file, kernel):
+    studied = tracing(make_file("return x.cumsum(-1), x.cumsum(0)"))
+    x = torch.rand(40, 100_003) + 1000
+    axes = studied.axes({"B": 40, "C": 2, "D": 100_003})
+    rows, columns = kernel(studied.candidates("cpp")[0], studied.problem)([x], axes)
+    for raw, dim in ((rows, -1), (columns, 0)):
+        exact = x.double().cumsum(dim)
+        found = torch.from_numpy(raw).view(exact.shape)
+        assert ((found - exact).abs() / exact).max() < 4e-7
+
+
+def test_scans_carry_on_what_they_carry_on_in_torch(tracing, make_file, kernel, make_case):
+    forward = "return {0}.cumsum({1}), {0}.cumprod({1}), {0}.cummax({1})[0], {0}.cummin({1})[0]"
+    x = torch.randn(7, 70)
+    x[1, 3] = x[5, 69] = float("nan")
+    x[2, 20] = x[3, 5] = float("inf")
+    x[2, 50] = x[4, 0] = float("-inf")
+    x[6, 3:6] = torch.tensor([1e-30, 1e-20, 1e38])
+    for dim in (0, 1):
+        studied = tracing(make_file(forward.format("x", dim)))
+        case = make_case(studied, {"B": 7, "C": 2, "D": 70}, [x])
+        kernel(studied.candidates("cpp")[0], studied.problem).check(case)
+
+
 def test_parameters_may_have_any_name(tracing, make_file, kernel, make_case):
     """Also the names that the sketches themselves like."""
-    names = "row j value lane l end begin count stream n blocks block k v0 part0 sum0 total0 at0"
-    text = make_file("pass", inputs=("torch.randn(B, D)",) * 18)
+    names = (
+        "row j value lane l end begin count stream n blocks block k v0 part0 sum0 total0 at0 "
+        "running0 carried0"
+    )
+    text = make_file("pass", inputs=("torch.randn(B, D)",) * 20)
     listed = ", ".join(names.split())
     text = re.sub(r"def forward\(self, .*?\)", f"def forward(self, {listed})", text)
     total = " + ".join(names.split())
     text = text.replace("                pass\n\ndef", "def")
-    body = f"t = {total}\n        return t.argmax(-1), F.softmax(t, -1), t.sum(0), t.sum()"
+    body = (
+        f"t = {total}\n        return t.argmax(-1), F.softmax(t, -1).cumsum(-1), t.sum(0), t.sum()"
+    )
     text = re.sub(r"(def forward.*\n\s+)pass", rf"\1{body}", text)
     studied = tracing(text)
     for candidate in studied.candidates("cpp"):

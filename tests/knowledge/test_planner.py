@@ -78,3 +78,29 @@ def test_a_short_window_is_written_out_and_a_long_one_is_a_loop_inside_of_the_ro
     looped = [s for s in stages if s.passes]
     assert [str(s.depth.extent) for s in looped] == ["33"]
     assert not looped[0].in_rows
+
+
+def test_a_scan_and_what_is_made_of_it_are_one_loop(study):
+    (stage,) = planned(study("running_sums_between")).stages
+    assert (len(stage.passes), len(stage.scans), len(stage.stores)) == (3, 2, 3)
+
+
+def test_a_reduction_of_running_values_is_another_loop(tracing, make_file):
+    found = planned(tracing(make_file("return x.cumsum(-1).sum(-1)")))
+    assert [(len(s.scans), len(s.passes)) for s in found.stages] == [(1, 0), (0, 1)]
+    assert [str(t.elements) for t in found.temporaries] == ["B * D"]
+
+
+def test_running_values_of_another_element_are_read_from_memory(tracing, make_file):
+    found = planned(tracing(make_file("s = x.cumsum(-1); return s - s[:, -1:]")))
+    assert [(len(s.scans), len(s.stores)) for s in found.stages] == [(1, 1), (0, 1)]
+
+
+def test_a_scan_along_the_first_dimension_goes_down_the_columns(tracing, make_file):
+    (stage,) = planned(tracing(make_file("return x.cumsum(0)"))).stages
+    assert (stage.in_rows, str(stage.depth.extent), len(stage.scans)) == (False, "B", 1)
+
+
+def test_a_scan_of_one_element_is_that_element(tracing, make_file):
+    (stage,) = planned(tracing(make_file("return x[:, :1].cumsum(-1) + x.sum().cumsum(0)"))).stages
+    assert not stage.scans

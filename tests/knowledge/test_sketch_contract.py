@@ -106,6 +106,25 @@ def test_a_function_that_triton_lacks_is_named_and_cpp_covers_it():
     assert isinstance(drafts(PROBLEM, sinh, "cpp"), Covered)
 
 
+@pytest.mark.parametrize("language", ["cpp", "triton"])
+def test_where_a_running_extremum_is_has_no_sketch(language, tracing, make_file):
+    studied = tracing(make_file("return x.cummax(-1)"))
+    said = reason(drafts(studied.problem, studied.graph, language))
+    assert said == "No sketch covers where the extremum of aten.cummax.default is (node cummax)."
+
+
+def test_running_extrema_of_truth_values_have_no_sketch(tracing, make_file):
+    studied = tracing(make_file("return (x > 0).cummin(-1).values"))
+    said = reason(drafts(studied.problem, studied.graph, "cpp"))
+    assert said == "No sketch covers aten.cummin.default of truth values (node cummin)."
+
+
+def test_a_scan_that_is_not_known_is_named(tracing, make_file):
+    studied = tracing(make_file("return x.logcumsumexp(-1)"))
+    said = reason(drafts(studied.problem, studied.graph, "cpp"))
+    assert said == "No sketch covers aten.logcumsumexp.default (node logcumsumexp)."
+
+
 def test_another_number_of_outputs_than_the_problem_has_is_no_sketch():
     two = CENTRED.model_copy(update={"outputs": ("out", "sub")})
     assert "2 outputs" in reason(drafts(PROBLEM, two, "cpp"))

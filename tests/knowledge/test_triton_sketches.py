@@ -11,6 +11,8 @@ RUN = [
     "bias_for_each_channel", "swiglu", "gate_of_a_slice", "logsumexp", "cross_entropy",
     "positions", "several_outputs", "over_the_middle", "over_the_first", "to_a_scalar",
     "activations", "moved_elements", "lower_triangle", "whole_numbers", "numbers_from_sizes",
+    "running_sum", "running_sums_between", "running_values_needed_elsewhere", "other_scans",
+    "scans_down_columns", "scans_of_whole_numbers", "scans_in_other_precisions",
     "double_precision", "means_of_windows", "largest_of_windows", "one_place_written_in_each_row",
     "gradient_of_cross_entropy", "floats_taken_apart", "reduced_over_one_element",
     "filters_over_windows", "linear_and_activation", "product_with_a_prologue", "attention",
@@ -20,7 +22,8 @@ RUN = [
 COMPILED = [
     ("rmsnorm_silu", False), ("cross_entropy", False), ("positions", False), ("positions", True),
     ("over_the_middle", False), ("activations", False), ("group_norm", False), ("layer_norm", True),
-    ("to_a_scalar", True),
+    ("to_a_scalar", True), ("running_sums_between", False), ("running_sums_between", True),
+    ("scans_down_columns", False), ("other_scans", True),
 ]  # fmt: skip
 # With a block of 256 elements the second size needs two, the last one not full.
 BLOCK = 256

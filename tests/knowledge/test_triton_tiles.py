@@ -25,6 +25,10 @@ GRADIENTS = (
     "                return ((g - g.mean(-1, keepdim=True) - n * (g * n).mean(-1, keepdim=True)), "
     "(y * n).sum(0), y.sum(0), n.argmax(0), (y * y + 1).amin(0), (y * y).argmin(0))"
 )
+SCANS = (
+    "x.cumsum({0}), (x * 0.1 + 1).cumprod({0}), x.cummax({0})[0], x.cummin({0})[0], "
+    "x.cumsum({0}) / x.sum({0}, keepdim=True).abs().exp() - x"
+)
 XY = ("torch.randn(B, D)", "torch.randn(B, D)")
 WEIGHT = "self.weight = nn.Parameter(torch.ones(D))"
 
@@ -102,6 +106,31 @@ PROGRAMS = {
          "(x.var((0, 2, 3), keepdim=True) + 1e-5).sqrt(), x.argmax(), x.amin((0, 2, 3))",
          "inputs": X4},
         LARGE, "_parts", [{"B": 3, "C": 6, "D": 13}, {"B": 5, "C": 2, "D": 301}]),
+    "scans_of_short_rows": (
+        {"forward": f"return {SCANS.format(-1)}"},
+        SHORT, "_whole", [{"B": 37, "C": 3, "D": 13}, {"B": 1, "C": 1, "D": 1},
+                          {"B": 3, "C": 1, "D": 331}]),
+    "scans_of_long_rows": (
+        {"forward": f"return {SCANS.format(-1)}"},
+        LONG, "carried", [{"B": 2, "C": 3, "D": 1503}, {"B": 37, "C": 1, "D": 2},
+                          {"B": 1, "C": 1, "D": 1}]),
+    "the_scan_of_one_long_row": (
+        {"forward": "return x.flatten().cumsum(0), (x / x.norm()).flatten().cumsum(0) - y",
+         "inputs": ("torch.randn(B, D)", "torch.randn(1)")},
+        LONG, "carried", [{"B": 2, "C": 3, "D": 2503}, {"B": 1, "C": 1, "D": 1}]),
+    "scans_of_long_columns": (
+        {"forward": f"return {SCANS.format(0)}"},
+        TALL, "carried", [{"B": 309, "C": 3, "D": 13}, {"B": 2, "C": 1, "D": 1},
+                          {"B": 61, "C": 1, "D": 151}]),
+    "scans_of_short_numbers": (
+        {"forward": "s = x.cumsum(-1, dtype=torch.int8)\n"
+         "                return s // 2, s.cumprod(1, dtype=torch.int8) + 1",
+         "inputs": ("torch.randint(-99, 99, (B, D))",)},
+        LONG, "carried", [{"B": 3, "C": 1, "D": 331}]),
+    "columns_beside_scanned_rows": (
+        {"forward": "n = (x - x.mean(-1, keepdim=True)).cumsum(-1)\n"
+         "                return n, x.amax(-1), (x * y).sum(0), y.sum(0)", "inputs": XY},
+        SHORT, "_across", [{"B": 37, "C": 1, "D": 13}, {"B": 701, "C": 1, "D": 31}]),
     "positions_as_values": (
         {"forward": "n = torch.arange(x.shape[-1])\n"
          "                return n * 100000000 + x.long(), (n * x).sum(-1), torch.tril(x).sum(0)"},
@@ -147,7 +176,8 @@ def test_a_large_tensor_has_positions_of_64_bits(runs):
     assert (kw_index(5, 2**29), kw_index(5, 2**30)) == (tl.int32, tl.int64)
 
 
-WIDE = ["pieces_of_short_rows", "short_rows", "few_columns", "few_long_rows", "depths_held"]
+WIDE = ["pieces_of_short_rows", "short_rows", "few_columns", "few_long_rows", "depths_held",
+        "scans_of_long_rows", "scans_of_long_columns"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -188,18 +218,22 @@ def awkward(sizes):
 AWKWARD = (
     "return {0}, x.amax({1}), x.amin({1}), x.argmax({1}), x.argmin({1}), x.sum({1}), x.var({1})"
 )
+RUNNING = "return x.cumsum({0}), x.cummax({0})[0], x.cummin({0})[0]"
 ODD_VALUES = {
-    "rows_held": (("F.softmax(x, -1)", -1), SHORT, [{"B": 37, "C": 1, "D": 13}]),
-    "rows_in_parts": (("x.mean(-1)", -1), LONG, [{"B": 9, "C": 1, "D": 2503}]),
-    "columns_in_parts": (("x.mean(0)", 0), TALL, [{"B": 1009, "C": 1, "D": 13}]),
+    "rows_held": (AWKWARD.format("F.softmax(x, -1)", -1), SHORT, [{"B": 37, "C": 1, "D": 13}]),
+    "rows_in_parts": (AWKWARD.format("x.mean(-1)", -1), LONG, [{"B": 9, "C": 1, "D": 2503}]),
+    "columns_in_parts": (AWKWARD.format("x.mean(0)", 0), TALL, [{"B": 1009, "C": 1, "D": 13}]),
+    "scans_held": (RUNNING.format(-1), SHORT, [{"B": 37, "C": 1, "D": 13}]),
+    "scans_carried": (RUNNING.format(-1), LONG, [{"B": 9, "C": 1, "D": 603}]),
+    "scans_carried_down": (RUNNING.format(0), TALL, [{"B": 309, "C": 1, "D": 13}]),
 }
 
 
 @pytest.fixture(scope="module")
 def odd_runs(tracing, make_file, triton_runs):
     found = triton_runs()
-    for name, (asked, sizes, at) in ODD_VALUES.items():
-        studied = tracing(make_file(AWKWARD.format(*asked)), sizes)
+    for name, (forward, sizes, at) in ODD_VALUES.items():
+        studied = tracing(make_file(forward), sizes)
         found.add(name, studied, at, values=awkward, BLOCK=256, PROGRAMS=12)
     found.run(TRITON_INTERPRET="1")
     return found
@@ -216,6 +250,8 @@ EMPTY = {
                                                    {"B": 5, "C": 1, "D": 0}]),
     "columns": ("return x.sum(0), x.prod(0)", [{"B": 0, "C": 1, "D": 5},
                                                {"B": 5, "C": 1, "D": 0}]),
+    "scans": ("return x.cumsum(-1), x.cumprod(0)", [{"B": 0, "C": 1, "D": 5},
+                                                    {"B": 5, "C": 1, "D": 0}]),
     "everything": ("return x.sum(), x / (x.sum() + 1)", [{"B": 0, "C": 1, "D": 5}]),
 }  # fmt: skip
 

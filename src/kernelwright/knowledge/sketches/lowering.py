@@ -27,6 +27,7 @@ from kernelwright.knowledge.sketches.pointwise import POINTWISE
 from kernelwright.knowledge.sketches.poly import ONE, Poly
 from kernelwright.knowledge.sketches.pooling import POOLING, POOLING_PIECES
 from kernelwright.knowledge.sketches.reductions import REDUCTION_PIECES, REDUCTIONS
+from kernelwright.knowledge.sketches.scans import SCAN_PIECES, SCANS
 from kernelwright.knowledge.sketches.scattering import SCATTERING
 from kernelwright.knowledge.sketches.site import (
     Kind,
@@ -39,8 +40,8 @@ from kernelwright.knowledge.sketches.site import (
 from kernelwright.knowledge.sketches.values import Values
 from kernelwright.knowledge.sketches.views import PIECES, VIEWS
 
-_RULES = POINTWISE | VIEWS | REDUCTIONS | POOLING | SCATTERING | CONTRACTIONS
-_PIECES = PIECES | REDUCTION_PIECES | POOLING_PIECES | FLOAT_PIECES
+_RULES = POINTWISE | VIEWS | REDUCTIONS | POOLING | SCATTERING | CONTRACTIONS | SCANS
+_PIECES = PIECES | REDUCTION_PIECES | POOLING_PIECES | FLOAT_PIECES | SCAN_PIECES
 # A reduction that may be written out has at most so many elements, and is so many expressions.
 _FEW_ELEMENTS = 25
 _LONGEST = 600

@@ -1,8 +1,9 @@
 """The classification: which loop nests a graph becomes.
 
 Reductions over the same space share a stage when each needs others of its own row only. A result
-that another stage needs is kept in a temporary. Outputs are written where what they need is, and
-otherwise together with all others over their space.
+that another stage needs is kept in a temporary. What a scan comes to at an element is known to the
+stores of that element; whatever else needs it, a reduction for one, is another stage. Outputs are
+written where what they need is, and otherwise together with all others over their space.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class _Planner:
         for number in reversed(range(len(self.drafts))):
             draft = self.drafts[number]
             alike = draft.space == space and self._factors(draft) is None
-            if alike and self._held(body, number, space):
+            if alike and self._computed(body, number, space):
                 return number
         return self._new_home(space)
 
@@ -132,8 +133,17 @@ class _Planner:
         """What is multiplied in a stage that is a matrix product."""
         return self.lowering.reductions[draft.keys[0]].factors if draft.keys else None
 
+    def _computed(self, body: Expr, number: int, space: Space) -> bool:
+        """Whether stage `number` can bring `body` together: scans come after that."""
+        leaves = self._needs(body)
+        scanned = any(self._runs(leaf) and self.home[_key(leaf)] == number for leaf in leaves)
+        return not scanned and self._held(body, number, space)
+
+    def _runs(self, leaf: Expr) -> bool:
+        return self.lowering.reductions[_key(leaf)].running
+
     def _held(self, body: Expr, number: int, space: Space) -> bool:
-        """Whether stage `number` can compute `body`: what it needs is in the row or earlier."""
+        """Whether stage `number` can store `body`: what it needs is in the row or earlier."""
         for leaf in self._needs(body):
             home = self.home[_key(leaf)]
             if home > number or (home == number and not self._in_row(leaf, space)):
@@ -141,11 +151,11 @@ class _Planner:
         return True
 
     def _in_row(self, leaf: Expr, space: Space) -> bool:
-        """Whether `leaf` is the result of the very row that the loops of `space` are in."""
+        """Whether `leaf` is the result of the very row or element that the loops are in."""
         what = self.lowering.reductions[_key(leaf)]
         assert isinstance(leaf.form, Reduced)
         at = [i for d, i in zip(what.kept, leaf.form.at, strict=True) if what.shape[d] != ONE]
-        return tuple(at) == space.kept_at
+        return tuple(at) == (space.at if what.running else space.kept_at)
 
     # Outputs: each goes into the last stage that computes something of it, or one for its space.
 
@@ -217,14 +227,16 @@ class _Planner:
         return self._localised(found, number)
 
     def _laid_out(self, draft: _Draft, number: int, space: Space) -> Stage | None:
-        folds = [self._fold(key, space) for key in draft.keys]
+        running = {k for k in draft.keys if self.lowering.reductions[k].running}
+        folds = [self._fold(key, space) for key in draft.keys if key not in running]
+        scans = [self._fold(key, space) for key in draft.keys if key in running]
         stores = []
         for output, span in draft.outputs:
             store = self._store(output, space, span)
             if store is None or not self._held(store.value, number, space):
                 return None
             stores.append(store)
-        if not all(self._held(f.value, number, space) for f in folds):
+        if not all(self._computed(f.value, number, space) for f in [*folds, *scans]):
             return None
         return Stage(
             row=space.var("row"),
@@ -234,6 +246,7 @@ class _Planner:
             passes=self._passes(folds),
             stores=tuple(stores),
             product=self._product(draft),
+            scans=tuple(scans),
         )
 
     def _product(self, draft: _Draft) -> Product | None:
@@ -325,14 +338,14 @@ class _Planner:
 
     def _kept_store(self, key: str, temporary: Temporary, space: Space) -> Store:
         what = self.lowering.reductions[key]
-        kept = iter(space.kept_at)
+        kept = iter(space.at if what.running else space.kept_at)
         at = tuple(index(0) if what.shape[d] == ONE else next(kept) for d in what.kept)
         return Store(
             target=temporary.name,
             dtype=temporary.dtype,
             at=flattened(at, [what.shape[d] for d in what.kept]),
             value=self.maker.make(Reduced(key, at), temporary.dtype),
-            span="row",
+            span="elements" if what.running else "row",
         )
 
 
@@ -395,7 +408,7 @@ def _own_lane(shape: Shape, space: Space) -> Var | None:
 
 def _follows_memory(maker: Maker, stage: Stage) -> bool:
     """Whether no index divides the innermost loop variable, so that neighbours stay neighbours."""
-    values = [f.value for each in stage.passes for f in each]
+    values = [f.value for each in (*stage.passes, stage.scans) for f in each]
     values += [s.value for s in stage.stores if s.span == "elements"]
     return not any(
         isinstance(atom, Quotient | Remainder) and stage.lane in atoms(atom.of)

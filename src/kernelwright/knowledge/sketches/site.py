@@ -86,6 +86,8 @@ class Reduction:
     along the reduced dimensions. `counts` are sizes of the result that are numbers of windows. One
     that `may_be_written_out` is an expression and no loop if it has few elements. A sum of products
     has `factors`.
+
+    A `running` one has a result at every element: what it and those before it come to.
     """
 
     key: str
@@ -97,6 +99,7 @@ class Reduction:
     factors: Factors | None = None
     counts: tuple[tuple[Poly, WindowCount], ...] = ()
     may_be_written_out: bool = False
+    running: bool = False
 
     @property
     def rank(self) -> int:
@@ -106,7 +109,8 @@ class Reduction:
     @property
     def kept(self) -> tuple[int, ...]:
         """The dimensions that remain."""
-        return tuple(d for d in range(self.rank) if d not in self.dims)
+        rank = range(self.rank)
+        return tuple(d for d in rank if self.running or d not in self.dims)
 
     @property
     def count(self) -> Poly:

@@ -1,7 +1,7 @@
 """A graph as a list of loop nests: what `planner` makes and the renderers of every language read.
 
 A `Stage` is a loop over rows. In each row come passes over the elements, one after another, that
-compute reductions; then stores.
+compute reductions; then stores, which may read what a scan has come to at their element.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Space:
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """One reduction of a pass: `value` of each element is brought together by `kind`.
+    """One reduction of a pass, or a scan: `value` of each element is brought together by `kind`.
 
     A position (``argmax``) counts in `position`, an index over the reduced dimensions.
     """
@@ -115,7 +115,7 @@ class Store:
 
 @dataclass(frozen=True, kw_only=True)
 class Temporary:
-    """Results of a reduction, kept between stages."""
+    """Results of a reduction or a scan, kept between stages."""
 
     name: str
     dtype: DType
@@ -147,6 +147,7 @@ class Product:
 class Stage:
     """One loop nest: `passes`, each a list of folds over all elements of a row, then `stores`.
 
+    The running values of the folds `scans` are there for the stores that write each element.
     `product` says the same in other loops, where it is a matrix product.
     """
 
@@ -157,6 +158,7 @@ class Stage:
     passes: tuple[tuple[Fold, ...], ...]
     stores: tuple[Store, ...]
     product: Product | None = None
+    scans: tuple[Fold, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +181,9 @@ def mapped(stage: Stage, change: Callable[[Expr], Expr]) -> Stage:
             right=change(product.right),
             stores=_changed(product.stores, change),
         )
-    return replace(stage, passes=passes, stores=_changed(stage.stores, change), product=product)
+    scans = tuple(replace(f, value=change(f.value)) for f in stage.scans)
+    stores = _changed(stage.stores, change)
+    return replace(stage, passes=passes, stores=stores, scans=scans, product=product)
 
 
 def _changed(stores: tuple[Store, ...], change: Callable[[Expr], Expr]) -> tuple[Store, ...]:

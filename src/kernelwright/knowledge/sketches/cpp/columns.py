@@ -81,6 +81,25 @@ class ColumnNest(Nest):
             step = self.text.define([s.value for s in kept], inside)
             lines += self.over_block([*step, *(self.assigned(s, inside) for s in kept)])
         if by_element:
-            lines += self._columns([s.value for s in by_element])
-            lines += self.in_depth(self.elements(by_element, "TILE"))
+            scans = [FoldText.of(f, self.text, precise=True) for f in self.stage.scans]
+            values = [f.value for f in self.stage.scans]
+            lines += self._columns([*(s.value for s in by_element), *values])
+            lines += [line for scan in scans for line in scan.declare_part("TILE")]
+            running = self._run(scans)
+            lines += self.in_depth([*running, *self.elements(by_element, "TILE")])
         return lines
+
+    def _run(self, scans: list[FoldText]) -> list[str]:
+        """The running values of a tile, brought on by one row."""
+        if not scans:
+            return []
+        inside, roots = dict(self.known), [s.fold.value for s in scans]
+        outer = invariant(self.text.maker, roots, {"lane"}, inside)
+        lines = self.text.define(outer, inside, name_roots=True)
+        step = self.text.define(roots, inside)
+        for scan in scans:
+            value = self.text.value(scan.fold.value, inside)
+            position = self.text.index(scan.fold.position, inside)
+            step.append(scan.take(value, self.names.item, position))
+            self.learn(scan.fold.key, scan.element(self.names.item))
+        return [*lines, *self.over_block(step)]

@@ -118,7 +118,8 @@ def _usual(problem: Problem, stage: Stage) -> type[Nest]:
     rows = stage.row.extent.at(sizes)
     elements = stage.lane.extent.at(sizes) * stage.depth.extent.at(sizes)
     few = rows < _FEW_ROWS and elements >= _MANY_ELEMENTS
-    return SplitRowNest if few and stage.passes else RowNest
+    # The blocks of a scan wait for each other.
+    return SplitRowNest if few and stage.passes and not stage.scans else RowNest
 
 
 def _has_shared(text: CppText, stage: Stage) -> bool:
@@ -187,6 +188,7 @@ def candidate(problem: Problem, text: CppText, body: list[str], *, stream: bool)
     headers = [
         *_HEADERS,
         *(["memory"] if "unique_ptr" in written else []),
+        *(["utility"] if "kw_run(" in written else []),
         *(["sys/mman.h"] if "kw_populate" in written else []),
     ]
     parts = [

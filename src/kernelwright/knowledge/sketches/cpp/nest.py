@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -94,7 +94,7 @@ class Nest(ABC):
     def learn(self, key: str, name: str) -> None:
         """From here on, the result of reduction `key` is called `name`."""
         needed = [s.value for s in self.stage.stores]
-        needed += [f.value for each in self.stage.passes for f in each]
+        needed += [f.value for each in (*self.stage.passes, self.stage.scans) for f in each]
         for expr in walk(self.text.maker, needed):
             if isinstance(expr.form, Reduced) and expr.form.key == key:
                 self.known[expr.number] = name
@@ -133,8 +133,16 @@ class Nest(ABC):
             "}",
         ]
 
-    def elements(self, stores: list[Store], block: str) -> list[str]:
-        """One block of stores: written where they belong, or into a buffer and past the cache."""
+    def elements(
+        self,
+        stores: list[Store],
+        block: str,
+        over: Callable[[list[str]], list[str]] | None = None,
+    ) -> list[str]:
+        """One block of stores: written where they belong, or into a buffer and past the cache.
+
+        `over` makes the loop over what is done with each element, `over_block` unless it is given.
+        """
         lane = stores[0].lane or self.stage.lane
         roots = [s.value for s in stores]
         known = conditions(self.text.maker, roots, lane)
@@ -148,8 +156,9 @@ class Nest(ABC):
             lines += begun
             targets.append(to)
             ends.append(end)
-        if not known:
-            return [*lines, *self.over_block(self._assigned_to(targets, roots, inside)), *ends]
+        if over is not None or not known:
+            body = self._assigned_to(targets, roots, inside)
+            return [*lines, *(over or self.over_block)(body), *ends]
         first, last = self.text.numbered("first"), self.text.numbered("last")
         lines += self._range(known, first, last, inside)
         lines += self._over_borders(self._assigned_to(targets, roots, dict(inside)), first, last)

@@ -242,6 +242,62 @@ inline T kw_joined(T (&part)[Count], const Join& join) {
     return part[0];
 }
 
+// `value` moved up by By lanes, with those of `fill` coming in.
+template <std::size_t By, class Vector, std::size_t... Lane>
+inline Vector kw_moved(Vector value, Vector fill, std::index_sequence<Lane...>) {
+    constexpr std::size_t count = sizeof...(Lane);
+    return __builtin_shufflevector(value, fill, (Lane < By ? count + Lane : Lane - By)...);
+}
+
+// Each lane as what it and those before it come to: with the one before, then two more, then four.
+template <std::size_t By, std::size_t Count, class Vector, class Join>
+inline Vector kw_run_lanes(Vector value, Vector neutral, const Join& join) {
+    if constexpr (By < Count) {
+        const Vector before = kw_moved<By>(value, neutral, std::make_index_sequence<Count>());
+        return kw_run_lanes<2 * By, Count>(join(before, value), neutral, join);
+    }
+    return value;
+}
+
+// Calls put(j, value) for j from 0 up to `count`, in order, with what `carried` and get(0) up to
+// get(j) come to; so `carried` afterwards. Vectors wait for each other only for what `ours` come to,
+// and a long row loses no digits: what it carries from call to call may be of a wider type.
+template <class T, class Carried, class Join, class Get, class Put>
+inline void kw_run(
+    int64_t count, Carried& carried, T neutral, const Join& join, const Get& get, const Put& put) {
+#if defined(__AVX512F__)
+    constexpr int bytes = 64;
+#elif defined(__AVX__)
+    constexpr int bytes = 32;
+#else
+    constexpr int bytes = 16;
+#endif
+    typedef T Vector __attribute__((vector_size(bytes)));
+    constexpr int lanes = bytes / int(sizeof(T));
+    const Vector fill = neutral - Vector{}, before = static_cast<T>(carried) - Vector{};
+    Vector ours = fill;
+    int64_t j = 0;
+    for (; j + lanes <= count; j += lanes) {
+        alignas(bytes) T values[lanes];
+        #pragma omp simd
+        for (int lane = 0; lane < lanes; ++lane) values[lane] = get(j + lane);
+        Vector value;
+        std::memcpy(&value, values, bytes);
+        value = kw_run_lanes<1, lanes>(value, fill, join);
+        value = join(ours, value);
+        ours = value[lanes - 1] - Vector{};
+        const Vector both = join(before, value);
+        std::memcpy(values, &both, bytes);
+        #pragma omp simd
+        for (int lane = 0; lane < lanes; ++lane) put(j + lane, values[lane]);
+    }
+    carried = join(carried, static_cast<Carried>(ours[0]));
+    for (; j < count; ++j) {
+        carried = join(carried, static_cast<Carried>(get(j)));
+        put(j, static_cast<T>(carried));
+    }
+}
+
 // Keeps the better of (value, at) and (other, place). A NaN is better than any number; of equals,
 // the first.
 template <bool Largest, class T>

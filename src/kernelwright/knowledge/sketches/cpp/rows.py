@@ -6,9 +6,12 @@ partial results, in the last loop it is written, past the cache if the result is
 
 from __future__ import annotations
 
+from functools import partial
+
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
 from kernelwright.knowledge.sketches.cpp.folds import FoldText
 from kernelwright.knowledge.sketches.cpp.nest import Nest, indented
+from kernelwright.knowledge.sketches.cpp.scans import ScanText
 from kernelwright.knowledge.sketches.expr import Expr
 from kernelwright.knowledge.sketches.text import invariant
 
@@ -18,11 +21,12 @@ class RowNest(Nest):
 
     def lines(self) -> list[str]:
         """The whole stage, as a block."""
-        loop = self._rows() if self.stage.passes else self._blocks_of_rows()
+        of_rows = self.stage.passes or self.stage.scans
+        loop = self._rows() if of_rows else self._blocks_of_rows()
         return ["{", *indented([*self.sizes(), *self.parallel(loop)]), "}"]
 
     def _blocks_of_rows(self) -> list[str]:
-        """A stage without reductions: blocks of all rows are spread over threads."""
+        """A stage without reductions or scans: blocks of all rows are spread over threads."""
         names = self.names
         body = [self.counted(names.lanes, "BLOCK")]
         body += self.elements(list(self.stage.stores), "BLOCK")
@@ -34,7 +38,7 @@ class RowNest(Nest):
         ]
 
     def _rows(self) -> list[str]:
-        """A stage with reductions: rows are spread over threads."""
+        """A stage with reductions or scans: rows are spread over threads."""
         names, body = self.names, list[str]()
         for number in range(len(self.stage.passes)):
             body += self._pass(number)
@@ -122,8 +126,13 @@ class RowNest(Nest):
         lines += [self.assigned(s, self.known) for s in by_row]
         by_element = [s for s in self.stage.stores if s.span == "elements"]
         if by_element:
-            lines += self.hoisted([s.value for s in by_element], "depth", "lane")
-            body = [self.counted(self.names.lanes, "BLOCK"), *self.elements(by_element, "BLOCK")]
+            values = [*(s.value for s in by_element), *(f.value for f in self.stage.scans)]
+            lines += self.hoisted(values, "depth", "lane")
+            scans = self._scans()
+            lines += [scan.declare_carried() for scan in scans]
+            over = partial(self._run, scans) if scans else None
+            body = [self.counted(self.names.lanes, "BLOCK")]
+            body += self.elements(by_element, "BLOCK", over)
             lines += self.in_depth(self._blocks(self.names.lanes, "BLOCK", body))
         for store in self.stage.stores:
             if store.span == "own" and store.lane is not None:
@@ -131,4 +140,27 @@ class RowNest(Nest):
                 limit = self.text.poly(store.lane.extent)
                 body = [self.counted(limit, "BLOCK"), *self.elements([store], "BLOCK")]
                 lines += self._blocks(limit, "BLOCK", body)
+        return lines
+
+    def _scans(self) -> list[ScanText]:
+        """The scans of the stage: the last one's values go to the stores as they are found."""
+        last = len(self.stage.scans) - 1
+        scans = [
+            ScanText.of(fold, self.text, held=number != last)
+            for number, fold in enumerate(self.stage.scans)
+        ]
+        for scan in scans:
+            self.learn(scan.fold.key, scan.element(self.names.item))
+        return scans
+
+    def _run(self, scans: list[ScanText], step: list[str]) -> list[str]:
+        """The scans over the block that begins at `begin`, and `step` with what they come to."""
+        names, lines = self.names, list[str]()
+        lane = f"const int64_t {names.lane} = {names.begin} + {names.item};"
+        for scan in scans:
+            inside = dict(self.known)
+            get = [lane, *self.text.define([scan.fold.value], inside)]
+            get.append(f"return {self.text.value(scan.fold.value, inside)};")
+            lines += scan.declare_block("BLOCK")
+            lines += scan.run(names.item, names.count, get, [lane, *step])
         return lines

@@ -16,7 +16,7 @@ def shared(text: Text, stage: Stage) -> dict[int, list[Expr]]:
     """For each pass, the costly expressions of its elements that later loops need again."""
     found: dict[int, list[Expr]] = {}
     for number, folds in enumerate(stage.passes):
-        later = [f.value for each in stage.passes[number + 1 :] for f in each]
+        later = [f.value for each in (*stage.passes[number + 1 :], stage.scans) for f in each]
         later += [s.value for s in stage.stores if s.span == "elements"]
         again = {e.number for e in walk(text.maker, later)}
         costly = [

@@ -57,7 +57,8 @@ def beside(maker: Maker, rows: Stage, columns: Stage) -> Stage | None:
 
 def tensors_read(maker: Maker, stage: Stage) -> set[str]:
     """The names of the tensors that `stage` reads."""
-    roots = [f.value for each in stage.passes for f in each] + [s.value for s in stage.stores]
+    roots = [f.value for each in (*stage.passes, stage.scans) for f in each]
+    roots += [s.value for s in stage.stores]
     return {e.form.tensor for e in walk(maker, roots) if isinstance(e.form, Load)}
 
 
@@ -76,7 +77,7 @@ class Across(Whole):
     def __post_init__(self) -> None:
         super().__post_init__()
         assert self.columns is not None
-        begin = self.begin_folds + sum(map(len, self.folds))
+        begin = self.begin_folds + sum(map(len, self.folds)) + len(self.scans)
         self.column_folds = [
             FoldText(fold=f, number=begin + n, text=self.text)
             for n, f in enumerate(self.columns.passes[0])
@@ -92,7 +93,7 @@ class Across(Whole):
     def body(self) -> list[str]:
         """The lines of the kernel."""
         stage, program = self.stage, self.program
-        roots = [f.value for each in stage.passes for f in each]
+        roots = self._folded_values()
         roots += [*(s.value for s in stage.stores), *self._values]
         self.text.policy = self.reads_once()
         lines = [

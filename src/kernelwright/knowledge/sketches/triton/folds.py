@@ -1,4 +1,4 @@
-"""Reductions in Triton: a tile of partial results, and how it is brought together.
+"""Reductions in Triton: a tile of partial results, and how it is brought together; and scans.
 
 A fold has one state or several, each a tile: the sum so far, or the best value and where it was.
 """
@@ -174,6 +174,32 @@ class FoldText:
             sources = results
         return lines
 
+    # A fold that is a scan: its state is a tile of values, its result one of running values.
+
+    @property
+    def _carried(self) -> str:
+        return self._name(f"carried{self.number}")
+
+    def start_carried(self, shape: str) -> str:
+        """What comes before the first tile; `shape` is a tile's that is one value long."""
+        (state,) = self.states
+        return f"{self._carried} = tl.full({shape}, {state.start}, {state.type})"
+
+    def scanned(self, axis: int, *, carried: bool) -> list[str]:
+        """The running values along `axis` of the tile that `whole` made, after what is `carried`
+        from the tiles before it."""
+        (state,), kind = self.states, self.fold.kind
+        running = _SCAN[kind].format(state.name, axis)
+        # Triton adds and multiplies short numbers up in 32 bits.
+        short = f".to({state.type})" if state.dtype in ("int16", "int8", "uint8") else ""
+        if not carried:
+            return [f"{state.result} = {running}{short}"]
+        tile = _REDUCE[kind].format(state.name, axis, True)
+        return [
+            f"{state.result} = {_JOIN[kind].format(self._carried, running + short)}",
+            f"{self._carried} = {_JOIN[kind].format(self._carried, tile + short)}",
+        ]
+
 
 def with_moments(maker: Maker, stage: Stage) -> Stage:
     """`stage` with each variance, its mean in the pass before, worked out in a single pass.
@@ -253,6 +279,11 @@ _REDUCE = {
     **{k: f"kw_{k}_of({{0}}, {{1}}, {{2}})" for k in (
         "prod", "max", "min", "argmax", "argmin", "moments",
     )},
+}  # fmt: skip
+_SCAN = {
+    "sum": "tl.cumsum({0}, axis={1})", "prod": "tl.cumprod({0}, axis={1})",
+    "max": "tl.associative_scan({0}, {1}, kw_max)",
+    "min": "tl.associative_scan({0}, {1}, kw_min)",
 }  # fmt: skip
 _LEAST = {"int64": str(-(2**63)), "int32": str(-(2**31)), "int16": "-32768", "int8": "-128"}
 _MOST = {

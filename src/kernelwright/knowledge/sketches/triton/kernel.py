@@ -85,7 +85,7 @@ class _Draft:
         self.device = device(self.problem, self.text)
         self.temporaries: dict[str, Temporary] = {}
         self.spaces: list[Poly] = []
-        self.guesses = _ROWS if any(s.passes for s in self.plan.stages) else {}
+        self.guesses = _ROWS if any(s.passes or s.scans for s in self.plan.stages) else {}
 
     def candidate(
         self, *, resident: bool = False, together: bool = False, spread: bool = False
@@ -115,7 +115,7 @@ class _Draft:
 
     def can_reside(self, stage: Stage) -> bool:
         """Whether a program can hold a row of `stage`, and has a reason to."""
-        if not stage.passes or (not stage.in_rows and is_single(stage)):
+        if not (stage.passes or stage.scans) or (not stage.in_rows and is_single(stage)):
             return False
         return Whole(self.text, stage).fits(self.sizes)
 
@@ -126,8 +126,9 @@ class _Draft:
         return Together(self.text, stage).fits_block(self.sizes, _TOGETHER["BLOCK"])
 
     def is_long(self, stage: Stage) -> bool:
-        """Whether rows of `stage` are read more than once, and never held."""
-        return bool(stage.passes) and not is_single(stage) and not self.can_reside(stage)
+        """Whether rows of `stage` are read more than once, and never held, and can be divided."""
+        divided = bool(stage.passes) and not stage.scans
+        return divided and not is_single(stage) and not self.can_reside(stage)
 
     def _is_few(self, stage: Stage) -> bool:
         """Whether the rows or columns of `stage` are fewer than a device has room for."""
@@ -143,12 +144,14 @@ class _Draft:
     ) -> list[str]:
         """The lines that launch `stage`."""
         self.spaces.append(stage.row.extent * stage.depth.extent * stage.lane.extent)
-        if not stage.passes:
+        if not stage.passes and not stage.scans:
             return self._launched(name, Pointwise(self.text, self._cheaper(stage)).kernel())
         if resident and self.can_reside(stage):
             return self._allocated(stage) + self._held(name, stage)
         stage = with_moments(self.maker, self._cheaper(stage))
-        apart = self._is_few(stage) or (spread and self.is_long(stage))
+        # The parts of a scan wait for each other.
+        few = self._is_few(stage) and not stage.scans
+        apart = few or (spread and self.is_long(stage))
         if apart and not is_single(stage):
             stages, kept = unfolded(self.maker, stage, len(self.temporaries))
             self._keep(kept)

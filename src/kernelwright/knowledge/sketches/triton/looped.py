@@ -1,10 +1,14 @@
-"""Rows that are walked tile by tile in Triton, once for each of the dependent reductions."""
+"""Rows that are walked tile by tile in Triton, once for each of the dependent reductions.
+
+Scans are part of the last walk, that of the stores: what is before a tile is carried to it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kernelwright.knowledge.sketches.expr import Expr
+from kernelwright.knowledge.sketches.expr import Expr, walk
+from kernelwright.knowledge.sketches.stages import Store
 from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.nests import Kernel, Nest, indented
 
@@ -26,7 +30,7 @@ class Looped(Nest):
             lines += self.walked(number)
             for fold in self.folds[number]:
                 lines += self.brought_together(fold)
-        self.backwards = len(self.folds) % 2 == 1
+        self.backwards = len(self.folds) % 2 == 1 and not self.scans
         return [*lines, *self._elements(), *self.after_rows()]
 
     def head(self) -> list[str]:
@@ -50,7 +54,8 @@ class Looped(Nest):
 
     def _after(self, number: int) -> list[Expr]:
         """What is worked out from memory after pass `number`."""
-        later = [f.value for each in self.stage.passes[number + 1 :] for f in each]
+        passes = (*self.stage.passes[number + 1 :], self.stage.scans)
+        later = [f.value for each in passes for f in each]
         return later + [s.value for s in self.spanning("elements")]
 
     def _walk(
@@ -98,10 +103,26 @@ class Looped(Nest):
         stores = self.spanning("elements")
         if not stores:
             return []
-        values = [s.value for s in stores]
+        values = [*(s.fold.value for s in self.scans), *(s.value for s in stores)]
         self.text.policy = self.reads_once()
         lines = self.hoisted(values, *self.walks)
-        return lines + self._walk(values, lambda: self.written(stores))
+        shape = ", ".join("1" if n == self.along else s for n, s in enumerate(self.sizes))
+        lines += [scan.start_carried(f"[{shape}]") for scan in self.scans]
+        return lines + self._walk(values, lambda: self._run(stores))
+
+    def _run(self, stores: Sequence[Store]) -> list[str]:
+        """The running values of a tile, and what is made of them."""
+        outer = dict(self.known)
+        values = [s.fold.value for s in self.scans]
+        later = walk(self.text.maker, [s.value for s in stores])
+        lines = self.text.define(values, self.known, later={e.number for e in later})
+        for scan in self.scans:
+            lines += scan.whole(self.known, self.folded)
+            lines += scan.scanned(self.along, carried=True)
+            self.learn(scan)
+        lines += self.written(stores)
+        self.known = outer
+        return lines
 
     def kernel(self) -> Kernel:
         """The kernel and its launch."""

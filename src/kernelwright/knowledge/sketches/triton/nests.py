@@ -62,6 +62,7 @@ class Nest:
             [FoldText(fold=f, number=next(numbers), text=text) for f in each]
             for each in stage.passes
         ]
+        self.scans = [FoldText(fold=f, number=next(numbers), text=text) for f in stage.scans]
         # What runs along the first axis of a tile, if it has two.
         self.first = "depth" if stage.depth.extent != ONE else "row"
         self.flat = self.first == "row" and stage.row.extent == ONE
@@ -158,7 +159,7 @@ class Nest:
     def ahead(self) -> list[str]:
         """What is read once for a row, and needs nothing that is found of it: it is asked for
         before the row is, since who asks after a reduction waits for memory once more."""
-        roots = [f.value for each in self.stage.passes for f in each]
+        roots = self._folded_values()
         found = self.loads([*roots, *(s.value for s in self.stage.stores)])
         once = [
             e for e in found if not {v.name for v in variables(self.text.maker, e)} & {*self.walks}
@@ -201,7 +202,11 @@ class Nest:
     def learn(self, fold: FoldText) -> None:
         """From here on, the results of `fold` have names."""
         needed = [s.value for s in self.stage.stores]
-        self.learn_in(fold, needed + [f.value for each in self.stage.passes for f in each])
+        self.learn_in(fold, needed + self._folded_values())
+
+    def _folded_values(self) -> list[Expr]:
+        """What passes and scans bring together."""
+        return [f.value for each in (*self.stage.passes, self.stage.scans) for f in each]
 
     def learn_in(self, fold: FoldText, roots: Sequence[Expr]) -> None:
         """The results of `fold` have names in `roots`."""
@@ -219,6 +224,11 @@ class Nest:
         if self.first == "row":
             return fold.brought_together([1], keep=True)
         return fold.brought_together([1, 0], keep=False)
+
+    @property
+    def along(self) -> int:
+        """The axis of a tile along which neighbours are brought together."""
+        return 1 if self.stage.in_rows and not self.flat else 0
 
     @property
     def folded(self) -> str:
@@ -264,7 +274,7 @@ class Nest:
 
 
 class Pointwise(Nest):
-    """A stage without reductions: a tile of elements for each program."""
+    """A stage without reductions or scans: a tile of elements for each program."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kernelwright.knowledge.sketches.expr import Expr, walk
+from kernelwright.knowledge.sketches.stages import Store
 from kernelwright.knowledge.sketches.triton.nests import Kernel, Nest
 
 # A program that holds a longer row than this would keep it in slow memory.
@@ -34,7 +35,18 @@ class Whole(Nest):
 
     def _stores(self) -> list[str]:
         """Everything that is written."""
-        return [*self.written(self.spanning("elements")), *self.after_rows()]
+        stores = self.spanning("elements")
+        return [*self._scanned(stores), *self.written(stores), *self.after_rows()]
+
+    def _scanned(self, stores: Sequence[Store]) -> list[str]:
+        """The running values, which `stores` need."""
+        values, later = [s.fold.value for s in self.scans], [s.value for s in stores]
+        lines = self._defined(values, later)
+        for scan in self.scans:
+            lines += scan.whole(self.known, self.folded)
+            lines += scan.scanned(self.along, carried=False)
+            self.learn(scan)
+        return lines
 
     def _head(self) -> list[str]:
         if not self.stage.in_rows:
@@ -45,7 +57,8 @@ class Whole(Nest):
 
     def _after(self, number: int) -> list[Expr]:
         """What is worked out after pass `number`."""
-        later = [f.value for each in self.stage.passes[number + 1 :] for f in each]
+        passes = (*self.stage.passes[number + 1 :], self.stage.scans)
+        later = [f.value for each in passes for f in each]
         return later + [s.value for s in self.spanning("elements")]
 
     def _defined(self, roots: Sequence[Expr], later: Sequence[Expr]) -> list[str]:
