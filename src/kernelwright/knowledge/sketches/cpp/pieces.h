@@ -145,16 +145,19 @@ inline float kw_erf(float x) {
 
 inline double kw_erf(double x) { return std::erf(x); }
 
-// The larger one; NaN if either is, as in torch.
+// The larger one; NaN if either is, as in torch. Two choices become vector code where one of two
+// conditions does not.
 template <class T>
 inline T kw_max(T a, T b) {
-    return a > b || a != a ? a : b;
+    const T larger = a > b ? a : b;
+    return a != a ? a : larger;
 }
 
 // The smaller one; NaN if either is, as in torch.
 template <class T>
 inline T kw_min(T a, T b) {
-    return a < b || a != a ? a : b;
+    const T smaller = a < b ? a : b;
+    return a != a ? a : smaller;
 }
 
 template <class T>
