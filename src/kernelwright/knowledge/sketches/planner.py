@@ -13,25 +13,21 @@ from dataclasses import dataclass, field, replace
 
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem
-from kernelwright.knowledge.sketches.expr import Expr, Load, Maker, Reduced, replaced, walk
+from kernelwright.knowledge.sketches.expr import Expr, Load, Reduced, replaced, walk
 from kernelwright.knowledge.sketches.index import (
-    Index,
-    Quotient,
-    Remainder,
     Var,
-    atoms,
     flattened,
     index,
     split,
 )
 from kernelwright.knowledge.sketches.lowering import Lowering, output_shape
-from kernelwright.knowledge.sketches.poly import ONE, Poly, product
-from kernelwright.knowledge.sketches.site import Factors, Reduction, Shape
+from kernelwright.knowledge.sketches.poly import ONE, product
+from kernelwright.knowledge.sketches.site import Factors
+from kernelwright.knowledge.sketches.spaces import follows_memory, own_lane, sided, space_of, spread
 from kernelwright.knowledge.sketches.stages import (
     Fold,
     Plan,
     Product,
-    Role,
     Space,
     Span,
     Stage,
@@ -107,8 +103,8 @@ class _Planner:
     def _body(self, key: str) -> tuple[Space, Expr]:
         """The space that reduction `key` is over, and its element there."""
         what = self.lowering.reductions[key]
-        space = _space_of(what)
-        return space, what.source(_spread(what, space.at))
+        space = space_of(what)
+        return space, what.source(spread(what, space.at))
 
     def _depth(self, key: str) -> int:
         """How many reductions, one needing the next, come before `key`."""
@@ -200,7 +196,7 @@ class _Planner:
                 return None
             position = flattened(space.kept_at, space.kept_shape)
         else:
-            lane = _own_lane(shape, space)
+            lane = own_lane(shape, space)
             if lane is None:
                 return None
             position = index(space.var("row")) * lane.extent + index(lane)
@@ -221,7 +217,7 @@ class _Planner:
         found = None
         for space in draft.space.layouts():
             found = self._laid_out(draft, number, space)
-            if found is not None and (space.joined == 1 or _follows_memory(self.maker, found)):
+            if found is not None and (space.joined == 1 or follows_memory(self.maker, found)):
                 break
         assert found is not None, "the space that the stage was found with"
         return self._localised(found, number)
@@ -256,11 +252,11 @@ class _Planner:
             return None
         (key,) = draft.keys
         what = self.lowering.reductions[key]
-        space = _sided(what, factors)
+        space = sided(what, factors)
         stores = [self._store(output, space, "row") for output, _ in draft.outputs]
         if any(span != "row" for _, span in draft.outputs):
             return None
-        at = _spread(what, space.at)
+        at = spread(what, space.at)
         return Product(
             batch=space.var("batch"),
             block=space.var("block"),
@@ -276,7 +272,7 @@ class _Planner:
 
     def _fold(self, key: str, space: Space) -> Fold:
         what = self.lowering.reductions[key]
-        at = _spread(what, space.at)
+        at = spread(what, space.at)
         return Fold(
             key=key,
             kind=what.kind,
@@ -323,7 +319,7 @@ class _Planner:
         if product is not None:
             what = self.lowering.reductions[product.key]
             assert what.factors is not None
-            space = _sided(what, what.factors)
+            space = sided(what, what.factors)
             own = [self._kept_store(k, t, space) for k, t in self.kept.items() if k == product.key]
             product = replace(product, stores=(*product.stores, *own))
         return replace(stage, stores=stage.stores + tuple(extra), product=product)
@@ -352,67 +348,3 @@ class _Planner:
 def _key(leaf: Expr) -> str:
     assert isinstance(leaf.form, Reduced)
     return leaf.form.key
-
-
-def _space_of(what: Reduction) -> Space:
-    dims = [d for d in range(len(what.shape)) if what.shape[d] != ONE]
-    return Space(
-        shape=tuple(what.shape[d] for d in dims),
-        reduced=tuple(d in what.dims for d in dims),
-        joined=min(1, len(dims)),
-    )
-
-
-def _sided(what: Reduction, factors: Factors) -> Space:
-    """The space of a matrix product: the last of the dimensions of `factors.columns` is the columns
-    of a tile, and the others are blocks of them."""
-    dims = [d for d in range(len(what.shape)) if what.shape[d] != ONE]
-    columns = [d for d in factors.columns if d in dims][-1:]
-
-    def side(dim: int) -> Role:
-        if dim in what.dims:
-            return "depth"
-        if dim in factors.rows:
-            return "left"
-        if dim in columns:
-            return "right"
-        return "block" if dim in factors.columns else "batch"
-
-    return Space(
-        shape=tuple(what.shape[d] for d in dims),
-        reduced=tuple(d in what.dims for d in dims),
-        sides=tuple(map(side, dims)),
-    )
-
-
-def _spread(what: Reduction, at: Sequence[Index]) -> tuple[Index, ...]:
-    """`at` with a zero put in for each dimension of size one."""
-    rest = iter(at)
-    return tuple(index(0) if s == ONE else next(rest) for s in what.shape)
-
-
-def _own_lane(shape: Shape, space: Space) -> Var | None:
-    """The loop over what follows the rows in `shape`, if the rows come first in both."""
-    if not space.in_rows or list(space.roles) != sorted(
-        space.roles, key=["row", "depth", "lane"].index
-    ):
-        return None
-    rows, rest = space.var("row").extent, [s for s in shape if s != ONE]
-    taken: list[Poly] = []
-    while rest and product(taken) != rows:
-        taken.append(rest.pop(0))
-    if product(taken) != rows or not rest:
-        return None
-    return Var("own", product(rest))
-
-
-def _follows_memory(maker: Maker, stage: Stage) -> bool:
-    """Whether no index divides the innermost loop variable, so that neighbours stay neighbours."""
-    values = [f.value for each in (*stage.passes, stage.scans) for f in each]
-    values += [s.value for s in stage.stores if s.span == "elements"]
-    return not any(
-        isinstance(atom, Quotient | Remainder) and stage.lane in atoms(atom.of)
-        for expr in walk(maker, values)
-        for at in expr.indices
-        for atom in atoms(at)
-    )
