@@ -32,8 +32,7 @@ class ProductNest(Nest):
     """A stage that is a matrix product: the left factor is packed first, and then each thread packs
     some columns of the right one and takes rows past them."""
 
-    # Nothing is taken out of a loop as a reciprocal: each factor is worked out once anyway.
-    inner: ClassVar[set[str]] = set()
+    inner: ClassVar[set[str]] = {"depth", "right"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -184,9 +183,13 @@ class ProductNest(Nest):
         ]
 
     def _along(self, value: Expr, lane: Var) -> bool:
-        """Whether neighbours along `lane` are neighbours in some tensor that `value` reads."""
-        loads = [e.form for e in walk(self.text.maker, [value]) if isinstance(e.form, Load)]
-        return any(load.at.coefficient(lane).constant == 1 for load in loads)
+        """Whether neighbours along `lane` are neighbours in what `value` reads most of: a tensor
+        with an element for each step of the depth."""
+        loads = [e for e in walk(self.text.maker, [value]) if isinstance(e.form, Load)]
+        deep = [e for e in loads if self.product.depth in variables(self.text.maker, e)]
+        return any(
+            e.form.at.coefficient(lane).constant == 1 for e in deep if isinstance(e.form, Load)
+        )
 
     # Sums.
 
