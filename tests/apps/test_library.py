@@ -95,7 +95,7 @@ def test_the_best_of_a_run_goes_into_a_library(run_folder, tmp_path, monkeypatch
     """The run's own problem is nothing that can be traced, so its graph is given here."""
     from kernelwright.apps.cli import library as command
 
-    def form_of(problem, _device):
+    def form_of(problem):
         names = {
             "tensors": tuple(s.name for s in problem.inputs),
             "outputs": ("out",),

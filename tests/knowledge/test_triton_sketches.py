@@ -11,12 +11,15 @@ RUN = [
     "bias_for_each_channel", "swiglu", "gate_of_a_slice", "logsumexp", "cross_entropy",
     "positions", "several_outputs", "over_the_middle", "over_the_first", "to_a_scalar",
     "activations", "moved_elements", "lower_triangle", "whole_numbers", "numbers_from_sizes",
-    "running_sum", "running_sums_between", "running_values_needed_elsewhere", "other_scans",
-    "scans_down_columns", "scans_of_whole_numbers", "scans_in_other_precisions",
-    "double_precision", "means_of_windows", "largest_of_windows", "one_place_written_in_each_row",
-    "gradient_of_cross_entropy", "floats_taken_apart", "reduced_over_one_element",
-    "filters_over_windows", "linear_and_activation", "product_with_a_prologue", "attention",
-    "convolution", "convolution_in_groups",
+    "running_sum", "running_sums_between", "double_precision", "means_of_windows",
+    "one_place_written_in_each_row", "gradient_of_cross_entropy", "reduced_over_one_element",
+    "filters_over_windows", "linear_and_activation", "convolution",
+]  # fmt: skip
+# These take the interpreter minutes.
+RUN_SLOWLY = [
+    "running_values_needed_elsewhere", "scans_of_whole_numbers", "scans_in_other_precisions",
+    "other_scans", "scans_down_columns", "floats_taken_apart", "largest_of_windows",
+    "convolution_in_groups", "product_with_a_prologue", "attention",
 ]  # fmt: skip
 # A file, and whether its drafts are made for few long rows.
 COMPILED = [
@@ -44,6 +47,15 @@ def returned(study, triton_runs):
 @pytest.mark.parametrize("name", RUN)
 def test_every_draft_agrees_with_the_program(name, returned):
     returned.check(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUN_SLOWLY)
+def test_drafts_that_are_slow_to_interpret_agree_too(name, study, triton_runs):
+    runs = triton_runs()
+    runs.add(name, study(name), SIZES, BLOCK=BLOCK)
+    runs.run(TRITON_INTERPRET="1")
+    runs.check(name)
 
 
 @pytest.fixture(scope="module")
