@@ -199,6 +199,8 @@ def main() -> int:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
+    if asked.device == "cuda" and not asked.library:
+        parser.error("the corpus is called on a CPU: give --library with --device cuda")
     part, parts = (int(n) for n in asked.slice.split("/"))
     language = "cpp" if asked.device == "cpu" else "triton"
     subjects = of_library(language) if asked.library else of_corpus()

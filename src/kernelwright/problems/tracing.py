@@ -48,8 +48,8 @@ def trace(program: Program, workload: Workload, problem: Problem) -> Graph:
     chosen = {w.id: w for w in (workload, *pick_trace_workloads(problem))}
     graphs = []
     for turn, each in enumerate(chosen.values()):
-        is_it = each.id == workload.id and program.device == _DEVICE
-        loaded = program if is_it else _at(program, each)
+        loaded_so = each.id == workload.id and program.device == _DEVICE
+        loaded = program if loaded_so else _at(program, each)
         graphs.append(_traced(loaded, each.axes, turn))
     return merged(graphs)
 

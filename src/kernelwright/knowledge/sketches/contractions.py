@@ -33,8 +33,11 @@ def _summed(
     factors: Factors,
     at: tuple[Index, ...],
     counts: tuple[tuple[Poly, WindowCount], ...] = (),
+    *,
+    tiled: bool = True,
 ) -> Expr:
-    """The sum over `dims` of the product of `factors`, at an index into the other dimensions."""
+    """The sum over `dims` of the product of `factors`, at an index into the other dimensions;
+    whether it may be computed in tiles."""
 
     def product(element: tuple[Index, ...]) -> Expr:
         return site.maker.call("mul", factors.left(element), factors.right(element))
@@ -46,7 +49,7 @@ def _summed(
         dims=dims,
         dtype=site.dtype,
         source=product,
-        factors=factors,
+        factors=factors if tiled else None,
         counts=counts,
     )
     return site.graph.reduced(what, at, site.guard)
@@ -62,16 +65,24 @@ def _of(site: Site, name: str, at: Callable[[tuple[Index, ...]], tuple[Index, ..
 
 
 def _matrices(site: Site, left: str, right: str) -> Expr:
-    """``[*batch, rows, inner] @ [*batch, inner, columns]``, as [*batch, rows, columns, inner]."""
+    """``[*batch, rows, inner] @ [*batch, inner, columns]``, as [*batch, rows, columns, inner].
+
+    A vector has no rows or no columns, and a product with one has no `Factors`: each element would
+    be packed to be used once.
+    """
     first, last = site.graph.shape(left), site.graph.shape(right)
-    row = len(first) - 2
+    rows, columns = len(first) > 1, len(last) > 1
+    batch = len(site.at) - rows - columns
+    inner, column = len(site.at), len(site.at) - 1
     factors = Factors(
-        left=_of(site, left, lambda at: (*at[:row], at[row], at[row + 2])),
-        right=_of(site, right, lambda at: (*at[:row], at[row + 2], at[row + 1])),
-        rows=(row,),
-        columns=(row + 1,),
+        left=_of(site, left, lambda at: (*at[: batch + rows], at[inner])),
+        right=_of(site, right, lambda at: (*at[:batch], at[inner], *at[batch + rows : inner])),
+        rows=(batch,),
+        columns=(column,),
     )
-    return _summed(site, (*first[:-1], last[-1], first[-1]), (row + 2,), factors, site.at)
+    return _summed(
+        site, (*site.shape, first[-1]), (inner,), factors, site.at, tiled=rows and columns
+    )
 
 
 def _product(site: Site) -> Expr:
@@ -100,9 +111,9 @@ def _convolution(site: Site) -> Expr:
     if is_depthwise(site):
         return depthwise(site)
     bias, found = site.argument(2), _filtered(site, site.tensor(0), site.tensor(1))
-    return (
-        found if bias is None else site.maker.call("add", found, site.pull(bias.ref, site.at[1:2]))
-    )
+    if bias is None:
+        return found
+    return site.maker.call("add", found, site.pull(bias.ref, site.at[1:2]))
 
 
 def _filtered(site: Site, image: str, filters: str) -> Expr:
@@ -135,10 +146,9 @@ def _filtered(site: Site, image: str, filters: str) -> Expr:
     )
 
 
-CONTRACTIONS: dict[str, Rule] = {
-    "aten.mm.default": _product,
-    "aten.bmm.default": _product,
-    "aten.addmm.default": _added,
-    "aten.baddbmm.default": _added,
-    "aten.convolution.default": _convolution,
+# The library's normal form reads this part too.
+MATRIX_PRODUCTS: dict[str, Rule] = {
+    **{f"aten.{name}.default": _product for name in ("mm", "bmm", "mv", "dot")},
+    **{f"aten.{name}.default": _added for name in ("addmm", "baddbmm", "addmv")},
 }
+CONTRACTIONS: dict[str, Rule] = {**MATRIX_PRODUCTS, "aten.convolution.default": _convolution}

@@ -253,8 +253,12 @@ class _Planner:
         (key,) = draft.keys
         what = self.lowering.reductions[key]
         space = sided(what, factors)
-        stores = [self._store(output, space, "row") for output, _ in draft.outputs]
-        if any(span != "row" for _, span in draft.outputs):
+        stores = [
+            self._store(output, space, "row") if span == "row" else None
+            for output, span in draft.outputs
+        ]
+        found = tuple(store for store in stores if store is not None)
+        if len(found) < len(stores):
             return None
         at = spread(what, space.at)
         return Product(
@@ -267,7 +271,7 @@ class _Planner:
             dtype=what.dtype,
             left=factors.left(at),
             right=factors.right(at),
-            stores=tuple(s for s in stores if s is not None),
+            stores=found,
         )
 
     def _fold(self, key: str, space: Space) -> Fold:

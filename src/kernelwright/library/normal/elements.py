@@ -13,6 +13,7 @@ from typing import Any
 
 from kernelwright.core.graph import Extent, Graph, Node, Ref, Special
 from kernelwright.core.problem import DType
+from kernelwright.knowledge.sketches.contractions import MATRIX_PRODUCTS
 from kernelwright.knowledge.sketches.expr import (
     NARROW,
     Cast,
@@ -34,10 +35,9 @@ from kernelwright.knowledge.sketches.reductions import REDUCTION_PIECES, REDUCTI
 from kernelwright.knowledge.sketches.site import NoSketch, Reduction, Shape, Site
 from kernelwright.knowledge.sketches.values import Values
 from kernelwright.knowledge.sketches.views import PIECES, VIEWS
-from kernelwright.library.normal.products import PRODUCTS
 from kernelwright.library.normal.wholes import Renaming, Wholes, variables_of
 
-_RULES = POINTWISE | VIEWS | REDUCTIONS | PRODUCTS
+_RULES = POINTWISE | VIEWS | REDUCTIONS | MATRIX_PRODUCTS
 _PIECES = PIECES | REDUCTION_PIECES
 # Operators that go along one dimension and treat every line by itself: where that argument stands.
 _ALONG = {

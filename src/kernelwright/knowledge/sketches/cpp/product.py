@@ -185,11 +185,9 @@ class ProductNest(Nest):
     def _along(self, value: Expr, lane: Var) -> bool:
         """Whether neighbours along `lane` are neighbours in what `value` reads most of: a tensor
         with an element for each step of the depth."""
-        loads = [e for e in walk(self.text.maker, [value]) if isinstance(e.form, Load)]
-        deep = [e for e in loads if self.product.depth in variables(self.text.maker, e)]
-        return any(
-            e.form.at.coefficient(lane).constant == 1 for e in deep if isinstance(e.form, Load)
-        )
+        maker, depth = self.text.maker, self.product.depth
+        deep = [e.form for e in walk(maker, [value]) if depth in variables(maker, e)]
+        return any(isinstance(f, Load) and f.at.coefficient(lane).constant == 1 for f in deep)
 
     # Sums.
 

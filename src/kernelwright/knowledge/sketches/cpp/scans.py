@@ -82,8 +82,6 @@ class ScanText:
 
     def element(self, item: str) -> str:
         """The running value at one element."""
-        own, found = (
-            TYPES[self.fold.dtype],
-            f"{self.running}[{item}]" if self.held else self.running,
-        )
+        own = TYPES[self.fold.dtype]
+        found = f"{self.running}[{item}]" if self.held else self.running
         return found if own == self.type else f"static_cast<{own}>({found})"
