@@ -186,6 +186,7 @@ FILES = {
     "linear_and_activation": file(
         "return F.gelu(self.layer(x)) + x[:, :1]", init="self.layer = nn.Linear(D, C)"
     ),
+    "product_with_a_vector": file("return x @ y[0], torch.dot(x[0], y[0]) * 2", inputs=XY),
     "two_layers": file(
         "return self.second(torch.relu(self.first(x)))",
         init="self.first = nn.Linear(D, C); self.second = nn.Linear(C, D, bias=False)",

@@ -17,7 +17,7 @@ NAMES = [
     "scans_down_columns", "scans_of_whole_numbers", "scans_in_other_precisions",
     "double_precision", "means_of_windows", "largest_of_windows", "one_place_written_in_each_row",
     "gradient_of_cross_entropy", "floats_taken_apart", "reduced_over_one_element",
-    "filters_over_windows",
+    "filters_over_windows", "product_with_a_vector",
 ]  # fmt: skip
 PRODUCTS = [
     "matrix_product", "linear_and_activation", "two_layers", "product_with_a_prologue",
