@@ -192,6 +192,38 @@ def test_tuning_leaves_a_text_alone_after_its_patience():
     assert count == PATIENCE
 
 
+def noisy(outcome, spread):
+    """`outcome` as a busy machine tells it: each block of the candidate is off by up to `spread`."""
+    measurements = [
+        m.model_copy(update={"elapsed_ns": tuple(_off(m.elapsed_ns, spread))})
+        if m.subject == "candidate"
+        else m
+        for m in outcome.measurements
+    ]
+    return outcome.model_copy(update={"measurements": tuple(measurements)})
+
+
+def _off(elapsed_ns, spread):
+    return [round(ns * (1 + spread * (i % 5 - 2) / 2)) for i, ns in enumerate(elapsed_ns)]
+
+
+@pytest.mark.parametrize("spread, asked", [(0.4, PATIENCE), (0.0, 3 * PATIENCE)])
+def test_tuning_goes_on_for_gains_that_are_sure_and_not_for_noise(spread, asked):
+    """Each setting is 3% faster by its median than all before it, until there have been many."""
+    wide = Tunable(name="WIDE", choices=tuple(range(1000)), default=0)
+    history = History(attempts=(attempt(1, draft("sketch"), 2.0, tunables=(wide,)),))
+    count = 0
+    while (plan := next_tune(history, seed=3)) and count < 3 * PATIENCE:
+        count += 1
+        tuned = history.attempts[0].candidate.tuned(plan.settings)
+        outcome = noisy(passed(2.0 * 1.03**count), spread)
+        tried = Attempt(
+            step=1 + count, plan=plan, candidate=tuned, evaluation=evaluation_of(tuned, outcome)
+        )
+        history = replace(history, attempts=(*history.attempts, tried))
+    assert count == asked
+
+
 def test_tuning_begins_with_the_fastest_and_skips_what_is_far_behind():
     slow, fast = (
         attempt(i, draft("sketch", i), s, tunables=(TILE,)) for i, s in [(1, 1.0), (2, 3.0)]

@@ -54,14 +54,16 @@ class Family:
 
     @property
     def fruitless(self) -> int:
-        """How many `tune` attempts have ended since the last one that gained."""
+        """How many `tune` attempts have ended since the last one that surely gained: whose whole
+        interval lies above the best before it. On a noisy machine each of many equal settings is
+        the best so far for a while, and a search that took that for gains would not end."""
         best, since = 0.0, 0
         for attempt in self.tried:
-            score = attempt.score or 0.0
-            if score > best * (1 + SAME_WITHIN):
-                best, since = score, 0
+            if (attempt.at_least or 0.0) > best * (1 + SAME_WITHIN):
+                since = 0
             elif attempt.plan.kind == "tune":
                 since += 1
+            best = max(best, attempt.score or 0.0)
         return since
 
     @property
