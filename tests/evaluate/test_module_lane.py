@@ -72,3 +72,17 @@ def test_an_exception_is_shown_to_the_author(judge: Judge, module):
     ).outcome
     assert isinstance(outcome, Crashed)
     assert "KeyError: 'lost'" in outcome.detail
+
+
+def test_that_it_found_no_memory_is_said_even_where_nothing_else_is(judge: Judge, module):
+    """Whoever fills the card may be to blame, which can only be looked into once it is known."""
+    late = """
+        calls.append(x.shape)
+        if len(calls) == 25:  # late in the core, half of which is hidden
+            raise RuntimeError(f"CUDA error: out of memory for {x.shape}")
+        return"""
+    text = MODULE.replace("import torch\n", "import torch\n\ncalls = []\n", 1)
+    outcome = judge.judge(module(text.replace("\n        return", late)), "search").outcome
+    assert isinstance(outcome, Crashed)
+    assert "out of memory" in outcome.detail
+    assert "torch.Size" not in outcome.detail

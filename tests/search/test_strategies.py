@@ -193,7 +193,7 @@ def test_tuning_leaves_a_text_alone_after_its_patience():
 
 
 def noisy(outcome, spread):
-    """`outcome` as a busy machine tells it: each block of the candidate is off by up to `spread`."""
+    """`outcome` as a busy machine tells it: each block of the candidate is off by `spread`."""
     measurements = [
         m.model_copy(update={"elapsed_ns": tuple(_off(m.elapsed_ns, spread))})
         if m.subject == "candidate"
@@ -207,7 +207,7 @@ def _off(elapsed_ns, spread):
     return [round(ns * (1 + spread * (i % 5 - 2) / 2)) for i, ns in enumerate(elapsed_ns)]
 
 
-@pytest.mark.parametrize("spread, asked", [(0.4, PATIENCE), (0.0, 3 * PATIENCE)])
+@pytest.mark.parametrize(("spread", "asked"), [(0.4, PATIENCE), (0.0, 3 * PATIENCE)])
 def test_tuning_goes_on_for_gains_that_are_sure_and_not_for_noise(spread, asked):
     """Each setting is 3% faster by its median than all before it, until there have been many."""
     wide = Tunable(name="WIDE", choices=tuple(range(1000)), default=0)

@@ -38,7 +38,7 @@ _HIDDEN = re.compile(r"On a hidden workload(?: \([\w, ]*\))?")
 # What the judge itself says of a crash, in words that hold no size.
 _OWN_WORDS = re.compile(
     r"It wrote to an input, which is read-only, or read past an input's end\.|"
-    r"It read or wrote past an output's end\.|It raised\.|"
+    r"It read or wrote past an output's end\.|It raised\.|It ran out of memory\.|"
     r"The device reports [A-Za-z_]+\.|The process ended with [A-Z]+ before it answered\.|"
     r"With \w+ \d+ times as large it reads or writes outside of [a-z ]+: an index wraps beyond "
     r"2\^31 elements\. Compute indices in int64_t\.|"

@@ -27,6 +27,7 @@ from kernelwright.core.errors import DeviceFull, DeviceLost, FaultError
 from kernelwright.core.evaluation import Crashed, Outcome, Rejected, TimedOut
 from kernelwright.evaluate.native.programs import probe as probe_program
 from kernelwright.evaluate.places import Places
+from kernelwright.evaluate.running.life import OUT_OF_MEMORY
 
 _LIMIT_S = 15.0
 _ENDING_S = 2.0  # a process that waits for a lost device may not even be killed
@@ -35,7 +36,6 @@ _REST_S = 30.0  # so long a lost device is left alone between two probes
 _KILLED = ("does_not_stop", "not_standing_still")
 _MAX_SAID = 300
 _FULL = "CUDA_ERROR_OUT_OF_MEMORY"  # as the driver calls it
-_RAN_OUT = re.compile(r"out[ _]of[ _]memory", re.IGNORECASE)
 _FREE_SHARE = 1 / 8  # with less, a device counts as filled by others
 
 CHECKED = "probes of the device, since it ended badly"
@@ -114,7 +114,7 @@ def ran_out(outcome: Outcome) -> bool:
     """Whether a candidate, by its own words or by the device's, found no memory."""
     if not isinstance(outcome, Crashed):
         return False
-    return _RAN_OUT.search(f"{outcome.signal} {outcome.detail}") is not None
+    return OUT_OF_MEMORY.search(f"{outcome.signal} {outcome.detail}") is not None
 
 
 class Health:

@@ -7,6 +7,7 @@ candidate and decide nothing.
 
 from __future__ import annotations
 
+import re
 import select
 import signal
 import socket
@@ -67,6 +68,8 @@ _REGIONS = {
     1: "It wrote to an input, which is read-only, or read past an input's end.",
     2: "It read or wrote past an output's end.",
 }
+# What torch, Triton and the driver print where there is no memory left.
+OUT_OF_MEMORY = re.compile(r"out[ _]of[ _]memory", re.IGNORECASE)
 _ENDING_S = 2.0
 _LOOK_EVERY_S = 0.1
 _RACE = 66  # how the thread sanitizer ends a process; see core.protocols.FindsRaces
@@ -247,7 +250,10 @@ class Life:
         return Crashed(stage=stage, signal=name, detail=self._detail(said))
 
     def _detail(self, text: str) -> str:
-        log = "" if self._muted else self._child.log_text(2000).strip()
+        log = self._child.log_text(2000).strip()
+        if self._muted:
+            # That it found no memory tells of no input, and may be the doing of others.
+            log = "It ran out of memory." if OUT_OF_MEMORY.search(log) else ""
         return f"{text}\n{log}".strip()
 
     @property
