@@ -23,6 +23,8 @@ from kernelwright.library.shelf import CERTIFICATE, SHIPPED, read_library
 
 CAMPAIGN = Path(__file__).parent.parent / "docs" / "results" / "campaign"
 WRITER = "agent:campaign"
+# Passed, and refused when it was judged again, or of the same flaw: see the campaign's README.
+REFUSED_LATER = {("attention", "fp16x3.py"), ("causal_attention", "fp16x3.py")}
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class Row:
     @property
     def promoted(self) -> bool:
         return self.evaluation.effort == "promotion"
+
+    @property
+    def refused(self) -> bool:
+        return (self.problem, self.file) in REFUSED_LATER
 
     @property
     def found(self) -> tuple[str, Estimate] | None:
@@ -82,10 +88,11 @@ def on_cpu() -> list[Row]:
 
 
 def best(rows: Iterable[Row]) -> list[Row]:
-    """The best row of each problem."""
+    """The best row of each problem, of those that hold."""
     by_problem: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        by_problem[row.problem].append(row)
+        if not row.refused:
+            by_problem[row.problem].append(row)
     return [max(group, key=lambda row: row.rank) for group in by_problem.values()]
 
 
@@ -116,7 +123,7 @@ def line(row: Row) -> str:
         position = outcome.profile.position if outcome.profile is not None else None
         if position is not None and position.side == "memory":
             share = f"{100 / position.headroom:.0f}%"
-    kind = outcome.kind.replace("_", " ")
+    kind = "refused later" if row.refused else outcome.kind.replace("_", " ")
     cells = (row.problem, row.file, row.evaluation.effort, kind, speed, name, share)
     return f"| {' | '.join(cells)} |"
 
