@@ -36,14 +36,16 @@ class Special(Record):
 
 
 class Extent(Record):
-    """A number that follows from the axes: ``(numerator / denominator * product(axes) + offset) **
-    power``. A size in a shape has the power 1, and the division is exact."""
+    """A number that follows from the axes: ``(numerator / denominator * product(axes) /
+    product(over) + offset) ** power``. A size in a shape has the power 1, and divisions are exact;
+    each of `over` divides the axis at its place in `axes`."""
 
     axes: tuple[str, ...] = Field(min_length=1)
     numerator: int = 1
     denominator: int = Field(default=1, ge=1)
     offset: int = 0
     power: float = 1.0
+    over: tuple[str, ...] = ()
 
     def at(self, sizes: Mapping[str, int]) -> float:
         """The number under the sizes of a workload.
@@ -52,7 +54,8 @@ class Extent(Record):
         3.0
         """
         product = math.prod(sizes[a] for a in self.axes)
-        base = Fraction(self.numerator * product, self.denominator) + self.offset
+        divisor = self.denominator * math.prod(sizes[a] for a in self.over)
+        base = Fraction(self.numerator * product, divisor) + self.offset
         return math.pow(base, self.power)
 
 

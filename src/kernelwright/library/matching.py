@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from kernelwright.core.problem import Problem, TensorSpec
-from kernelwright.knowledge.sketches.poly import ONE, Poly, product
+from kernelwright.knowledge.sketches.poly import ONE, Poly, axes_of, product
 from kernelwright.library.normal.form import NormalForm
 from kernelwright.library.shelf import Kernel
 
@@ -102,9 +102,12 @@ def _sizes(kernel: Kernel, problem: Problem, form: NormalForm) -> dict[str, Poly
             product([units[u] for u in own if u in units]),
         )
     sizes: dict[str, Poly] = {}
-    for unit, size in units.items():
-        axis, _, parts = unit.partition("/")
-        sizes[axis] = size * int(parts or 1)
+    for unit, size in sorted(units.items(), key=lambda item: len(axes_of(item[0]))):
+        axis, _, part = unit.partition("/")
+        if part in sizes:
+            sizes[axis] = size * sizes[part]
+        elif not part or part.isdigit():
+            sizes[axis] = size * int(part or 1)
     for axis in kernel.about.computes.sizes:
         if axis not in sizes:
             raise NoFit(f"Nothing in the problem says what its size {axis} is.")

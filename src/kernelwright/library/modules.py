@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 
 from kernelwright.core.problem import Problem
-from kernelwright.knowledge.sketches.poly import Poly
+from kernelwright.knowledge.sketches.poly import Poly, axes_of
 from kernelwright.library.matching import Fit, NoFit, shape_of
 
 RUN, MODEL = "run", "ModelNew"
@@ -90,7 +90,7 @@ def _shape(sizes: Sequence[Poly], axes: Mapping[str, str]) -> str:
     """A shape as a tuple; every axis in it must be one that an input shows."""
     for size in sizes:
         for monomial, _ in size.terms:
-            missing = [u for u in monomial if u.partition("/")[0] not in axes]
+            missing = [a for u in monomial for a in axes_of(u) if a not in axes]
             if missing:
                 raise NoFit(f"No input of the problem has the axis {missing[0]}.")
     said = ", ".join(size.text(axes, "//") for size in sizes)

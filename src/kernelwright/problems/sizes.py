@@ -26,7 +26,8 @@ def explain(values: Sequence[int | float], sizes: Sizes) -> int | float | Extent
     """What `values`, one number seen in each trace, is in terms of the axes' `sizes` there.
 
     The simplest explanation wins: a constant, an axis, a multiple or a part of one, a product of
-    up to three, one of these and an offset; for a float also the inverse and roots of these.
+    up to three, an axis divided by another in such a product, one of these and an offset; for a
+    float also the inverse and roots of these.
 
     >>> explain([14, 26], [{"dim": 7}, {"dim": 13}])
     Extent(axes=('dim',), numerator=2, denominator=1, offset=0, power=1.0)
@@ -64,6 +65,7 @@ def _bases(values: Sequence[int | float], power: float) -> list[Fraction] | None
 def _explain_bases(bases: Sequence[Fraction], sizes: Sizes) -> Extent | None:
     found = (
         list(_multiples(bases, sizes))
+        or list(_quotients(bases, sizes))
         or list(_shifted(bases, sizes))
         or list(_affine(bases, sizes))
     )
@@ -72,7 +74,7 @@ def _explain_bases(bases: Sequence[Fraction], sizes: Sizes) -> Extent | None:
 
 def _simplicity(extent: Extent) -> tuple[int, int, int]:
     """Fewer axes first, then smaller numbers."""
-    return len(extent.axes), extent.numerator + extent.denominator, abs(extent.offset)
+    return len(extent.axes + extent.over), extent.numerator + extent.denominator, abs(extent.offset)
 
 
 def _monomials(sizes: Sizes) -> Iterator[tuple[tuple[str, ...], list[int]]]:
@@ -89,6 +91,19 @@ def _multiples(bases: Sequence[Fraction], sizes: Sizes) -> Iterator[Extent]:
         ratios = {base / product for base, product in zip(bases, products, strict=True)}
         if len(ratios) == 1 and (ratio := ratios.pop()).denominator <= _LARGEST_DENOMINATOR:
             yield Extent(axes=axes, numerator=ratio.numerator, denominator=ratio.denominator)
+
+
+def _quotients(bases: Sequence[Fraction], sizes: Sizes) -> Iterator[Extent]:
+    """What an axis has for each of another, such as query heads for a head of keys, times others.
+    It must come out even in every trace."""
+    for axes, products in _monomials(sizes):
+        for place, divided in enumerate(axes):
+            for by in sizes[0]:
+                if by in axes or any(s[divided] % s[by] for s in sizes):
+                    continue
+                if all(b * s[by] == p for b, p, s in zip(bases, products, sizes, strict=True)):
+                    others = axes[:place] + axes[place + 1 :]
+                    yield Extent(axes=(divided, *others), over=(by,))
 
 
 def _shifted(bases: Sequence[Fraction], sizes: Sizes) -> Iterator[Extent]:

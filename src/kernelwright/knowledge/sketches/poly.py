@@ -3,11 +3,13 @@
 What a number of the graph becomes before a sketch reasons about it. Where a program uses an eighth
 of an axis, that eighth is the unit (``channels/8``) and the axis is eight of it, so that
 coefficients stay integers; where that is not known they may be fractions, and the value of the
-whole at any workload is an integer all the same.
+whole at any workload is an integer all the same. In the same way the query heads of one head of
+keys are a unit (``heads/kv_heads``), and all query heads are as many of it as there are of those.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,18 @@ from fractions import Fraction
 from kernelwright.core.graph import Extent
 
 Monomial = tuple[str, ...]
+# What an axis is a multiple of: a number, or another axis.
+Part = int | str
+
+
+def axes_of(unit: str) -> tuple[str, ...]:
+    """The axes that a unit is made of, the one that it is a part of first.
+
+    >>> axes_of("heads"), axes_of("channels/8"), axes_of("heads/kv_heads")
+    (('heads',), ('channels',), ('heads', 'kv_heads'))
+    """
+    axis, _, part = unit.partition("/")
+    return (axis,) if not part or part.isdigit() else (axis, part)
 
 
 @dataclass(frozen=True)
@@ -40,17 +54,21 @@ class Poly:
         return cls.of({(): Fraction(value)})
 
     @classmethod
-    def axis(cls, name: str, parts: int = 1) -> Poly:
-        """The size of one axis, which is known to be a multiple of `parts`."""
-        unit = name if parts == 1 else f"{name}/{parts}"
-        return cls.of({(unit,): Fraction(parts)})
+    def axis(cls, name: str, parts: Mapping[str, Part] | None = None) -> Poly:
+        """The size of one axis; `parts` are what axes are known to be multiples of."""
+        part = (parts or {}).get(name, 1)
+        if part == 1:
+            return cls.of({(name,): Fraction(1)})
+        number = cls.number(part) if isinstance(part, int) else cls.axis(part, parts)
+        return number * cls.of({(f"{name}/{part}",): Fraction(1)})
 
     @classmethod
-    def from_extent(cls, extent: Extent, parts: Mapping[str, int] | None = None) -> Poly:
+    def from_extent(cls, extent: Extent, parts: Mapping[str, Part] | None = None) -> Poly:
         """What `extent`, of the power 1, says; `parts` are what the axes are multiples of."""
         total = cls.number(Fraction(extent.numerator, extent.denominator))
-        for axis in extent.axes:
-            total = total * cls.axis(axis, (parts or {}).get(axis, 1))
+        for axis, by in itertools.zip_longest(extent.axes, extent.over):
+            unit = cls.axis(axis, parts) if by is None else cls.axis(f"{axis}/{by}")
+            total = total * unit
         return total + extent.offset
 
     def __add__(self, other: Poly | int) -> Poly:
@@ -95,24 +113,39 @@ class Poly:
         A fraction is written as a `division`, which is exact.
         """
         ordered = sorted(self._in_axes().terms, key=lambda t: (-len(t[0]), t))
-        parts = [_term_text([names.get(a, a) for a in m], c, division) for m, c in ordered]
+        parts = [
+            _term_text([_factor(a, names, division) for a in m], c, division) for m, c in ordered
+        ]
         return " + ".join(parts).replace("+ -", "- ") or "0"
 
     def _in_axes(self) -> Poly:
-        """The same in whole axes, whatever units it is kept in."""
+        """The same in whole axes, whatever units it is kept in. What is left of an axis that is
+        divided by another stays one factor, ``heads/kv_heads``."""
         total: dict[Monomial, Fraction] = {}
         for monomial, coefficient in self.terms:
-            names = [unit.partition("/") for unit in monomial]
-            for _, _, parts in names:
-                coefficient /= int(parts or 1)
-            axes = tuple(sorted(name for name, _, _ in names))
-            total[axes] = total.get(axes, Fraction(0)) + coefficient
+            axes, quotients = list[str](), list[str]()
+            for unit in monomial:
+                axis, _, part = unit.partition("/")
+                if part and not part.isdigit():
+                    quotients.append(unit)
+                    continue
+                coefficient /= int(part or 1)
+                axes.append(axis)
+            for unit in quotients:
+                axis, by = axes_of(unit)
+                cancels = by in axes
+                if cancels:
+                    axes.remove(by)
+                axes.append(axis if cancels else unit)
+            whole = tuple(sorted(axes))
+            total[whole] = total.get(whole, Fraction(0)) + coefficient
         return Poly.of(total)
 
     @property
     def axes(self) -> set[str]:
         """The axes that take part."""
-        return {axis for monomial, _ in self._in_axes().terms for axis in monomial}
+        units = (unit for monomial, _ in self._in_axes().terms for unit in monomial)
+        return {axis for unit in units for axis in axes_of(unit)}
 
     @property
     def constant(self) -> int | None:
@@ -143,12 +176,22 @@ class Poly:
     def at(self, sizes: Mapping[str, int]) -> int:
         """The value under the sizes of a workload, rounded down."""
         terms = self._in_axes().terms
-        total = sum((c * math.prod(sizes[a] for a in m) for m, c in terms), Fraction(0))
+        total = sum((c * math.prod(_size(a, sizes) for a in m) for m, c in terms), Fraction(0))
         return math.floor(total)
 
 
 def _poly(value: Poly | int) -> Poly:
     return value if isinstance(value, Poly) else Poly.number(value)
+
+
+def _size(unit: str, sizes: Mapping[str, int]) -> Fraction:
+    axis, *over = axes_of(unit)
+    return Fraction(sizes[axis], math.prod(sizes[by] for by in over))
+
+
+def _factor(unit: str, names: Mapping[str, str], division: str) -> str:
+    said = f" {division} ".join(names.get(axis, axis) for axis in axes_of(unit))
+    return f"({said})" if len(axes_of(unit)) > 1 else said
 
 
 def _term_text(factors: list[str], coefficient: Fraction, division: str) -> str:

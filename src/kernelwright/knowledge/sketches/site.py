@@ -14,7 +14,7 @@ from kernelwright.core.graph import Extent, Node, Ref, Special, Unexplained
 from kernelwright.core.problem import DType
 from kernelwright.knowledge.sketches.expr import Expr, Maker, Position, computed_in
 from kernelwright.knowledge.sketches.index import Index, index
-from kernelwright.knowledge.sketches.poly import ONE, Poly, product
+from kernelwright.knowledge.sketches.poly import ONE, Part, Poly, product
 
 Shape = tuple[Poly, ...]
 Kind = Literal["sum", "prod", "max", "min", "argmax", "argmin", "any", "all"]
@@ -124,7 +124,7 @@ class Puller(Protocol):
     maker: Maker
 
     @property
-    def parts(self) -> Mapping[str, int]:
+    def parts(self) -> Mapping[str, Part]:
         """What each axis is known to be a multiple of."""
         ...
 
@@ -227,7 +227,7 @@ class Site:
         return value + rank if value < 0 else value
 
 
-def size(value: Any, node: Node, parts: Mapping[str, int]) -> Poly:
+def size(value: Any, node: Node, parts: Mapping[str, Part]) -> Poly:
     """A size in `node` as a polynomial in the axes, which are multiples of `parts`."""
     if isinstance(value, int) and not isinstance(value, bool):
         return Poly.number(value)

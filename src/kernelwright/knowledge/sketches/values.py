@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from kernelwright.core.graph import Extent, Graph, Node
 from kernelwright.core.problem import DType
+from kernelwright.knowledge.sketches.poly import Part
 from kernelwright.knowledge.sketches.site import Shape, size
 
 
@@ -43,11 +44,13 @@ class Values:
         return self._nodes[name].dtype or "float32"
 
 
-def _parts_of(graph: Graph) -> dict[str, int]:
+def _parts_of(graph: Graph) -> dict[str, Part]:
     """What each axis is known to be a multiple of, since a part of it is the size of something."""
+    extents = [s for n in graph.nodes for s in n.shape if isinstance(s, Extent)]
     found: dict[str, int] = {}
-    for extent in (s for n in graph.nodes for s in n.shape if isinstance(s, Extent)):
+    for extent in extents:
         if len(extent.axes) == 1:
             axis = extent.axes[0]
             found[axis] = math.lcm(found.get(axis, 1), extent.denominator)
-    return found
+    by_axis = {a: b for e in extents for a, b in zip(e.axes, e.over, strict=False)}
+    return {**found, **by_axis}
