@@ -12,7 +12,7 @@ from kernelwright.knowledge.sketches.cpp.kernel import packed, recomputed, store
 from kernelwright.knowledge.sketches.planner import plan
 from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan
-from kernelwright.knowledge.sketches.triton.kernel import looped, resident, spread, together
+from kernelwright.knowledge.sketches.triton.kernel import looped, resident, spread, tiled, together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,7 @@ SKETCHES: tuple[Sketch, ...] = (
     Sketch(name="stored", language="cpp", render=stored),
     Sketch(name="recomputed", language="cpp", render=recomputed),
     Sketch(name="unsplit", language="cpp", render=unsplit),
+    Sketch(name="tiled", language="triton", render=tiled),
     Sketch(name="resident", language="triton", render=resident),
     Sketch(name="together", language="triton", render=together),
     Sketch(name="looped", language="triton", render=looped),

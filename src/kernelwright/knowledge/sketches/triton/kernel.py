@@ -9,14 +9,16 @@ from dataclasses import dataclass, field, replace
 from kernelwright.core.candidate import Candidate, Tunable
 from kernelwright.core.problem import Problem
 from kernelwright.knowledge.sketches.poly import Poly
+from kernelwright.knowledge.sketches.poly import product as space
 from kernelwright.knowledge.sketches.rewrites import by_one_load, by_reciprocal
-from kernelwright.knowledge.sketches.stages import Plan, Stage, Temporary, mapped
+from kernelwright.knowledge.sketches.stages import Plan, Product, Stage, Temporary, mapped
 from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.across import Across, beside, tensors_read
 from kernelwright.knowledge.sketches.triton.folds import FoldText, with_moments
 from kernelwright.knowledge.sketches.triton.looped import Looped
 from kernelwright.knowledge.sketches.triton.module import Written, candidate, device
 from kernelwright.knowledge.sketches.triton.nests import Kernel, Pointwise, indented
+from kernelwright.knowledge.sketches.triton.product import ProductNest, fits
 from kernelwright.knowledge.sketches.triton.resident import Whole
 from kernelwright.knowledge.sketches.triton.split import Joined, Parts, partial, results
 from kernelwright.knowledge.sketches.triton.text import TritonText
@@ -27,6 +29,12 @@ BLOCK = Tunable(name="BLOCK", choices=(512, 1024, 2048, 4096, 8192), default=102
 NUM_WARPS = Tunable(name="NUM_WARPS", choices=(2, 4, 8, 16, 32), default=4)
 COLUMNS = Tunable(name="COLUMNS", choices=(32, 64, 128, 256), default=128)
 PROGRAMS = Tunable(name="PROGRAMS", choices=(128, 256, 512, 1024), default=512)
+TILES = (
+    Tunable(name="TILE_ROWS", choices=(32, 64, 128, 256), default=128),
+    Tunable(name="TILE_COLUMNS", choices=(32, 64, 128, 256), default=128),
+    Tunable(name="TILE_DEPTH", choices=(16, 32, 64), default=32),
+    Tunable(name="STAGES", choices=(1, 2, 3, 4), default=3),
+)
 # First guesses where rows are brought together; where a program keeps results of all columns as
 # well; and where rows are so long that they are read from memory again and again.
 _ROWS = {"BLOCK": 2048, "NUM_WARPS": 8}
@@ -34,10 +42,19 @@ _ACROSS = _ROWS | {"PROGRAMS": 256}
 _LONG_ROWS = {"BLOCK": 4096, "NUM_WARPS": 8}
 _LONG = 65536
 _TOGETHER = {"BLOCK": 8192, "NUM_WARPS": 4}
+_TILES = {"NUM_WARPS": 8}
 
 # Fewer programs than this leave much of a device idle, if each has more elements than a few.
 _MANY_PROGRAMS = 264
 _MANY_ELEMENTS = 8192
+
+
+def tiled(problem: Problem, plan: Plan) -> Candidate | None:
+    """Matrix products are made tile by tile on tensor cores; None where no stage is one."""
+    draft = _Draft(problem, plan)
+    if not any(draft.is_tiled(stage) for stage in plan.stages):
+        return None
+    return draft.candidate(tiled=True, resident=True)
 
 
 def resident(problem: Problem, plan: Plan) -> Candidate | None:
@@ -88,7 +105,12 @@ class _Draft:
         self.guesses = _ROWS if any(s.passes or s.scans for s in self.plan.stages) else {}
 
     def candidate(
-        self, *, resident: bool = False, together: bool = False, spread: bool = False
+        self,
+        *,
+        tiled: bool = False,
+        resident: bool = False,
+        together: bool = False,
+        spread: bool = False,
     ) -> Candidate:
         """The plan with its stages in the forms that fit the sizes that will be timed."""
         self._keep(self.plan.temporaries)
@@ -96,6 +118,9 @@ class _Draft:
         while left:
             number, stage = left.pop(0)
             name = f"kw_stage_{number}"
+            if tiled and stage.product is not None and self.is_tiled(stage):
+                self.launches += self._tiled(name, stage, stage.product)
+                continue
             lines = self._beside(name, stage, left[0][1]) if resident and left else []
             if lines:
                 left.pop(0)
@@ -112,6 +137,10 @@ class _Draft:
         return candidate(written)
 
     # Which form a stage takes.
+
+    def is_tiled(self, stage: Stage) -> bool:
+        """Whether `stage` is a matrix product of a size and a type for tensor cores."""
+        return stage.product is not None and fits(stage.product, self.sizes)
 
     def can_reside(self, stage: Stage) -> bool:
         """Whether a program can hold a row of `stage`, and has a reason to."""
@@ -171,6 +200,15 @@ class _Draft:
         return mapped(stage, lambda e: by_one_load(maker, by_reciprocal(maker, e, inner)))
 
     # The forms.
+
+    def _tiled(self, name: str, stage: Stage, product: Product) -> list[str]:
+        """A matrix product, tile by tile."""
+        loops = (product.batch, product.block, product.rows, product.columns)
+        self.spaces.append(space([v.extent for v in loops]))
+        self.guesses = self.guesses | _TILES
+        made = mapped(stage, lambda e: by_reciprocal(self.maker, e, {"depth", "right"})).product
+        nest = ProductNest(self.text, made or product)
+        return self._allocated(stage) + self._launched(name, nest.kernel())
 
     def _launched(self, name: str, kernel: Kernel) -> list[str]:
         return [*kernel.before, self._call(name, kernel, kernel.grid)]
@@ -270,7 +308,8 @@ class _Draft:
             )
         )
         tile = {"INDEX": self.text.unique("index")} | kernel.tile
-        given = [*self._used(body), *(f"{c}={tile[c]}" for c in constants), "num_warps=NUM_WARPS"]
+        given = [*self._used(body), *(f"{c}={tile[c]}" for c in constants)]
+        given += ["num_warps=NUM_WARPS", *kernel.options]
         return f"{name}[({grid},)]({', '.join(given)})"
 
     def _used(self, body: str) -> list[str]:
@@ -304,7 +343,7 @@ class _Draft:
         written += " PROGRAMS" if "kw_parts" in written else ""
         return tuple(
             t.model_copy(update={"default": self.guesses.get(t.name, t.default)})
-            for t in (BLOCK, NUM_WARPS, COLUMNS, PROGRAMS)
+            for t in (*TILES, BLOCK, NUM_WARPS, COLUMNS, PROGRAMS)
             if re.search(rf"\b{t.name}\b", written)
         )
 

@@ -24,6 +24,10 @@ _MEANING = {
     "BLOCK": "elements that a program works on at once, unless it holds longer rows",
     "NUM_WARPS": "warps of a program",
     "COLUMNS": "neighbouring columns that a program brings together",
+    "TILE_ROWS": "rows of a tile of a matrix product",
+    "TILE_COLUMNS": "columns of a tile of a matrix product",
+    "TILE_DEPTH": "products of each sum that are loaded at once",
+    "STAGES": "tiles of the factors that are loaded ahead",
     "PROGRAMS": "programs that few rows or columns are shared among",
 }
 

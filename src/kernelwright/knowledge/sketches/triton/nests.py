@@ -32,13 +32,15 @@ def indented(lines: list[str]) -> list[str]:
 class Kernel:
     """One kernel: its body, and what is said in Python where it is launched.
 
-    `before` names what the launch needs, `grid` are the programs, `tile` its constants.
+    `before` names what the launch needs, `grid` are the programs, `tile` its constants, `options`
+    what Triton is told beside the number of warps.
     """
 
     body: list[str]
     before: list[str]
     grid: str
     tile: dict[str, str]
+    options: tuple[str, ...] = ()
 
 
 @dataclass
