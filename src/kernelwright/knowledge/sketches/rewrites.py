@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kernelwright.knowledge.sketches.expr import (
     Call,
+    Cast,
     Constant,
     Expr,
     Load,
@@ -15,6 +18,7 @@ from kernelwright.knowledge.sketches.expr import (
 from kernelwright.knowledge.sketches.index import Index
 
 _FLOATS = ("float32", "float64")
+_ROUNDINGS = ("round", "floor", "ceil", "trunc")
 _OTHERWISE = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
 
 # Primitives that cost many times an addition.
@@ -25,9 +29,34 @@ HEAVY = frozenset(
 )  # fmt: skip
 
 
+def by_exact_division(maker: Maker, root: Expr) -> Expr:
+    """`root` with the primitive ``div_rn`` in what is rounded to an integer. There the last bit of
+    a quotient decides which integer is next, so it must be what IEEE 754 says."""
+
+    def exact(expr: Expr) -> Expr | None:
+        match expr.form:
+            case Call(name="div", args=args) if expr.dtype in _FLOATS:
+                return maker.call("div_rn", *args)
+            case _:
+                return None
+
+    def swap(expr: Expr) -> Expr | None:
+        match expr.form:
+            case Call(name=name, args=args) if name in _ROUNDINGS:
+                return maker.call(name, *(replaced(maker, a, exact) for a in args))
+            case Cast(arg=arg) if expr.dtype not in _FLOATS and arg.dtype in _FLOATS:
+                cast = replace(expr.form, arg=replaced(maker, arg, exact))
+                return maker.make(cast, expr.dtype)
+            case _:
+                return None
+
+    return replaced(maker, root, swap)
+
+
 def by_reciprocal(maker: Maker, root: Expr, inner: set[str]) -> Expr:
     """`root` with each division by what the loops `inner` do not change as a product with its
-    reciprocal, which is worked out before the loop."""
+    reciprocal, which is worked out before the loop; not those that a rounding needs as they are."""
+    root = by_exact_division(maker, root)
 
     def changes(expr: Expr) -> bool:
         return any(v.name in inner for v in variables(maker, expr))

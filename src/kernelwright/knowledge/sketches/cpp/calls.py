@@ -17,6 +17,7 @@ TYPES: dict[DType, str] = {
 # `{0}`, `{1}`, ... are the operands, in parentheses where they need them; `{type}` is the result's.
 CALLS: dict[str, str] = {
     "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "div": "{0} / {1}",
+    "div_rn": "{0} / {1}",
     "neg": "-{0}", "abs": "std::abs({0})", "sqrt": "std::sqrt({0})",
     "rsqrt": "{type}(1) / std::sqrt({0})",
     "exp": "kw_exp({0})", "expm1": "kw_expm1({0})", "log": "kw_log({0})", "log2": "kw_log2({0})",

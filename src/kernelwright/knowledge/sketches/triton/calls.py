@@ -20,6 +20,7 @@ TYPES: dict[DType, str] = {
 # here has no row because Triton has no accurate one that its interpreter knows as well.
 CALLS: dict[str, str] = {
     "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "div": "{0} / {1}",
+    "div_rn": "tl.div_rn({0}, {1})",
     "neg": "-{0}", "abs": "tl.abs({0})", "sqrt": "tl.sqrt_rn({0})",
     "rsqrt": "1.0 / tl.sqrt_rn({0})", "relu": "tl.where({0} < 0, 0, {0})",
     **{name: f"tl.{name}({{0}})" for name in (
@@ -58,6 +59,8 @@ _BOOLEAN = {
 def call_text(name: str, args: list[str], dtype: DType) -> str | None:
     """A call of primitive `name` with a result of `dtype`; None if Triton has no row for it."""
     template: str | None = CALLS.get(name)
+    if name == "div_rn" and dtype != "float32":
+        template = CALLS["div"]  # only that of float32 is an approximation
     if dtype == "bool":
         template = _BOOLEAN.get(name, template)
     elif dtype not in ("float32", "float64"):
