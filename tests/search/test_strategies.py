@@ -10,7 +10,8 @@ from kernelwright.core.run import Attempt, History
 from kernelwright.search.best_of_n import BestOfN
 from kernelwright.search.drafting import Drafter
 from kernelwright.search.from_outside import FromOutside
-from kernelwright.search.refine import MAX_REPAIRS, Refine
+from kernelwright.search.refine import Refine
+from kernelwright.search.rewriting import MAX_REPAIRS
 from kernelwright.search.tuning import PATIENCE, next_tune
 from kernelwright.testing.evaluators import TILE, evaluation_of, number_candidate, passed, verdict
 from kernelwright.testing.strategies import DRAFTERS, StrategyContract, play
