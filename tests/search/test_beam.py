@@ -105,3 +105,15 @@ def test_refinement_and_tuning_of_a_text_take_turns():
     attempts = drafted("llm", (2.0, 1.9))
     asked = Beam(drafters=(replace(LLM, limit=2),), beam=2).ask(History(attempts=attempts), 8)
     assert [p.kind for p in asked] == ["refine", "refine", "tune", "tune"] * 2
+
+
+def test_a_text_that_had_its_patience_stays_out_when_another_gains():
+    first, second = drafted("llm", (2.0, 1.9), tunables=())
+    scores = iter([1.0, 2.5, 1.1, 1.2])
+    asked = searched(
+        Beam(drafters=(replace(LLM, limit=2),), beam=2, patience=1),
+        History(attempts=(first, second)),
+        lambda plan, step: attempt(step, plan, next(scores)),
+    )
+    assert parents(asked).count(first.candidate.id) == 1
+    assert parents(asked).count(second.candidate.id) == 2

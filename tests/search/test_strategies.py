@@ -141,6 +141,24 @@ def test_a_fault_of_ours_is_not_repaired(strategy):
     assert asked(History(attempts=(broken,)), 1) == []
 
 
+@pytest.mark.parametrize("strategy", REPAIRING)
+def test_verdicts_that_are_taken_back_and_faults_do_not_disturb_a_search(strategy):
+    """A verdict that is taken back leaves children behind whose parent is out again."""
+    made = strategy(drafters=DRAFTERS, seed=7)
+    whole = play(made, width=1)[-1].history.attempts
+    for lost in range(0, len(whole), 4):
+        rest = (*whole[:lost], *whole[lost + 1 :])
+        hurt = replace(whole[lost], evaluation=None, reason="no sandbox", faulted=True)
+        for history in (
+            History(attempts=rest, pending=(whole[lost].plan,)),
+            History(attempts=(*whole[:lost], hurt, *whole[lost + 1 :])),
+        ):
+            known = [*(a.plan for a in history.attempts), *history.pending]
+            # A draft that was lost is asked for again, as it was.
+            again = [p for p in made.ask(history, 2) if p in known and p.kind != "draft"]
+            assert again == []
+
+
 def test_refinement_and_tuning_take_turns():
     strategy = Refine(drafters=(SKETCH, LLM))
     kinds = [p.kind for p in plans_of(strategy, width=1, broken=0)]
