@@ -1,4 +1,4 @@
-"""Both strategies keep the contract, and each does what it is for."""
+"""What all strategies do, and what the plain ones are for; the others have files of their own."""
 
 from dataclasses import replace
 
@@ -7,16 +7,22 @@ import pytest
 from kernelwright.core.candidate import Plan, Tunable
 from kernelwright.core.evaluation import BuildFailed, Passed
 from kernelwright.core.run import Attempt, History
+from kernelwright.search.beam import Beam
 from kernelwright.search.best_of_n import BestOfN
 from kernelwright.search.drafting import Drafter
+from kernelwright.search.evolve import Evolve
 from kernelwright.search.from_outside import FromOutside
-from kernelwright.search.refine import MAX_REPAIRS, Refine
+from kernelwright.search.refine import Refine
+from kernelwright.search.rewriting import MAX_REPAIRS
+from kernelwright.search.tree import Tree
 from kernelwright.search.tuning import PATIENCE, next_tune
-from kernelwright.testing.evaluators import TILE, evaluation_of, number_candidate, passed, verdict
+from kernelwright.testing.evaluators import TILE, evaluation_of, number_candidate, passed
+from kernelwright.testing.histories import attempt, draft, refine
 from kernelwright.testing.strategies import DRAFTERS, StrategyContract, play
 
 SKETCH = Drafter(writer="sketch", language="cpp")
 LLM = Drafter(writer="llm", language="cpp", limit=4, refines=True)
+REPAIRING = [Refine, Beam, Evolve, Tree]
 
 
 class TestBestOfN(StrategyContract):
@@ -37,29 +43,11 @@ def test_a_run_that_an_agent_leads_asks_for_nothing():
         assert FromOutside(drafters=DRAFTERS).ask(history, 4) == ()
 
 
-def attempt(step, plan, text=None, tunables=(), reason=None, settings=None):
-    """A finished attempt whose candidate's text is its own verdict."""
-    if text is None:
-        return Attempt(step=step, plan=plan, reason=reason or "nothing")
-    candidate = number_candidate(text, tunables=tunables).tuned(settings or {})
-    evaluation = None if reason else evaluation_of(candidate, verdict(candidate))
-    return Attempt(step=step, plan=plan, candidate=candidate, evaluation=evaluation, reason=reason)
-
-
-def draft(writer, variant=0, language="cpp"):
-    return Plan(kind="draft", writer=writer, language=language, variant=variant)
-
-
-def refine(parent: Attempt, variant=0):
-    parents = (parent.candidate.id,)
-    return Plan(kind="refine", writer="llm", language="cpp", parents=parents, variant=variant)
-
-
 def plans_of(strategy, **kwargs):
     return [plan for question in play(strategy, **kwargs) for plan in question.answer]
 
 
-@pytest.mark.parametrize("strategy", [BestOfN, Refine])
+@pytest.mark.parametrize("strategy", [BestOfN, *REPAIRING])
 def test_drafts_alternate_over_writers_and_languages(strategy):
     drafters = (SKETCH, LLM, replace(LLM, language="triton"))
     asked = strategy(drafters=drafters).ask(History(), 6)
@@ -69,25 +57,26 @@ def test_drafts_alternate_over_writers_and_languages(strategy):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("strategy", [BestOfN, Refine])
+@pytest.mark.parametrize("strategy", [BestOfN, *REPAIRING])
 def test_a_writer_with_a_list_ends_at_its_first_reason(strategy):
     history = History(attempts=(attempt(1, draft("sketch"), 2.0), attempt(2, draft("sketch", 1))))
     assert strategy(drafters=(SKETCH,)).ask(history, 3) == []
 
 
-def test_a_model_whose_answer_is_useless_is_asked_again():
+@pytest.mark.parametrize("strategy", REPAIRING)
+def test_a_model_whose_answer_is_useless_is_asked_again(strategy):
     history = History(attempts=(attempt(1, draft("llm")),))
-    assert [p.variant for p in Refine(drafters=(LLM,)).ask(history, 9)] == [1, 2, 3]
+    assert [p.variant for p in strategy(drafters=(LLM,)).ask(history, 9)] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("strategy", [BestOfN, Refine])
+@pytest.mark.parametrize("strategy", [BestOfN, *REPAIRING])
 def test_a_draft_that_a_fault_of_ours_lost_is_asked_for_again(strategy):
     lost = replace(attempt(2, draft("sketch", 1)), faulted=True)
     history = History(attempts=(attempt(1, draft("sketch"), 2.0), lost))
     assert [p.variant for p in strategy(drafters=(SKETCH,)).ask(history, 2)] == [1, 2]
 
 
-@pytest.mark.parametrize("strategy", [BestOfN, Refine])
+@pytest.mark.parametrize("strategy", [BestOfN, *REPAIRING])
 def test_a_text_that_was_made_before_does_not_end_a_writer(strategy):
     seen = attempt(2, draft("sketch", 1), 2.0, reason="made before")
     history = History(attempts=(attempt(1, draft("sketch"), 2.0), seen))
@@ -110,41 +99,64 @@ def test_best_of_n_asks_a_writer_with_a_list_no_further_than_its_end():
     assert drafts == ["library", "llm", "llm"]
 
 
-def test_a_failure_is_repaired_at_most_twice():
+@pytest.mark.parametrize("strategy", REPAIRING)
+def test_a_failure_is_repaired_at_most_twice(strategy):
     history = History(attempts=tuple(attempt(i + 1, draft("llm", i), f"e{i}") for i in range(4)))
-    strategy, repairs = Refine(drafters=(LLM,)), 0
-    while plans := strategy.ask(history, 1):
+    repairs = 0
+    while plans := strategy(drafters=(LLM,)).ask(history, 1):
         repairs += 1
         broken = attempt(10 + repairs, plans[0], f"again {repairs}")
         history = replace(history, attempts=(*history.attempts, broken))
     assert repairs == MAX_REPAIRS * 4
 
 
-def test_a_repair_works_on_the_newest_text_of_its_line():
+@pytest.mark.parametrize("strategy", REPAIRING)
+def test_a_repair_works_on_the_newest_text_of_its_line(strategy):
     first = attempt(1, draft("llm"), "error one")
     second = attempt(2, refine(first), "error two")
-    strategy = Refine(drafters=(replace(LLM, limit=1),))
-    assert strategy.ask(History(attempts=(first,)), 1) == [refine(first)]
-    assert strategy.ask(History(attempts=(first, second)), 1) == [refine(second)]
+    asked = strategy(drafters=(replace(LLM, limit=1),)).ask
+    assert asked(History(attempts=(first,)), 1) == [refine(first)]
+    assert asked(History(attempts=(first, second)), 1) == [refine(second)]
 
 
-def test_a_line_that_was_mended_is_not_repaired_again():
+@pytest.mark.parametrize("strategy", REPAIRING)
+def test_a_line_that_was_mended_is_not_repaired_again(strategy):
     first = attempt(1, draft("llm"), "error one")
     second = attempt(2, refine(first), 1.5)
-    strategy = Refine(drafters=(replace(LLM, limit=1),))
-    assert strategy.ask(History(attempts=(first, second)), 1) == [refine(second)]
+    asked = strategy(drafters=(replace(LLM, limit=1),)).ask
+    assert asked(History(attempts=(first, second)), 1) == [refine(second)]
 
 
-def test_a_repair_that_is_out_is_waited_for():
+@pytest.mark.parametrize("strategy", REPAIRING)
+def test_a_repair_that_is_out_is_waited_for(strategy):
     first = attempt(1, draft("llm"), "error one")
     history = History(attempts=(first,), pending=(refine(first),))
-    assert Refine(drafters=(replace(LLM, limit=1),)).ask(history, 2) == []
+    assert strategy(drafters=(replace(LLM, limit=1),)).ask(history, 2) == []
 
 
-def test_a_fault_of_ours_is_not_repaired():
+@pytest.mark.parametrize("strategy", REPAIRING)
+def test_a_fault_of_ours_is_not_repaired(strategy):
     broken = attempt(1, draft("llm"), 2.0, reason="the sandbox died")
-    strategy = Refine(drafters=(replace(LLM, limit=1),))
-    assert strategy.ask(History(attempts=(broken,)), 1) == []
+    asked = strategy(drafters=(replace(LLM, limit=1),)).ask
+    assert asked(History(attempts=(broken,)), 1) == []
+
+
+@pytest.mark.parametrize("strategy", REPAIRING)
+def test_verdicts_that_are_taken_back_and_faults_do_not_disturb_a_search(strategy):
+    """A verdict that is taken back leaves children behind whose parent is out again."""
+    made = strategy(drafters=DRAFTERS, seed=7)
+    whole = play(made, width=1)[-1].history.attempts
+    for lost in range(0, len(whole), 4):
+        rest = (*whole[:lost], *whole[lost + 1 :])
+        hurt = replace(whole[lost], evaluation=None, reason="no sandbox", faulted=True)
+        for history in (
+            History(attempts=rest, pending=(whole[lost].plan,)),
+            History(attempts=(*whole[:lost], hurt, *whole[lost + 1 :])),
+        ):
+            known = [*(a.plan for a in history.attempts), *history.pending]
+            # A draft that was lost is asked for again, as it was.
+            again = [p for p in made.ask(history, 2) if p in known and p.kind != "draft"]
+            assert again == []
 
 
 def test_refinement_and_tuning_take_turns():
@@ -154,8 +166,9 @@ def test_refinement_and_tuning_take_turns():
     assert after[:6] == ["refine", "tune"] * 3
 
 
-def test_without_a_writer_that_refines_there_is_only_tuning():
-    kinds = {p.kind for p in plans_of(Refine(drafters=(SKETCH,)), width=1)}
+@pytest.mark.parametrize("strategy", REPAIRING)
+def test_without_a_writer_that_refines_there_is_only_tuning(strategy):
+    kinds = {p.kind for p in plans_of(strategy(drafters=(SKETCH,)), width=1)}
     assert kinds == {"draft", "tune"}
 
 

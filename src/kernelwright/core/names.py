@@ -33,6 +33,9 @@ TABLE: dict[Kind, dict[str, str]] = {
     "strategy": {
         "best_of_n": "kernelwright.search.best_of_n:BestOfN",
         "refine": "kernelwright.search.refine:Refine",
+        "beam": "kernelwright.search.beam:Beam",
+        "evolve": "kernelwright.search.evolve:Evolve",
+        "tree": "kernelwright.search.tree:Tree",
         "from_outside": "kernelwright.search.from_outside:FromOutside",
     },
     "writer": {

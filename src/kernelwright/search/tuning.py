@@ -16,11 +16,12 @@ import optuna
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from kernelwright.core.candidate import Candidate, Plan, Tunable
+from kernelwright.core.candidate import Plan, Tunable
 from kernelwright.core.record import content_id
 from kernelwright.core.run import Attempt, History
 from kernelwright.core.statistics import SAME_WITHIN
 from kernelwright.search.drafting import failed
+from kernelwright.search.lineage import Lineage
 
 TUNER = "tuner"
 # Trials of a family without a gain before it is left alone.
@@ -41,6 +42,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 class Family:
     """One text under all the settings tried. `out` are the settings of pending plans."""
 
+    text: str
     best: Attempt
     tunables: tuple[Tunable, ...]
     tried: tuple[Attempt, ...]
@@ -74,49 +76,56 @@ class Family:
 
 def next_tune(history: History, *, seed: int, patience: int = PATIENCE) -> Plan | None:
     """Untried settings for the best family that is worth tuning; None when there is none."""
-    for family in families(history):
-        if family.exhausted or family.fruitless + len(family.out) >= patience:
-            continue
-        settings = _settings(family, seed)
-        candidate = family.best.candidate
-        if settings is not None and candidate is not None:
-            return Plan(
-                kind="tune",
-                language=candidate.language,
-                writer=TUNER,
-                parents=(candidate.id,),
-                settings=dict(settings),
-            )
-    return None
+    made = (tune(family, seed=seed, patience=patience) for family in near(history))
+    return next((plan for plan in made if plan is not None), None)
 
 
-def families(history: History) -> list[Family]:
-    """The families with tunables that are near the best of all, the best first."""
+def tune(family: Family, *, seed: int, patience: int = PATIENCE) -> Plan | None:
+    """Untried settings for `family`; None when all are asked for, or it was fruitless for its
+    patience."""
+    candidate = family.best.candidate
+    if candidate is None or family.exhausted or family.fruitless + len(family.out) >= patience:
+        return None
+    settings = _settings(family, seed)
+    if settings is None:
+        return None
+    return Plan(
+        kind="tune",
+        language=candidate.language,
+        writer=TUNER,
+        parents=(candidate.id,),
+        settings=dict(settings),
+    )
+
+
+def near(history: History) -> list[Family]:
+    """The families that are near the best of all, the best first."""
     best = history.best
     if best is None or best.score is None:
         return []
+    return [family for family in families(history) if family.score >= NEAR * best.score]
+
+
+def families(history: History) -> list[Family]:
+    """The family of every text that passed and was timed, the best first."""
+    lineage = Lineage.of(history)
     members: dict[str, list[Attempt]] = {}
     for attempt in history.attempts:
-        if attempt.candidate is not None and attempt.candidate.tunables:
-            members.setdefault(_text_id(attempt.candidate), []).append(attempt)
-    asked = list(_asked(history))
+        if attempt.candidate is not None:
+            members.setdefault(lineage.texts[attempt.candidate.id], []).append(attempt)
+    asked = list(_asked(history, lineage))
     found = [_family(key, tried, asked) for key, tried in members.items()]
-    near = [f for f in found if f is not None and f.score >= NEAR * best.score]
-    return sorted(near, key=lambda family: -family.score)
+    return sorted((f for f in found if f is not None), key=lambda family: -family.score)
 
 
-def _text_id(candidate: Candidate) -> str:
-    return candidate.tuned({}).id
-
-
-def _asked(history: History) -> Iterator[tuple[str, Settings, bool]]:
+def _asked(history: History, lineage: Lineage) -> Iterator[tuple[str, Settings, bool]]:
     """The family, the settings and whether it is still out, of each `tune` plan."""
     finished = [(attempt.plan, False) for attempt in history.attempts]
     for plan, out in [*finished, *((plan, True) for plan in history.pending)]:
-        parent = history.attempt_of(plan.parents[0]) if plan.kind == "tune" else None
+        parent = lineage.parent(plan) if plan.kind == "tune" else None
         if parent is not None and parent.candidate is not None:
             tuned = parent.candidate.tuned(plan.settings)
-            yield _text_id(tuned), tuned.values, out
+            yield lineage.texts[parent.candidate.id], tuned.values, out
 
 
 def _family(
@@ -130,6 +139,7 @@ def _family(
     ours = [(settings, out) for family, settings, out in asked if family == key]
     settings = [c.values for c in candidates] + [settings for settings, _ in ours]
     return Family(
+        text=key,
         best=best,
         tunables=candidates[0].tunables,
         tried=tuple(tried),
