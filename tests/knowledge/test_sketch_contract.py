@@ -1,5 +1,7 @@
 """The sketches keep the contract, in each language, and say what stops them."""
 
+import re
+
 import pytest
 
 from kernelwright.core.graph import Extent, Graph, Node, Ref, Unexplained, Value
@@ -135,3 +137,18 @@ def test_a_very_deep_graph_is_refused_and_does_not_end_the_process():
         node(f"n{i}", "aten.exp.default", Ref(ref=f"n{i - 1}" if i else "int")) for i in range(5000)
     ]
     assert "too deep" in reason(drafts(PROBLEM, graph(*chain, output="n4999"), "cpp"))
+
+
+def test_what_is_read_of_one_of_many_temporaries_has_no_other_ones_name(tracing, make_file):
+    """An element of `kept_1` would be called `kept_10` by its number, which is the eleventh."""
+    steps = "\n".join(f"                x = x / x.sum({n % 2}, keepdim=True)" for n in range(14))
+    study = tracing(make_file(f"x = x.exp()\n{steps}\n                return x"))
+    for language, define in (
+        ("triton", r"^ +(kept_\d+) = tl\.load"),
+        ("cpp", r" (kept_\d+) = kept"),
+    ):
+        for candidate in study.candidates(language):
+            text = candidate.source.text
+            assert "kept_10" in text
+            memory = set(re.findall(r"\bkept_\d+(?= = torch\.empty| ?\+|\[)", text))
+            assert not memory & set(re.findall(define, text, re.MULTILINE))

@@ -12,7 +12,14 @@ from kernelwright.knowledge.sketches.cpp.kernel import packed, recomputed, store
 from kernelwright.knowledge.sketches.planner import plan
 from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan
-from kernelwright.knowledge.sketches.triton.kernel import looped, resident, spread, tiled, together
+from kernelwright.knowledge.sketches.triton.kernel import (
+    looped,
+    resident,
+    spread,
+    tiled,
+    tiled_in_bfloat16,
+    together,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,7 @@ SKETCHES: tuple[Sketch, ...] = (
     Sketch(name="recomputed", language="cpp", render=recomputed),
     Sketch(name="unsplit", language="cpp", render=unsplit),
     Sketch(name="tiled", language="triton", render=tiled),
+    Sketch(name="tiled_in_bfloat16", language="triton", render=tiled_in_bfloat16),
     Sketch(name="resident", language="triton", render=resident),
     Sketch(name="together", language="triton", render=together),
     Sketch(name="looped", language="triton", render=looped),

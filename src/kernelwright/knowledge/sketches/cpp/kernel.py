@@ -133,6 +133,7 @@ def _rendered(problem: Problem, plan: Plan, choose: Callable[[Stage], type[Nest]
     for temporary in plan.temporaries:
         name, kind = text.unique(temporary.name), TYPES[temporary.dtype]
         text.tensors[temporary.name] = name
+        text.taken.add(name)
         text.stored[temporary.name] = temporary.dtype
         count = f"static_cast<std::size_t>({text.poly(temporary.elements)})"
         body += [

@@ -18,7 +18,8 @@ from kernelwright.knowledge.sketches.triton.folds import FoldText, with_moments
 from kernelwright.knowledge.sketches.triton.looped import Looped
 from kernelwright.knowledge.sketches.triton.module import Written, candidate, device
 from kernelwright.knowledge.sketches.triton.nests import Kernel, Pointwise, indented
-from kernelwright.knowledge.sketches.triton.product import ProductNest, fits
+from kernelwright.knowledge.sketches.triton.product import Parts as Pieces
+from kernelwright.knowledge.sketches.triton.product import ProductNest, fits, programs
 from kernelwright.knowledge.sketches.triton.resident import Whole
 from kernelwright.knowledge.sketches.triton.split import Joined, Parts, partial, results
 from kernelwright.knowledge.sketches.triton.text import TritonText
@@ -31,7 +32,7 @@ COLUMNS = Tunable(name="COLUMNS", choices=(32, 64, 128, 256), default=128)
 PROGRAMS = Tunable(name="PROGRAMS", choices=(128, 256, 512, 1024), default=512)
 TILES = (
     Tunable(name="TILE_ROWS", choices=(32, 64, 128, 256), default=128),
-    Tunable(name="TILE_COLUMNS", choices=(32, 64, 128, 256), default=128),
+    Tunable(name="TILE_COLUMNS", choices=(32, 64, 128, 256), default=64),
     Tunable(name="TILE_DEPTH", choices=(16, 32, 64), default=32),
     Tunable(name="STAGES", choices=(1, 2, 3, 4), default=3),
 )
@@ -42,19 +43,27 @@ _ACROSS = _ROWS | {"PROGRAMS": 256}
 _LONG_ROWS = {"BLOCK": 4096, "NUM_WARPS": 8}
 _LONG = 65536
 _TOGETHER = {"BLOCK": 8192, "NUM_WARPS": 4}
-_TILES = {"NUM_WARPS": 8}
+# As measured on an H100, also where a device would have fewer programs than room for them.
+_TILES = {"TILE_ROWS": 128, "TILE_COLUMNS": 64, "STAGES": 3, "NUM_WARPS": 4}
+_SMALL_TILES = _TILES | {"TILE_ROWS": 64, "STAGES": 4}
 
 # Fewer programs than this leave much of a device idle, if each has more elements than a few.
 _MANY_PROGRAMS = 264
 _MANY_ELEMENTS = 8192
 
 
-def tiled(problem: Problem, plan: Plan) -> Candidate | None:
-    """Matrix products are made tile by tile on tensor cores; None where no stage is one."""
+def tiled(problem: Problem, plan: Plan, parts: Pieces = "tf32x3") -> Candidate | None:
+    """Matrix products are made tile by tile on tensor cores, of float32 in `parts`; None where no
+    stage is one."""
     draft = _Draft(problem, plan)
     if not any(draft.is_tiled(stage) for stage in plan.stages):
         return None
-    return draft.candidate(tiled=True, resident=True)
+    return draft.candidate(tiled=parts, resident=True)
+
+
+def tiled_in_bfloat16(problem: Problem, plan: Plan) -> Candidate | None:
+    """As `tiled`, of six products of bfloat16."""
+    return tiled(problem, plan, "bf16x6")
 
 
 def resident(problem: Problem, plan: Plan) -> Candidate | None:
@@ -107,7 +116,7 @@ class _Draft:
     def candidate(
         self,
         *,
-        tiled: bool = False,
+        tiled: Pieces | None = None,
         resident: bool = False,
         together: bool = False,
         spread: bool = False,
@@ -119,7 +128,7 @@ class _Draft:
             number, stage = left.pop(0)
             name = f"kw_stage_{number}"
             if tiled and stage.product is not None and self.is_tiled(stage):
-                self.launches += self._tiled(name, stage, stage.product)
+                self.launches += self._tiled(name, stage, stage.product, tiled)
                 continue
             lines = self._beside(name, stage, left[0][1]) if resident and left else []
             if lines:
@@ -201,13 +210,14 @@ class _Draft:
 
     # The forms.
 
-    def _tiled(self, name: str, stage: Stage, product: Product) -> list[str]:
+    def _tiled(self, name: str, stage: Stage, product: Product, parts: Pieces) -> list[str]:
         """A matrix product, tile by tile."""
         loops = (product.batch, product.block, product.rows, product.columns)
         self.spaces.append(space([v.extent for v in loops]))
-        self.guesses = self.guesses | _TILES
+        few = programs(product, self.sizes, _TILES) < _MANY_PROGRAMS
+        self.guesses = self.guesses | (_SMALL_TILES if few else _TILES)
         made = mapped(stage, lambda e: by_reciprocal(self.maker, e, {"depth", "right"})).product
-        nest = ProductNest(self.text, made or product)
+        nest = ProductNest(self.text, made or product, parts)
         return self._allocated(stage) + self._launched(name, nest.kernel())
 
     def _launched(self, name: str, kernel: Kernel) -> list[str]:
@@ -322,7 +332,9 @@ class _Draft:
 
     def _keep(self, temporaries: Sequence[Temporary]) -> None:
         for temporary in temporaries:
-            self.text.tensors[temporary.name] = self.text.unique(temporary.name)
+            name = self.text.unique(temporary.name)
+            self.text.tensors[temporary.name] = name
+            self.text.taken.add(name)  # of `kept_1` the first element read is `kept_10`
             self.text.stored[temporary.name] = temporary.dtype
             self.temporaries[temporary.name] = temporary
 

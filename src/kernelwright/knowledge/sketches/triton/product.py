@@ -1,8 +1,8 @@
 """Matrix products in Triton: a tile of sums for each program, on tensor cores.
 
 What is multiplied may be anything that the graph makes of its inputs: it is worked out as a tile is
-loaded. What is made of a sum is worked out where the sum is. Values of float32 are multiplied as
-three products of TF32, which has float32's accuracy; float32's own units are a sixth as fast.
+loaded. What is made of a sum is worked out where the sum is. Values of float32 are multiplied in
+parts, with float32's accuracy; float32's own units are slower.
 
 Programs that follow each other share rows and columns in groups, as in Triton's tutorial on matrix
 multiplication, so that what they read is still in the L2 cache.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from kernelwright.knowledge.sketches.expr import Expr, Load, Reduced, walk
 from kernelwright.knowledge.sketches.poly import ONE
@@ -20,6 +21,8 @@ from kernelwright.knowledge.sketches.text import grouped, invariant
 from kernelwright.knowledge.sketches.triton.nests import Kernel, indented
 from kernelwright.knowledge.sketches.triton.text import TritonText
 
+# In which parts values of float32 are multiplied: three products of TF32 or six of bfloat16.
+Parts = Literal["tf32x3", "bf16x6"]
 # How far a tile goes at least, in each of its loops: tensor cores take no fewer.
 _LEAST = 16
 # Rows of tiles that are neighbours in the order of the programs.
@@ -37,6 +40,7 @@ class ProductNest:
 
     text: TritonText
     product: Product
+    parts: Parts = "tf32x3"
     known: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -125,7 +129,7 @@ class ProductNest:
             before += ahead
             body += inside
         sums, steps = own["sums"], own["steps"]
-        exact = ', input_precision="tf32x3"' if product.dtype == "float32" else ""
+        exact = f', input_precision="{self.parts}"' if product.dtype == "float32" else ""
         return [
             *before,
             f"{sums} = tl.zeros([TILE_ROWS, TILE_COLUMNS], tl.float32)",
@@ -198,3 +202,10 @@ def fits(product: Product, sizes: Mapping[str, int]) -> bool:
     multiply."""
     loops = (product.rows, product.columns, product.depth)
     return product.dtype == "float32" and all(v.extent.at(sizes) >= _LEAST for v in loops)
+
+
+def programs(product: Product, sizes: Mapping[str, int], tile: Mapping[str, int]) -> int:
+    """How many programs there are at these sizes, with the tiles that `tile` says."""
+    outer = product.batch.extent.at(sizes) * product.block.extent.at(sizes)
+    rows = -(-product.rows.extent.at(sizes) // tile["TILE_ROWS"])
+    return outer * rows * -(-product.columns.extent.at(sizes) // tile["TILE_COLUMNS"])

@@ -187,7 +187,9 @@ class TritonText(Text):
         masks = [m for m in (self.mask(varying),) if m]
         if load.guard is not None:
             masks.append(grouped(self.value(load.guard, known)))
-        extra = f", mask={' & '.join(masks)}, other=0" if masks else ""
+        # Triton casts no integer to a float of 8 bits.
+        nothing = "0.0" if self.stored[load.tensor].startswith("float8") else "0"
+        extra = f", mask={' & '.join(masks)}, other={nothing}" if masks else ""
         policy = self.policy(expr)
         if policy and self.mask(varying):
             extra += f', eviction_policy="{policy}"'
