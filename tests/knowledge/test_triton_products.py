@@ -18,7 +18,8 @@ FILES = {
     },
     # Factors that are not zero beyond the depth, of which one has no element for each of its own.
     "made_factors": {
-        "forward": "return F.softmax(x, -1) @ (y.exp() + 1), x.exp() @ y.sum(1, keepdim=True).expand(D, C)",
+        "forward": "return (F.softmax(x, -1) @ (y.exp() + 1), "
+        "x.exp() @ y.sum(1, keepdim=True).expand(D, C))",
         "inputs": ("torch.randn(B, D)", "torch.randn(D, C)"),
     },
     # One factor that is the same in every batch, and one that is not.
