@@ -33,6 +33,7 @@ TABLE: dict[Kind, dict[str, str]] = {
     "strategy": {
         "best_of_n": "kernelwright.search.best_of_n:BestOfN",
         "refine": "kernelwright.search.refine:Refine",
+        "bandit": "kernelwright.search.bandit:Bandit",
         "from_outside": "kernelwright.search.from_outside:FromOutside",
     },
     "writer": {

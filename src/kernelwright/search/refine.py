@@ -33,16 +33,9 @@ class Refine:
     def _following(self, history: History) -> Plan | None:
         return (
             next_draft(self.drafters, history)
-            or self._repair(history)
+            or next_repair(self.drafters, history)
             or self._improvement(history)
         )
-
-    def _repair(self, history: History) -> Plan | None:
-        for broken in to_repair(history):
-            plan = self._rewrite(broken, history)
-            if plan is not None:
-                return plan
-        return None
 
     def _improvement(self, history: History) -> Plan | None:
         """A refinement or a tuning, whichever was asked for less."""
@@ -56,25 +49,32 @@ class Refine:
         out = sum(_refines_a_pass(plan, history) for plan in history.pending)
         if history.best is None or fruitless(history) + out >= self.patience:
             return None
-        return self._rewrite(history.best, history)
+        return rewrite(history.best, self.drafters, history)
 
-    def _rewrite(self, parent: Attempt, history: History) -> Plan | None:
-        """A `refine` plan for whoever can work in the parent's language, its own writer first."""
-        candidate = parent.candidate
-        able = [d for d in self.drafters if d.refines and candidate is not None]
-        able = [d for d in able if candidate and d.language == candidate.language]
-        if candidate is None or not able:
-            return None
-        writer = min(able, key=lambda d: d.writer != parent.plan.writer).writer
-        parents = (candidate.id,)
-        again = [p for p in plans(history) if (p.kind, p.parents) == ("refine", parents)]
-        return Plan(
-            kind="refine",
-            language=candidate.language,
-            writer=writer,
-            parents=parents,
-            variant=len(again),
-        )
+
+def next_repair(drafters: Sequence[Drafter], history: History) -> Plan | None:
+    """A `refine` plan for the newest failure that somebody may and can repair."""
+    made = (rewrite(broken, drafters, history) for broken in to_repair(history))
+    return next((plan for plan in made if plan is not None), None)
+
+
+def rewrite(parent: Attempt, drafters: Sequence[Drafter], history: History) -> Plan | None:
+    """A `refine` plan for whoever can work in the parent's language, its own writer first."""
+    candidate = parent.candidate
+    able = [d for d in drafters if d.refines and candidate is not None]
+    able = [d for d in able if candidate and d.language == candidate.language]
+    if candidate is None or not able:
+        return None
+    writer = min(able, key=lambda d: d.writer != parent.plan.writer).writer
+    parents = (candidate.id,)
+    again = [p for p in plans(history) if (p.kind, p.parents) == ("refine", parents)]
+    return Plan(
+        kind="refine",
+        language=candidate.language,
+        writer=writer,
+        parents=parents,
+        variant=len(again),
+    )
 
 
 def fruitless(history: History) -> int:
