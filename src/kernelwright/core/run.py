@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -111,12 +112,13 @@ class Attempt:
     reason: str | None = None
     faulted: bool = False
 
-    @property
+    # Both are kept: each works through thousands of resamples, and a strategy asks again and again.
+    @cached_property
     def score(self) -> float | None:
         """The median speedup over the best baseline; None unless it passed and was timed."""
         return score(self.evaluation.outcome) if self.evaluation else None
 
-    @property
+    @cached_property
     def at_least(self) -> float | None:
         """The lower end of that speedup's interval."""
         return at_least(self.evaluation.outcome) if self.evaluation else None
