@@ -1,4 +1,4 @@
-"""The bandit keeps the contract, and draws what gained before on kernels that were limited alike."""
+"""The bandit keeps the contract, and draws what gained on kernels that were limited alike."""
 
 from collections import Counter
 from dataclasses import replace

@@ -17,8 +17,7 @@ from kernelwright.knowledge.sketches.triton.kernel import looped, resident, spre
 
 @dataclass(frozen=True, kw_only=True)
 class Covered:
-    """Candidates, the best guess first; they differ in structure. `sketches` made them, each one.
-    """
+    """Candidates, the best guess first; they differ in structure. `sketches` made them."""
 
     candidates: tuple[Candidate, ...]
     sketches: tuple[str, ...]
