@@ -233,6 +233,15 @@ def test_a_sketch_is_asked_for_an_action_once_and_then_for_what_else_it_has():
     assert [(p.action, p.variant) for p in again] == [(None, 1)]
 
 
+def test_where_no_action_suits_other_drafts_come_before_tuning():
+    best = judged(1, draft("sketch"), 2.0, "call_overhead", tunables=(TILE,))
+    asked = Bandit(drafters=(SKETCH,)).ask(History(attempts=(best,)), 3)
+    assert [(p.kind, p.action, p.variant) for p in asked] == [("draft", None, n) for n in (1, 2, 3)]
+    ended = Attempt(step=2, plan=asked[0], reason="no more")
+    asked = Bandit(drafters=(SKETCH,)).ask(History(attempts=(best, ended)), 99)
+    assert [p.kind for p in asked] == ["tune"] * (len(TILE.choices) - 1)
+
+
 def test_a_draft_with_an_action_that_a_fault_lost_is_asked_for_again():
     best = judged(1, draft("sketch"), 2.0, "memory_bound")
     asked = Bandit(drafters=(SKETCH,)).ask(History(attempts=(best,)), 2)

@@ -26,13 +26,14 @@ REFINE = "refine"  # the arm where no action suits: the writer chooses
 
 @dataclass(frozen=True, kw_only=True)
 class Bandit:
-    """A draft of each writer; repairs; then, again and again, one of the arms; last, other drafts.
+    """A draft of each writer; repairs; then, again and again, one of the arms.
 
     An arm is an action that suits what limits the best candidate, or a tuning. Which one is drawn
     by Thompson sampling: each has a Beta distribution of how often it surely gained on candidates
     with the same bottleneck, and the largest of one sample from each is taken. An action goes to a
     writer that refines; where there is none, to one that has drafts with it. After `patience`
-    refinements in a row that gained nothing, none is asked for any more.
+    refinements in a row that gained nothing, none is asked for any more. While no action is open,
+    the writers' other drafts are asked for, and last comes what is left to tune.
     """
 
     drafters: tuple[Drafter, ...]
@@ -50,16 +51,20 @@ class Bandit:
             or next_repair(self.drafters, history)
             or self._drawn(history)
             or next_draft(self.drafters, history)
+            or next_tune(history, seed=self.seed)
         )
 
     def _drawn(self, history: History) -> Plan | None:
-        """The plan of the arm whose sample is the largest; None where no arm is open."""
+        """The plan of the arm whose sample is the largest; None where no action is open."""
         best = history.best
         if best is None or best.candidate is None:
             return None
         arms = dict(self._arms(best, best.candidate, history))
         if not arms:
             return None
+        tuning = next_tune(history, seed=self.seed)
+        if tuning is not None:
+            arms[TUNE] = tuning
         limit = limit_of(best)
         chance = random.Random(int(content_id(self.seed, sum(1 for _ in plans(history))), 16))
         samples = {arm: _sample(arm, limit, history, chance) for arm in sorted(arms)}
@@ -68,10 +73,7 @@ class Bandit:
     def _arms(
         self, best: Attempt, candidate: Candidate, history: History
     ) -> Iterator[tuple[str, Plan]]:
-        """The plan of each arm that is open."""
-        tuning = next_tune(history, seed=self.seed)
-        if tuning is not None:
-            yield TUNE, tuning
+        """The plan of each arm that is open, but for tuning."""
         limit = limit_of(best)
         plan = rewrite(best, self.drafters, history)
         if plan is None:
