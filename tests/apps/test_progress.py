@@ -2,9 +2,11 @@ import io
 
 from rich.console import Console
 
-from kernelwright.apps.cli.progress import Progress
+from kernelwright.apps.cli.progress import Progress, attempt_line
+from kernelwright.core.candidate import Plan
+from kernelwright.store.fold import fold
 from kernelwright.store.memory import MemoryStore
-from kernelwright.testing.runs import write_run
+from kernelwright.testing.runs import Log, write_run
 
 
 def watched(*, terminal: bool = False, quiet: bool = False, skip: int = 0) -> str:
@@ -62,3 +64,13 @@ def test_what_a_resumed_run_did_before_is_not_told_again():
     assert "2 of 3 wrong programs" not in later
     assert "  4  refine of 1" in later
     assert everything.endswith(later.splitlines()[-1] + "\n")
+
+
+def test_a_line_names_the_action_that_was_asked_for():
+    log = Log(MemoryStore())
+    log.start()
+    plan = Plan(kind="refine", language="cpp", writer="llm", action="keep-on-chip")
+    log.attempt(1, plan, None, reason="The reply holds no code block.")
+    state = fold(log.store.records())
+    line = attempt_line(state, state.steps[1]).plain
+    assert line.endswith("keep-on-chip: The reply holds no code block.")

@@ -233,3 +233,19 @@ def test_a_verdict_on_hidden_sizes_reaches_the_model_only_as_a_class():
         "on inputs that are not shown: nonfinite, inputs drawn 'heavy' (an axis of size 1)" in text
     )
     assert not any(secret in text for secret in ("53.1%", "0.53", "31337"))
+
+
+@pytest.mark.parametrize("kind", ["draft", "refine"])
+def test_a_plan_with_an_action_is_told_how_it_is_done_in_its_language(kind):
+    made = writer(page=lambda action, language: f"How to {action} in {language}.")
+    told = asked(made, assignment(kind, parents=[attempt()], action="fuse"))
+    assert "How to fuse in cpp." in told
+    assert "How to" not in asked(made, assignment(kind, parents=[attempt()]))
+
+
+def test_an_action_that_has_no_page_leaves_the_prompt_as_it_is():
+    plain, named = (
+        asked(writer(), assignment("refine", parents=[attempt()], action=action))
+        for action in (None, "unheard-of")
+    )
+    assert plain == named

@@ -93,6 +93,36 @@ def test_sketches_do_not_refine():
     assert "cannot carry out a plan to refine" in reason
 
 
+def carrying(action, language):
+    return Two() if action == "fuse" else Nothing(f"No sketch carries out {action!r}.")
+
+
+def test_a_sketch_answers_an_action_with_a_draft_that_carries_it_out_and_is_new():
+    made = SketchWriter(drafts=drafts, carrying=carrying)
+    given = assignment(action="fuse", variant=7)
+    one, two = Two.candidates
+    assert propose(made, given).candidate == one
+    assert propose(made, replace(given, made=frozenset({one.id}))).candidate == two
+    reason = propose(made, replace(given, made=frozenset({one.id, two.id}))).reason
+    assert reason == "Every draft that carries out 'fuse' was handed out before."
+
+
+def test_an_action_that_no_sketch_carries_out_is_a_reason():
+    made = SketchWriter(drafts=drafts, carrying=carrying)
+    assert propose(made, assignment(action="tile")).reason == "No sketch carries out 'tile'."
+
+
+def test_drafts_that_were_made_are_handed_out_again_where_no_action_is_named():
+    """The run says that they were made before; the place in the list is what counts."""
+    given = replace(assignment(), made=frozenset({Two.candidates[0].id}))
+    assert propose(SketchWriter(drafts=drafts), given).candidate == Two.candidates[0]
+
+
+def test_the_library_carries_out_no_action():
+    reason = propose(LibraryWriter(drafts=drafts), assignment(action="fuse")).reason
+    assert reason == "No draft in cpp is known to carry out 'fuse'."
+
+
 def test_tuning_changes_the_settings_and_nothing_else():
     parent = attempt()
     tuned = propose(Tuner(), assignment("tune", parents=[parent], settings={"TILE": 256})).candidate

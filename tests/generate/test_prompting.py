@@ -132,3 +132,17 @@ def test_a_draft_shows_verified_kernels_for_near_problems():
     # A fence in it closes nothing.
     assert fenced("// a kernel\n```") in asked
     assert "verified program" not in draft()
+
+
+@pytest.mark.parametrize("prompt", [draft, refine])
+def test_the_page_of_an_action_is_in_a_prompt_that_has_one_and_nothing_in_one_without(prompt):
+    told = prompt(action="### Fuse\n\nJoin the loops.\n")
+    assert "This is how it is done:\n\n### Fuse\n\nJoin the loops.\n" in told
+    assert "optimisation is asked for" not in prompt()
+    assert "\n\n\n\n" not in told
+
+
+def test_a_refinement_with_an_action_is_asked_for_that_and_no_other_change():
+    assert "by this optimisation" in refine(action="### Fuse")
+    assert "by this optimisation" not in refine()
+    assert "fewer passes over memory" not in refine(action="### Fuse")

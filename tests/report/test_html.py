@@ -49,7 +49,7 @@ def hostile_store():
     store = MemoryStore()
     log = Log(store)
     log.start()
-    plan = Plan(kind="draft", language="cpp", writer=HOSTILE, hints=(HOSTILE,))
+    plan = Plan(kind="draft", language="cpp", writer=HOSTILE, hints=(HOSTILE,), action=HOSTILE)
     first = candidate(HOSTILE)
     first = first.model_copy(
         update={"source": first.source.model_copy(update={"files": {HOSTILE: HOSTILE}})}

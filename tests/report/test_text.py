@@ -7,6 +7,7 @@ from kernelwright.core.evaluation import Rejected
 from kernelwright.core.problem import TensorSpec, Workload
 from kernelwright.problems.admission import Requirement
 from kernelwright.report import text
+from kernelwright.report.attempts import rows
 from kernelwright.report.result import result_of
 from kernelwright.report.story import Story
 from kernelwright.store.memory import MemoryStore
@@ -77,3 +78,16 @@ def test_admission_shows_what_else_is_required_and_what_is_missed():
     assert "requirement" in shown
     assert "sensitivity to y: it hardly moves." in " ".join(shown.split())
     assert "requirement" not in printed(text.admission_table(ADMISSION))
+
+
+def test_an_attempt_says_which_action_it_was_asked_for():
+    log = Log(MemoryStore())
+    log.start()
+    plan = Plan(kind="refine", language="cpp", writer="llm", action="keep-on-chip")
+    log.attempt(1, plan, None, reason="nothing")
+    log.attempt(2, plan.model_copy(update={"action": None}), None, reason="nothing")
+    story = Story.of(log.store.records())
+    with_one, without = (printed(text.attempt(story, step)) for step in story.steps)
+    assert "It was asked for the action keep-on-chip." in with_one
+    assert "action" not in without
+    assert [row.action for row in rows(story)] == ["keep-on-chip", None]

@@ -98,6 +98,19 @@ def test_the_log_alone_gives_the_state_that_the_search_had():
     assert fold(bench.store.records()) == bench.state
 
 
+def test_a_writer_is_told_what_the_run_has_made():
+    class Telling(NumberWriter):
+        def _write(self, assignment):
+            told.append(assignment.made)
+            return super()._write(assignment)
+
+    told = []
+    bench = Bench(sketch=Telling(tunables=()))
+    bench.run(max_attempts=3)
+    made = [step.candidate.id for step in bench.state.steps.values()]
+    assert told == [set(), set(made[:1]), set(made[:2])]
+
+
 def test_a_search_ends_when_nothing_is_left_to_try():
     bench = Bench(sketch=NumberWriter(drafts=2, tunables=()))
     assert bench.run() == "nothing is left to try"

@@ -1,6 +1,8 @@
 """The whole job over fakes: it writes a run that can be read, resumed and trusted."""
 
 import asyncio
+import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -16,6 +18,8 @@ import pytest
 from kernelwright.core.errors import ProblemError, StoreError, UnknownName, UsageError, WorkerError
 from kernelwright.core.evaluation import Passed
 from kernelwright.core.run import Budget, RunSpec
+from kernelwright.knowledge.actions import ACTIONS
+from kernelwright.knowledge.sketches import Covered, NotCovered
 from kernelwright.run import equipment
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.optimize import optimize, resume
@@ -23,7 +27,13 @@ from kernelwright.run.spec import load_spec
 from kernelwright.store.fold import fold
 from kernelwright.store.sql import FILE_NAME, SqlStore
 from kernelwright.testing.equipment import FakeEquip
-from kernelwright.testing.evaluators import NumberWriter, ScriptedEvaluator, passed
+from kernelwright.testing.evaluators import (
+    NumberWriter,
+    ScriptedEvaluator,
+    number_candidate,
+    passed,
+    row_problem,
+)
 
 
 def spec(**changes):
@@ -317,6 +327,64 @@ def test_drafters_are_the_writers_in_each_language():
     ]
     left = equipment.drafters(asked, frozenset({"llm"}), lambda _: 0)
     assert {d.writer for d in left} == {"sketch"}
+
+
+def sketched(language):
+    names = {"cpp": ("packed", "stored", "recomputed", "unsplit"), "triton": ("resident",)}
+    if language not in names:
+        return NotCovered(reason=f"No sketch speaks {language}.")
+    made = tuple(number_candidate(name, language=language) for name in names[language])
+    return Covered(candidates=made, sketches=names[language])
+
+
+def test_drafters_know_which_actions_they_can_be_asked_for():
+    asked = spec(writers=("library", "sketch", "llm"), models={"writer": "openai:x"})
+    asked = asked.model_copy(update={"languages": ("cpp", "triton", "python")})
+    found = equipment.drafters(asked, frozenset(), lambda _: 1, sketched)
+    names = {(d.writer, d.language): [a.name for a in d.actions] for d in found}
+    # What its first draft is no sketch is asked for.
+    assert names["sketch", "cpp"] == ["recompute", "keep-on-chip", "synchronise-less"]
+    assert names["sketch", "triton"] == []
+    assert names["sketch", "python"] == []
+    assert names["library", "cpp"] == []
+    assert names["llm", "cpp"] == [a.name for a in ACTIONS if a.name != "go-persistent"]
+    assert names["llm", "triton"] == [a.name for a in ACTIONS]
+    assert names["llm", "python"] == []
+
+
+def test_the_sketches_that_carry_an_action_out_are_found_by_it(monkeypatch):
+    found = equipment.Sketches(row_problem(), dict)
+    monkeypatch.setattr(equipment, "drafts", lambda problem, graph, language: sketched(language))
+    kept = found.carrying("keep-on-chip", "cpp")
+    assert [c.source.text for c in kept.candidates] == ["stored\n"]
+    none = found.carrying("go-persistent", "cpp")
+    assert none.reason == "No sketch in cpp carries out 'go-persistent' for this problem."
+    assert found.carrying("tile", "cuda").reason == "No sketch speaks cuda."
+
+
+def test_a_run_by_the_bandit_asks_for_actions_and_its_log_brings_them_back():
+    class Equip(FakeEquip):
+        @contextlib.contextmanager
+        def __call__(self, spec, origin, known):
+            with super().__call__(spec, origin, known) as parts:
+                yield dataclasses.replace(parts, sketches=sketched)
+
+    asked = spec(strategy="bandit", writers=("sketch",), budget=Budget(max_attempts=12), seed=3)
+    one, two = (optimize(asked, equip=Equip()) for _ in range(2))
+    plans = [step.plan for step in one.state.steps.values()]
+    assert {"recompute", "keep-on-chip", "synchronise-less"} <= {plan.action for plan in plans}
+    assert [step.plan for step in two.state.steps.values()] == plans
+    assert [step.plan for step in fold(log_of(one.folder.path)).steps.values()] == plans
+
+
+def test_a_log_of_before_there_were_actions_is_read():
+    events = log_of(optimize(spec(), equip=FakeEquip()).folder.path)
+    for event in events:
+        plan = event.data.get("plan", {})
+        assert plan.pop("action", None) is None
+    state = fold(events)
+    assert [step.plan.action for step in state.steps.values()] == [None] * 6
+    assert all("action" not in e.data.get("plan", {}) for e in events)
 
 
 def test_the_library_drafts_first_and_only_where_it_has_something():

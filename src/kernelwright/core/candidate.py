@@ -56,7 +56,8 @@ class Plan(Record):
     """What to try next. `settings` belong to a `tune` plan, `hints` to whoever writes.
 
     `variant` counts the drafts asked of a writer before this one, from 0: a sketch takes its
-    next alternative, a model is sampled anew.
+    next alternative, a model is sampled anew. `action` is the name of an optimisation to carry out;
+    None leaves that to the writer.
     """
 
     kind: PlanKind
@@ -66,6 +67,7 @@ class Plan(Record):
     hints: tuple[str, ...] = ()
     settings: dict[str, int] = {}
     variant: int = 0
+    action: str | None = None
 
 
 class Usage(Record):

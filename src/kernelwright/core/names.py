@@ -36,6 +36,7 @@ TABLE: dict[Kind, dict[str, str]] = {
         "beam": "kernelwright.search.beam:Beam",
         "evolve": "kernelwright.search.evolve:Evolve",
         "tree": "kernelwright.search.tree:Tree",
+        "bandit": "kernelwright.search.bandit:Bandit",
         "from_outside": "kernelwright.search.from_outside:FromOutside",
     },
     "writer": {

@@ -168,12 +168,16 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """What a writer is given: the plan, the problem, and the attempts that the plan builds on."""
+    """What a writer is given: the plan, the problem, and the attempts that the plan builds on.
+
+    `made` are the ids of the candidates that the run has already.
+    """
 
     step: int
     plan: Plan
     problem: Problem
     parents: tuple[Attempt, ...] = ()
+    made: frozenset[str] = frozenset()
 
 
 class Example(Record):

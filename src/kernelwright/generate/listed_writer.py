@@ -32,11 +32,25 @@ class NoDrafts(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NothingWith:
+    """There is no draft for an action; `reason` says so."""
+
+    reason: str
+
+
+def no_action(action: str, language: str) -> NoDrafts:
+    """What a writer says whose drafts carry out no action that has a name."""
+    return NothingWith(reason=f"No draft in {language} is known to carry out {action!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ListedWriter(ABC):
-    """Answers the n-th draft with the n-th of ``drafts(language)``. Those who inherit say in words
-    of their own what it cannot do."""
+    """Answers the n-th draft with the n-th of ``drafts(language)``, and a draft with an action with
+    the first of ``carrying(action, language)`` that the run has not got. Those who inherit say in
+    words of their own what it cannot do."""
 
     drafts: Callable[[str], Drafts | NoDrafts]
+    carrying: Callable[[str, str], Drafts | NoDrafts] = no_action
 
     async def propose(self, assignment: Assignment) -> Proposal:
         """The draft that `plan.variant` counts to, or the reason why there is none."""
@@ -58,12 +72,22 @@ class ListedWriter(ABC):
         plan = assignment.plan
         if plan.kind not in ("draft", "port"):
             return self.only_drafts(plan.kind)
+        if plan.action is not None:
+            return self._with(plan.action, assignment)
         drafts = self.drafts(plan.language)
         if not isinstance(drafts, Drafts):
             return drafts.reason
         if plan.variant >= len(drafts.candidates):
             return self.no_more(len(drafts.candidates), plan.language)
         return drafts.candidates[plan.variant]
+
+    def _with(self, action: str, assignment: Assignment) -> Candidate | str:
+        drafts = self.carrying(action, assignment.plan.language)
+        if not isinstance(drafts, Drafts):
+            return drafts.reason
+        left = (draft for draft in drafts.candidates if draft.id not in assignment.made)
+        said = f"Every draft that carries out {action!r} was handed out before."
+        return next(left, said)
 
 
 class SketchWriter(ListedWriter):

@@ -34,6 +34,11 @@ _DECLARATION = re.compile(r"^([ \t]*(?://|#)[ \t]*)tunable([ \t]*:)", re.IGNOREC
 _STEPS = 1_000_000
 
 
+def no_page(_action: str, _language: str) -> str | None:
+    """Nothing to tell of an action."""
+    return None
+
+
 def no_examples(_language: str) -> Sequence[Example]:
     """Nothing to show."""
     return ()
@@ -44,6 +49,7 @@ class LlmWriter:
     """Asks `model` for each plan. `put` keeps a blob and returns its key.
 
     `examples` has verified kernels in a language that come near; a draft is asked for with them.
+    `page` says how an action is done in a language; it is told to whoever is asked for that action.
     `seed` is the run's: the same request in another run is another sample.
     """
 
@@ -55,6 +61,7 @@ class LlmWriter:
     seed: int = 0
     role: str = "writer"
     examples: Callable[[str], Sequence[Example]] = no_examples
+    page: Callable[[str, str], str | None] = no_page
 
     async def propose(self, assignment: Assignment) -> Proposal:
         """The candidate that the model writes, or the reason why its reply is none.
@@ -98,8 +105,11 @@ class LlmWriter:
         guide = language.guide(problem)
         parents = [_shown(a, a.candidate, problem) for a in assignment.parents if a.candidate]
         same = [p for p in parents if p.language == plan.language]
+        action = self.page(plan.action, plan.language) if plan.action is not None else None
         if plan.kind in ("refine", "combine") and same:
-            return refine_prompt(problem, guide=guide, hints=plan.hints, parents=same)
+            return refine_prompt(
+                problem, guide=guide, hints=plan.hints, parents=same, action=action
+            )
         return draft_prompt(
             problem,
             guide=guide,
@@ -107,6 +117,7 @@ class LlmWriter:
             variant=_drafted(plan),
             models=[p for p in parents if p.language != plan.language],
             examples=self.examples(plan.language),
+            action=action,
         )
 
     def _call(self, request: ModelRequest, reply: ModelReply) -> ModelCall:

@@ -72,9 +72,11 @@ def draft_prompt(
     variant: int,
     models: Sequence[Shown],
     examples: Sequence[Example] = (),
+    action: str | None = None,
 ) -> str:
     """Asks for a first program; `models` are right programs in other languages to follow,
-    `examples` verified ones in this language for problems that come near."""
+    `examples` verified ones in this language for problems that come near. `action` is a page of
+    ours on the optimisation that is asked for."""
     return _TEMPLATES.get_template("draft.j2").render(
         problem=problem,
         guide=guide.strip(),
@@ -82,13 +84,20 @@ def draft_prompt(
         variant=variant,
         models=models,
         examples=examples,
+        action=action,
     )
 
 
 def refine_prompt(
-    problem: Problem, *, guide: str, hints: Sequence[str], parents: Sequence[Shown]
+    problem: Problem,
+    *,
+    guide: str,
+    hints: Sequence[str],
+    parents: Sequence[Shown],
+    action: str | None = None,
 ) -> str:
-    """Asks for a better program than `parents`, of which each has its diagnosis."""
+    """Asks for a better program than `parents`, of which each has its diagnosis. `action` as in
+    `draft_prompt`."""
     return _TEMPLATES.get_template("refine.j2").render(
-        problem=problem, guide=guide.strip(), hints=hints, parents=parents
+        problem=problem, guide=guide.strip(), hints=hints, parents=parents, action=action
     )

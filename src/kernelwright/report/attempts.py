@@ -14,11 +14,12 @@ from kernelwright.store.fold import Step
 
 
 class AttemptRow(Record):
-    """One attempt. `outcome` is the verdict's kind, or says why there is none; `speedup` is over
-    the best baseline, in the regime returned."""
+    """One attempt. `action` is the optimisation that the plan names; `outcome` is the verdict's
+    kind, or says why there is none; `speedup` is over the best baseline, in the regime returned."""
 
     step: int
     plan: PlanKind
+    action: str | None
     writer: str
     language: str
     parents: tuple[int, ...]
@@ -59,6 +60,7 @@ def row(story: Story, step: Step) -> AttemptRow:
     return AttemptRow(
         step=step.number,
         plan=step.plan.kind,
+        action=step.plan.action,
         writer=step.plan.writer,
         language=step.plan.language,
         parents=tuple(parent.number for parent in parents if parent is not None),

@@ -58,6 +58,8 @@ def attempt(story: Story, step: Step) -> Group:
         Text(f"Attempt {step.number}: {step.plan.kind}, {visible(step.plan.writer)}", style="bold"),
         Text(f"{outcomes.word(step.attempt)}: {outcomes.line(step.attempt)}"),
     ]
+    if step.plan.action is not None:
+        shown.append(Text(f"It was asked for the action {visible(step.plan.action)}."))
     if parent is not None:
         shown.append(Text(f"It builds on attempt {parent.number}."))
     if step.evaluation is not None:

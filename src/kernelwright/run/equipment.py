@@ -29,6 +29,7 @@ from kernelwright.evaluate.opening import open_judges
 from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
 from kernelwright.generate.llm_writer import LlmWriter, no_examples
 from kernelwright.generate.outside import Outside
+from kernelwright.knowledge import actions
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.library.finding import Shelves
 from kernelwright.library.records import device_name
@@ -196,12 +197,15 @@ def _judging(
 
 
 def drafters(
-    spec: RunSpec, dropped: frozenset[str], library_drafts: Callable[[str], int]
+    spec: RunSpec,
+    dropped: frozenset[str],
+    library_drafts: Callable[[str], int],
+    sketches: Callable[[str], Covered | NotCovered] | None = None,
 ) -> tuple[Drafter, ...]:
     """The writers of `spec`, in each language, as a strategy sees them. One that has nothing for
     the problem is left out."""
     made = (
-        _drafter(writer, language, library_drafts)
+        _drafter(writer, language, library_drafts, sketches)
         for writer in spec.writers
         if writer not in dropped and not writer.startswith(AGENT)
         for language in spec.languages
@@ -209,13 +213,24 @@ def drafters(
     return tuple(drafter for drafter in made if drafter.limit != 0)
 
 
-def _drafter(writer: str, language: str, library_drafts: Callable[[str], int]) -> Drafter:
+def _drafter(
+    writer: str,
+    language: str,
+    library_drafts: Callable[[str], int],
+    sketches: Callable[[str], Covered | NotCovered] | None,
+) -> Drafter:
     if writer == LIBRARY:
         count = library_drafts(language)
         return Drafter(writer=writer, language=language, limit=count, listed=True)
     if writer == SKETCH:
-        return Drafter(writer=writer, language=language)
-    return Drafter(writer=writer, language=language, limit=SAMPLED_DRAFTS, refines=True)
+        found = sketches(language) if sketches else None
+        # The first is what it drafts when no action is named.
+        others = found.sketches[1:] if isinstance(found, Covered) else ()
+        return Drafter(writer=writer, language=language, actions=actions.carried_out(others))
+    told = tuple(action for action in actions.ACTIONS if language in action.languages)
+    return Drafter(
+        writer=writer, language=language, limit=SAMPLED_DRAFTS, refines=True, actions=told
+    )
 
 
 class Sketches:
@@ -237,6 +252,14 @@ class Sketches:
                 self._found[language] = NotCovered(reason=str(error))
         return self._found[language]
 
+    def carrying(self, action: str, language: str) -> Covered | NotCovered:
+        """Those drafts in `language` that carry out `action`, or why there are none."""
+        found = self(language)
+        if isinstance(found, NotCovered):
+            return found
+        reason = f"No sketch in {language} carries out {action!r} for this problem."
+        return found.made_by(actions.sketches_of(action)) or NotCovered(reason=reason)
+
 
 def writers_for(
     spec: RunSpec,
@@ -250,7 +273,7 @@ def writers_for(
     made: dict[str, Writer] = {TUNER: names.load("writer", TUNER)()}
     for name in spec.writers:
         if name == SKETCH:
-            made[name] = SketchWriter(drafts=sketches)
+            made[name] = SketchWriter(drafts=sketches, carrying=sketches.carrying)
         elif name == LIBRARY:
             made[name] = LibraryWriter(drafts=shelves.drafts)
         elif name.startswith(AGENT):
@@ -282,6 +305,7 @@ def _llm_writer(
         temperature=settings.temperature,
         seed=spec.seed,
         examples=examples,
+        page=actions.page,
     )
 
 

@@ -147,7 +147,14 @@ class Search:
             raise UnknownName.of("writer", plan.writer, self._writers)
         history = self._log.state.history
         parents = tuple(a for p in plan.parents if (a := history.attempt_of(p)) is not None)
-        assignment = Assignment(step=number, plan=plan, problem=self._problem, parents=parents)
+        steps = self._log.state.steps.values()
+        assignment = Assignment(
+            step=number,
+            plan=plan,
+            problem=self._problem,
+            parents=parents,
+            made=frozenset(step.candidate.id for step in steps if step.candidate),
+        )
         try:
             made = await patiently(
                 lambda: writer.propose(assignment), self._log, number, self._retries

@@ -128,7 +128,8 @@ async def _search_and_hand_back(
 
     def strategy_for(dropped: frozenset[str]) -> Strategy:
         made: Strategy = names.load("strategy", spec.strategy)(
-            drafters=drafters(spec, dropped, equipment.library_drafts), seed=spec.seed
+            drafters=drafters(spec, dropped, equipment.library_drafts, equipment.sketches),
+            seed=spec.seed,
         )
         return made
 

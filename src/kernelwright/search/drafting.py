@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from kernelwright.core.action import Action
 from kernelwright.core.candidate import Plan
 from kernelwright.core.evaluation import Passed
 from kernelwright.core.run import Attempt, History
@@ -19,7 +20,8 @@ class Drafter:
 
     `limit` is how many drafts to ask of it; None asks until it says that it has no more, which
     suits a writer that goes through a list. `listed` says that `limit` is how long its list is.
-    `refines` is whether it can work from a verdict.
+    `refines` is whether it can work from a verdict. `actions` are the optimisations that it can be
+    asked for by name: one that refines makes them of a candidate, another has drafts with them.
     """
 
     writer: str
@@ -27,6 +29,7 @@ class Drafter:
     limit: int | None = None
     listed: bool = False
     refines: bool = False
+    actions: tuple[Action, ...] = ()
 
 
 def plans(history: History) -> Iterator[Plan]:
@@ -86,4 +89,7 @@ def _through(drafter: Drafter, asked: int, history: History) -> bool:
 
 
 def _is_draft_of(plan: Plan, drafter: Drafter) -> bool:
+    """Whether it is one of the drafts that are asked in turn; one for an action is out of turn."""
+    if plan.action is not None:
+        return False
     return (plan.kind, plan.writer, plan.language) == ("draft", drafter.writer, drafter.language)

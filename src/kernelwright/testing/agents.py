@@ -147,7 +147,7 @@ class AgentEquip:
                 build=self.build,
                 profile=_profile,
                 sketches=lambda _language: Covered(
-                    candidates=(number_candidate(text(1.5, note="a sketch")),), sketch="fake"
+                    candidates=(number_candidate(text(1.5, note="a sketch")),), sketches=("fake",)
                 ),
             )
         finally:

@@ -173,7 +173,8 @@ class NumberWriter:
         plan = assignment.plan
         if plan.kind == "tune" and assignment.parents[0].candidate:
             return assignment.parents[0].candidate.tuned(plan.settings)
-        number = int(content_id(plan.model_dump(mode="json")), 16)
+        # What a plan leaves open does not count, so that a new field changes no number.
+        number = int(content_id(plan.model_dump(mode="json", exclude_none=True)), 16)
         if self.broken and number % self.broken == 0:
             text: float | str = f"error {number}"
         else:

@@ -25,7 +25,7 @@ from kernelwright.run.spec import load_spec
 _PROBLEM = typer.Argument(help="A KernelBench file, or builtin:<name>.")
 _CONFIG = typer.Option(help="A TOML file with settings; flags go before it.")
 _DIRECTION = typer.Option(help="forward, backward or forward_backward, instead of the file's own.")
-_STRATEGY = typer.Option(help="What to try next: refine, best_of_n, beam, evolve or tree.")
+_STRATEGY = typer.Option(help="What to try next: refine, best_of_n, beam, evolve, tree or bandit.")
 _WRITER = typer.Option(help="Who drafts: library, sketch or llm. May be repeated.")
 _LIBRARY = typer.Option(help="A folder of verified kernels to look in as well. May be repeated.")
 _MODEL = typer.Option(help="A language model, as provider:name or provider:name@url.")

@@ -138,14 +138,15 @@ class Progress:
 
 
 def attempt_line(state: RunState, step: Step) -> Text:
-    """One finished attempt: plan, writer, language, outcome, speedup or reason, and cost."""
+    """One finished attempt: plan, writer, language, outcome, cost, action, speedup or reason."""
     word = outcomes.word(step.attempt)
     cost = f"{money(cost_of(step))}  " if calls_of(step) else ""
     said = speedup_of(step.evaluation) or outcomes.line(step.attempt)
+    action = f"{visible(step.plan.action)}: " if step.plan.action else ""
     return Text.assemble(
         f"{_head(state, step)}  ",
         (f"{word:<12}", _COLOURS.get(word, "red")),
-        f"  {cost}{said}",
+        f"  {cost}{action}{said}",
         no_wrap=True,
         overflow="ellipsis",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from kernelwright.core.candidate import Candidate
@@ -24,10 +24,19 @@ from kernelwright.knowledge.sketches.triton.kernel import (
 
 @dataclass(frozen=True, kw_only=True)
 class Covered:
-    """Candidates that `sketch` made, the best guess first; they differ in structure."""
+    """Candidates, the best guess first; they differ in structure. `sketches` made them."""
 
     candidates: tuple[Candidate, ...]
-    sketch: str
+    sketches: tuple[str, ...]
+
+    def made_by(self, sketches: Collection[str]) -> Covered | None:
+        """Those that `sketches` made; None where they made nothing."""
+        pairs = list(zip(self.candidates, self.sketches, strict=True))
+        theirs = [pair for pair in pairs if pair[1] in sketches]
+        if not theirs:
+            return None
+        candidates, names = zip(*theirs, strict=True)
+        return Covered(candidates=candidates, sketches=names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,4 +94,4 @@ def drafts(problem: Problem, graph: Graph, language: str) -> Covered | NotCovere
     if not made:
         return NotCovered(reason=reasons[0] if reasons else f"No sketch in {language} fits.")
     candidates, names = zip(*made.values(), strict=True)
-    return Covered(candidates=candidates, sketch=", ".join(names))
+    return Covered(candidates=candidates, sketches=names)
