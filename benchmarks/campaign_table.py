@@ -1,14 +1,16 @@
 """The tables of docs/results/campaign, from the verdicts that lie there and in the library.
 
     python benchmarks/campaign_table.py
+    python benchmarks/campaign_table.py docs/results/sketches-h100/results
 
 Prints what was judged on the GPU, file by file, and on the CPU, kernel by kernel, with the
-geometric mean over what passed. Of a file that was judged several times a promotion counts before a
-search.
+geometric mean over what passed; or what lies in one folder of verdicts. Of a file that was judged
+several times a promotion counts before a search.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -58,10 +60,10 @@ class Row:
         )
 
 
-def on_gpu() -> list[Row]:
-    """A row for each file that was judged."""
+def judged(results: Path) -> list[Row]:
+    """A row for each file that has a result in the folder `results`."""
     rows: dict[tuple[str, str], Row] = {}
-    for path in sorted((CAMPAIGN / "h100" / "results").glob("*/*.json")):
+    for path in sorted(results.glob("*/*.json")):
         result = read_result(path)
         if result.evaluation is not None:
             row = Row(path.parent.name, result.file, result.evaluation)
@@ -101,6 +103,11 @@ def summary(rows: Sequence[Row]) -> str:
     chosen = best(rows)
     passed = [(row.promoted, row.found[1]) for row in chosen if row.found is not None]
     promoted = [speedup for promoted, speedup in passed if promoted]
+    if not promoted:
+        return (
+            f"{len(chosen)} problems. The best file of {len(passed)} passed a search's verdict; "
+            f"geometric mean {_mean(speedup for _, speedup in passed)}."
+        )
     faster = sum(speedup.ci_low > 1 for speedup in promoted)
     return (
         f"{len(chosen)} problems. The best file of {len(promoted)} passed on promotion, {faster} "
@@ -129,8 +136,11 @@ def line(row: Row) -> str:
 
 
 def main() -> None:
-    """Print both tables."""
-    for title, rows in (("GPU", on_gpu()), ("CPU", on_cpu())):
+    """Print both tables, or that of the folder in the arguments."""
+    tables = [("GPU", judged(CAMPAIGN / "h100" / "results")), ("CPU", on_cpu())]
+    if sys.argv[1:]:
+        tables = [(sys.argv[1], judged(Path(sys.argv[1])))]
+    for title, rows in tables:
         print(f"## {title}\n\n{summary(rows)}\n")
         print("| problem | file | judged as | outcome | over the best baseline | that baseline "
               "| of the memory roofline |\n|---|---|---|---|---|---|---|")  # fmt: skip
