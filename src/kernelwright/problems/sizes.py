@@ -30,7 +30,7 @@ def explain(values: Sequence[int | float], sizes: Sizes) -> int | float | Extent
     float also the inverse and roots of these.
 
     >>> explain([14, 26], [{"dim": 7}, {"dim": 13}])
-    Extent(axes=('dim',), numerator=2, denominator=1, offset=0, power=1.0)
+    Extent(axes=('dim',), numerator=2, denominator=1, offset=0, power=1.0, over=())
     >>> explain([5, 5], [{"dim": 7}, {"dim": 13}])
     5
     """
