@@ -18,8 +18,7 @@ from kernelwright.knowledge.sketches.triton.folds import FoldText, with_moments
 from kernelwright.knowledge.sketches.triton.looped import Looped
 from kernelwright.knowledge.sketches.triton.module import Written, candidate, device
 from kernelwright.knowledge.sketches.triton.nests import Kernel, Pointwise, indented
-from kernelwright.knowledge.sketches.triton.product import Parts as Pieces
-from kernelwright.knowledge.sketches.triton.product import ProductNest, fits, programs
+from kernelwright.knowledge.sketches.triton.product import Pieces, ProductNest, fits, programs
 from kernelwright.knowledge.sketches.triton.resident import Whole
 from kernelwright.knowledge.sketches.triton.split import Joined, Parts, partial, results
 from kernelwright.knowledge.sketches.triton.text import TritonText
@@ -52,13 +51,13 @@ _MANY_PROGRAMS = 264
 _MANY_ELEMENTS = 8192
 
 
-def tiled(problem: Problem, plan: Plan, parts: Pieces = "tf32x3") -> Candidate | None:
-    """Matrix products are made tile by tile on tensor cores, of float32 in `parts`; None where no
+def tiled(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate | None:
+    """Matrix products are made tile by tile on tensor cores, of float32 in `pieces`; None where no
     stage is one."""
     draft = _Draft(problem, plan)
     if not any(draft.is_tiled(stage) for stage in plan.stages):
         return None
-    return draft.candidate(tiled=parts, resident=True)
+    return draft.candidate(tiled=pieces, resident=True)
 
 
 def tiled_in_bfloat16(problem: Problem, plan: Plan) -> Candidate | None:
@@ -210,14 +209,14 @@ class _Draft:
 
     # The forms.
 
-    def _tiled(self, name: str, stage: Stage, product: Product, parts: Pieces) -> list[str]:
+    def _tiled(self, name: str, stage: Stage, product: Product, pieces: Pieces) -> list[str]:
         """A matrix product, tile by tile."""
         loops = (product.batch, product.block, product.rows, product.columns)
         self.spaces.append(space([v.extent for v in loops]))
         few = programs(product, self.sizes, _TILES) < _MANY_PROGRAMS
         self.guesses = self.guesses | (_SMALL_TILES if few else _TILES)
         made = mapped(stage, lambda e: by_reciprocal(self.maker, e, {"depth", "right"})).product
-        nest = ProductNest(self.text, made or product, parts)
+        nest = ProductNest(self.text, made or product, pieces)
         return self._allocated(stage) + self._launched(name, nest.kernel())
 
     def _launched(self, name: str, kernel: Kernel) -> list[str]:

@@ -2,7 +2,7 @@
 
 What is multiplied may be anything that the graph makes of its inputs: it is worked out as a tile is
 loaded. What is made of a sum is worked out where the sum is. Values of float32 are multiplied in
-parts, with float32's accuracy; float32's own units are slower.
+pieces, with float32's accuracy; float32's own units are slower.
 
 Programs that follow each other share rows and columns in groups, as in Triton's tutorial on matrix
 multiplication, so that what they read is still in the L2 cache.
@@ -21,8 +21,8 @@ from kernelwright.knowledge.sketches.text import grouped, invariant
 from kernelwright.knowledge.sketches.triton.nests import Kernel, indented
 from kernelwright.knowledge.sketches.triton.text import TritonText
 
-# In which parts values of float32 are multiplied: three products of TF32 or six of bfloat16.
-Parts = Literal["tf32x3", "bf16x6"]
+# What values of float32 are multiplied as: three products of TF32 or six of bfloat16.
+Pieces = Literal["tf32x3", "bf16x6"]
 # How far a tile goes at least, in each of its loops: tensor cores take no fewer.
 _LEAST = 16
 # Rows of tiles that are neighbours in the order of the programs.
@@ -40,7 +40,7 @@ class ProductNest:
 
     text: TritonText
     product: Product
-    parts: Parts = "tf32x3"
+    pieces: Pieces = "tf32x3"
     known: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -129,13 +129,13 @@ class ProductNest:
             before += ahead
             body += inside
         sums, steps = own["sums"], own["steps"]
-        exact = f', input_precision="{self.parts}"' if product.dtype == "float32" else ""
+        pieces = f'input_precision="{self.pieces}"'
         return [
             *before,
             f"{sums} = tl.zeros([TILE_ROWS, TILE_COLUMNS], tl.float32)",
             f"for {steps} in range(0, {text.poly(product.depth.extent)}, TILE_DEPTH):",
             *indented(body),
-            f"    {sums} += tl.dot({left.name}, {right.name}{exact})",
+            f"    {sums} += tl.dot({left.name}, {right.name}, {pieces})",
         ]
 
     def _loaded(self, factor: _Factor) -> tuple[list[str], list[str]]:
