@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from kernelwright.core.candidate import Candidate
@@ -92,7 +92,7 @@ def render(story: Story, result: Result, blobs: Blobs) -> str:
     """The page. `blobs` gives a blob by its key and raises `StoreError` when it has none."""
     points = [_point(step) for step in story.steps]
     axes = story.problem.report_workload.axes
-    return _template().render(
+    return template("report.html.j2").render(
         story=story,
         result=result,
         name=sentence.name(result.origin),
@@ -109,7 +109,7 @@ def render(story: Story, result: Result, blobs: Blobs) -> str:
 
 def render_table(table: Table) -> str:
     """The page of a whole suite."""
-    return _template("table.html.j2").render(
+    return template("table.html.j2").render(
         table=table,
         said=summary(table),
         fast=[f"{least:g}" for least in FAST],
@@ -119,9 +119,11 @@ def render_table(table: Table) -> str:
 
 
 @cache
-def _template(name: str = "report.html.j2") -> Template:
+def template(name: str, package: str = "kernelwright.report") -> Template:
+    """A page of `package`, which may include what the reports are made of."""
+    packages = dict.fromkeys([package, "kernelwright.report"])
     environment = Environment(
-        loader=PackageLoader("kernelwright.report"),
+        loader=ChoiceLoader([PackageLoader(each) for each in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

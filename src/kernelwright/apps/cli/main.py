@@ -22,6 +22,8 @@ COMMANDS: dict[str, str] = {
     "optimize": "Search for a faster kernel for a PyTorch program, and prove it.",
     "judge": "Say whether candidates are right and how fast they are.",
     "bench": "Optimize every problem of a suite, and write a table of what came out.",
+    "compare": "Compare strategies at equal budget, live or from recorded pools.",
+    "pool": "Judge all that the sketches have for some problems, to compare strategies on.",
     "profile": "Say what limits a candidate, and how far from the roofline it is.",
     "serve": "Judge what trainers and agents submit, over HTTP.",
     "mcp": "Serve the judge to coding agents, over MCP.",

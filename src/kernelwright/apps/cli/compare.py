@@ -1,0 +1,188 @@
+"""`kernelwright compare`: strategies at equal budget, live or from recorded pools."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
+from kernelwright.compare.comparing import in_pools, on_ground
+from kernelwright.compare.ground import live
+from kernelwright.compare.page import HEADINGS, cells, render, summary
+from kernelwright.compare.pool import read_pools
+from kernelwright.compare.standing import Comparison, compared
+from kernelwright.compare.trial import Trial
+from kernelwright.core import names
+from kernelwright.core.errors import StoreError, UnknownName, UsageError
+from kernelwright.core.run import Budget
+from kernelwright.evaluate.environment import environment
+from kernelwright.problems import suite
+from kernelwright.report.formats import counted, times
+from kernelwright.report.plain import visible
+from kernelwright.run.folder import RunFolder
+from kernelwright.run.spec import FROM_OUTSIDE, SKETCH, device_of, load_spec
+
+PAGE, RESULT = "compare.html", "compare.json"
+REFERENCE = "best_of_n"
+
+_STRATEGIES = typer.Option(help="Which to compare, as a,b,c; all when left out.")
+_PROBLEMS = typer.Option(
+    help="Built-in problems or files, as a,b,c; all in the pools when left out."
+)
+_POOL = typer.Option(help="Play from the pools in this folder, instead of judging here.")
+_BUDGET = typer.Option(help="What each search may spend: attempts=N, seconds=S or both.")
+_SEEDS = typer.Option(min=1, help="How often each search is made, with another seed.")
+_REFERENCE = typer.Option(help="The strategy that the others are measured against.")
+_WRITER = typer.Option(help="Live: who drafts. May be repeated.")
+_LANGUAGE = typer.Option(help="Live: what to write in. May be repeated.")
+_DEVICE = typer.Option(help="Live: auto, cpu, cuda, or one of several GPUs as cuda:N.")
+_OUT = typer.Option(help=f"Where {PAGE} and {RESULT} go.")
+
+
+def command(
+    strategies: Annotated[str | None, _STRATEGIES] = None,
+    problems: Annotated[str | None, _PROBLEMS] = None,
+    pool: Annotated[Path | None, _POOL] = None,
+    budget: Annotated[str, _BUDGET] = "attempts=40",
+    seeds: Annotated[int, _SEEDS] = 5,
+    reference: Annotated[str | None, _REFERENCE] = None,
+    writer: Annotated[list[str] | None, _WRITER] = None,
+    language: Annotated[list[str] | None, _LANGUAGE] = None,
+    device: Annotated[str | None, _DEVICE] = None,
+    out: Annotated[Path, _OUT] = Path("compare"),
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> int:
+    """Compare strategies at equal budget: curves, attempts to the target, final speedup.
+
+    With --pool the verdicts are those that `kernelwright pool` recorded, and the same command gives
+    the same figures. Without, each search judges on this machine, which takes hours for many.
+    """
+    chosen = _strategies(strategies)
+    against = _reference(reference, chosen)
+    limits = _budget(budget)
+    wanted = _listed(problems)
+    if pool is None and not wanted:
+        raise UsageError("Which problems? Give --problems a,b,c, or --pool with recorded ones.")
+    if pool is not None:
+        if writer or language or device:
+            raise UsageError("A pool has its writers, languages and device; leave those out.")
+        pools = read_pools(pool, wanted)
+        here = next(iter(pools.values())).head.environment
+        where = f"from pools recorded on {here.device}"
+        trials = in_pools(
+            pool, list(pools), chosen, range(seeds), limits, processes=os.cpu_count() or 1
+        )
+    else:
+        given = {
+            "writers": tuple(writer or [SKETCH]), "languages": language or None, "device": device,
+            "problem": _origin(wanted[0]),
+        }  # fmt: skip
+        here, where = environment(device_of(load_spec(None, given))), "live"
+        trials = _live(wanted, given, chosen, range(seeds), limits)
+    found = compared(_told(trials), reference=against, budget=limits, where=where, environment=here)
+    _write(found, out)
+    if as_json:
+        emit(found)
+    else:
+        show(Text(visible(summary(found))))
+        show(_table(found))
+    say(Text(str(out / PAGE)))
+    return 0
+
+
+def _listed(said: str | None) -> list[str]:
+    return [part.strip() for part in (said or "").split(",") if part.strip()]
+
+
+def _strategies(said: str | None) -> list[str]:
+    known = [name for name in names.known("strategy") if name != FROM_OUTSIDE]
+    for name in _listed(said):
+        if name not in known:
+            raise UnknownName.of("strategy", name, known)
+    return list(dict.fromkeys(_listed(said))) or known
+
+
+def _reference(said: str | None, strategies: Sequence[str]) -> str:
+    """The one that is asked for, else the plainest that takes part."""
+    if said is None:
+        return REFERENCE if REFERENCE in strategies else strategies[0]
+    if said not in strategies:
+        raise UnknownName.of("strategy that takes part", said, strategies)
+    return said
+
+
+def _budget(said: str) -> Budget:
+    """What ``attempts=N,seconds=S`` means.
+
+    Raises:
+        UsageError: it means nothing.
+    """
+    fields = {"attempts": "max_attempts", "seconds": "max_wall_s"}
+    limits: dict[str, float | None] = {"max_attempts": None}
+    for part in _listed(said):
+        name, _, value = part.partition("=")
+        if name not in fields:
+            raise UnknownName.of("limit of a search", name, fields)
+        try:
+            limits[fields[name]] = float(value) if name == "seconds" else int(value)
+            Budget.model_validate(limits)
+        except ValueError as error:
+            raise UsageError(f"{part!r} is no limit; say {name}=40 or the like.") from error
+    return Budget.model_validate(limits)
+
+
+def _origin(problem: str) -> str:
+    origin = suite.PREFIX + problem if problem in suite.names() else problem
+    suite.read_source(origin)
+    return origin
+
+
+def _live(
+    problems: Sequence[str],
+    given: Mapping[str, object],
+    strategies: Sequence[str],
+    seeds: Sequence[int],
+    budget: Budget,
+) -> Iterator[Trial]:
+    origins = {problem: _origin(problem) for problem in problems}
+    with tempfile.TemporaryDirectory(prefix="kernelwright-compare-") as folder:
+        for name, origin in origins.items():
+            say(Text(f"Loading {visible(origin)} …"))
+            spec = load_spec(None, {**given, "problem": origin})
+            with live(name, spec, RunFolder(Path(folder))) as ground:
+                yield from on_ground(ground, strategies, seeds, budget)
+
+
+def _told(trials: Iterator[Trial]) -> list[Trial]:
+    """All of them, with a line for each as it ends."""
+    found = []
+    for trial in trials:
+        ended = times(trial.final) if trial.final else "nothing"
+        made = counted(trial.attempts, "attempt")
+        who = f"{visible(trial.problem)}, {trial.strategy}, seed {trial.seed}"
+        say(Text(f"{who}: {ended} in {made}; {trial.ended}"))
+        found.append(trial)
+    return found
+
+
+def _table(comparison: Comparison) -> Table:
+    table = Table(*HEADINGS)
+    for standing in comparison.standings:
+        table.add_row(*cells(standing))
+    return table
+
+
+def _write(comparison: Comparison, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / PAGE).write_text(render(comparison), encoding="utf-8")
+        (folder / RESULT).write_text(comparison.model_dump_json() + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"The comparison could not be written to {folder}: {error}.") from error
