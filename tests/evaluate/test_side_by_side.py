@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from kernelwright.core.device_lock import DeviceLock
 from kernelwright.core.evaluation import Crashed, Passed, TimedOut, WrongResult
 from kernelwright.evaluate import sitting
 from kernelwright.evaluate.correctness.exam import Exam
@@ -97,6 +98,7 @@ def test_two_are_verified_at_once_and_nobody_is_while_one_is_timed(pair, cpp, si
         (Crashed(stage="core", signal="CUDA_ERROR_OUT_OF_MEMORY", detail=""), True),
         (Crashed(stage="core", signal=None, detail="torch.OutOfMemoryError: CUDA"), True),
         (Crashed(stage="core", signal="SIGKILL", detail=""), True),
+        (Crashed(stage="load", signal=None, detail="device(s) is/are busy or unavailable"), True),
         (Crashed(stage="core", signal="CUDA_ERROR_ILLEGAL_ADDRESS", detail="memory access"), False),
     ],
 )
@@ -127,3 +129,24 @@ def test_what_others_may_be_to_blame_for_is_looked_at_again_alone(
     assert isinstance(outcome, Passed) is again
     if not again:
         assert outcome == said
+
+
+def test_the_second_look_has_the_card_to_itself_among_all_processes(
+    problem, reference, cpp, silu, monkeypatch, tmp_path
+):
+    """Judges that are other processes verify on the same card, with a lock in common."""
+    card = DeviceLock(tmp_path / "card.lock")
+    monkeypatch.setattr(Places, "of", lambda device: Places(2, card))
+    real, alone = sitting.run_stage, []
+
+    def unlucky(*given):
+        alone.append(card._alone is not None)
+        if len(alone) == 1:
+            return Crashed(stage="core", signal="CUDA_ERROR_OUT_OF_MEMORY", detail="")
+        return real(*given)
+
+    monkeypatch.setattr(sitting, "run_stage", unlucky)
+    with Judge(problem, reference) as judge:
+        outcome = judge.judge(cpp(silu), "search").outcome
+    assert isinstance(outcome, Passed)
+    assert alone[:2] == [False, True]

@@ -59,7 +59,11 @@ from kernelwright.evaluate.timing.plausible import known_peaks
 from kernelwright.languages.machine import cuda_arch
 
 _Place = Callable[[], contextlib.AbstractContextManager[None]]
-_NO_MEMORY = re.compile(r"out.of.memory|MemoryError|SIGKILL|cannot allocate", re.IGNORECASE)
+# A crowded GPU refuses a context as "busy or unavailable", when it has memory left for none.
+_NO_ROOM = re.compile(
+    r"out.of.memory|MemoryError|SIGKILL|cannot allocate|busy or unavailable|DEVICE_UNAVAILABLE",
+    re.IGNORECASE,
+)
 
 
 class _Ended(Exception):
@@ -92,7 +96,7 @@ def _nothing() -> None:
 def others_may_be_to_blame(outcome: Outcome) -> bool:
     """Whether it may have come about since others used the device and the memory at that time."""
     if isinstance(outcome, Crashed):
-        return bool(_NO_MEMORY.search(f"{outcome.signal} {outcome.detail}"))
+        return bool(_NO_ROOM.search(f"{outcome.signal} {outcome.detail}"))
     return isinstance(outcome, TimedOut)
 
 
@@ -149,7 +153,9 @@ class Sitting:
             self.findings.checks.clear()
             self.findings.agreements = ()
             self._early.close()
-            ready = self._verify_all(forms, places.alone)
+            self._make_bench_ready()  # its baselines could not compile while one has the card alone
+            # Judges that are other processes must not be in its way either.
+            ready = self._verify_all(forms, places.quiet)
         with self._on(places.quiet()):
             ready.put_anew()
             timed = self._timed_quietly(ready.runner)
@@ -277,15 +283,20 @@ class Sitting:
                 self._verify("core", cases, self._body(form))
             if self._promotion:
                 self._audit(form)
-            if self._is_timed:
-                bench.start(exam.distributions)
-                bench.wait()
+            self._make_bench_ready()
             self._finished("timing")
         if form.lane != lane:
             self._leave_out("its Python on other sizes than the screen's: on promotion")
         elif forms.why_not is not None:
             self._leave_out(f"its launches with no Python around them: {forms.why_not}")
         return _Ready(form, runner, put_anew)
+
+    def _make_bench_ready(self) -> None:
+        """Wait for inputs to be timed on, and for baselines to be compiled; a bench has both but
+        once."""
+        if self._is_timed:
+            self._room.bench.start(self._room.exam.distributions)
+            self._room.bench.wait()
 
     @property
     def _is_timed(self) -> bool:
