@@ -224,9 +224,13 @@ def _drafter(
         return Drafter(writer=writer, language=language, limit=count, listed=True)
     if writer == SKETCH:
         found = sketches(language) if sketches else None
+        if not isinstance(found, Covered):
+            # Asked once, it says why it has nothing.
+            return Drafter(writer=writer, language=language)
         # The first is what it drafts when no action is named.
-        others = found.sketches[1:] if isinstance(found, Covered) else ()
-        return Drafter(writer=writer, language=language, actions=actions.carried_out(others))
+        carried = actions.carried_out(found.sketches[1:])
+        count = len(found.candidates)
+        return Drafter(writer=writer, language=language, limit=count, listed=True, actions=carried)
     told = tuple(action for action in actions.ACTIONS if language in action.languages)
     return Drafter(
         writer=writer, language=language, limit=SAMPLED_DRAFTS, refines=True, actions=told
