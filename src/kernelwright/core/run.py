@@ -24,11 +24,22 @@ EventKind = Literal[
 
 
 class Budget(Record):
-    """What a run may spend; None is no limit. The attempt that crosses a limit is finished."""
+    """What a run may spend, and when it has found enough; None is no limit. The attempt that
+    crosses a limit is finished.
+
+    `max_device_s` is for the judge's stages on the device, added up over all verdicts
+    (`Evaluation.device_s`). The search also ends when an attempt is surely `target_speedup` times
+    as fast as the best baseline, by the lower end of its interval; and when its fastest attempt
+    takes at most `min_headroom` times what the roofline says that this machine needs, so that no
+    more than that is left to gain. Where the roofline is not known, `min_headroom` ends nothing.
+    """
 
     max_attempts: int | None = Field(default=24, ge=1)
     max_wall_s: float | None = Field(default=None, gt=0)
+    max_device_s: float | None = Field(default=None, gt=0)
     max_cost_usd: float | None = Field(default=None, ge=0)
+    target_speedup: float | None = Field(default=None, gt=0)
+    min_headroom: float | None = Field(default=None, ge=1)
 
 
 class ModelSettings(Record):

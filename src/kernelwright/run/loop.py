@@ -16,7 +16,7 @@ from kernelwright.core.evaluation import Evaluation, Fault
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import Assignment, Evaluator, Strategy, Writer
 from kernelwright.core.run import Budget
-from kernelwright.run.budgets import spent
+from kernelwright.run.budgets import why_end
 from kernelwright.run.log import RunLog
 from kernelwright.run.patience import USUAL, GaveUp, Retries, patiently
 from kernelwright.run.verdicts import evaluated, record_verdict
@@ -105,7 +105,7 @@ class Search:
         """Why no further attempt is made; None when one may be."""
         if self._judge_gave_up >= JUDGE_GIVES_UP_AFTER:
             return f"the judge failed {JUDGE_GIVES_UP_AFTER} times in a row"
-        return spent(self._budget, self._log.state, self._log.elapsed_s)
+        return why_end(self._budget, self._log.state, self._log.elapsed_s)
 
     def _plans(self, free: int) -> Iterable[Plan]:
         state = self._log.state

@@ -76,7 +76,8 @@ class Promotion:
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What a run has used. `unpriced_calls` are model calls whose cost is not known."""
+    """What a run has used. `unpriced_calls` are model calls whose cost is not known. `device_s` is
+    of all verdicts, those that were taken back too; what ended in a fault is not in it."""
 
     attempts: int = 0
     cost_usd: float = 0.0
@@ -84,6 +85,7 @@ class Spent:
     input_tokens: int = 0
     output_tokens: int = 0
     wall_s: float = 0.0
+    device_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +111,7 @@ class RunState:
     faults: tuple[Fault, ...] = ()
     finish: Finish | None = None
     sessions: tuple[tuple[float, float], ...] = ()
+    device_s: float = 0.0
     last_seq: int = 0
 
     @property
@@ -137,6 +140,7 @@ class RunState:
             input_tokens=sum(c.usage.input_tokens for c in paid),
             output_tokens=sum(c.usage.output_tokens for c in paid),
             wall_s=sum(end - start for start, end in self.sessions),
+            device_s=self.device_s,
         )
 
     def step_of(self, candidate_id: str) -> Step | None:
@@ -175,22 +179,31 @@ def _advance(state: RunState, event: Event) -> RunState:
             return replace(state, problem=Problem.model_validate(data))
         case "admission":
             return replace(state, admission=data)
-        case "promotion":
-            return replace(state, promotions=(*state.promotions, _promotion(data)))
-        case "delivery":
-            return replace(state, deliveries=(*state.deliveries, _promotion(data)))
+        case "evaluation" | "promotion" | "delivery":
+            return _with_verdict(state, event)
         case "finished":
             return replace(state, finish=Finish(reason=data["reason"], step=data["step"]))
         case "void":
             return _without_verdicts(state, frozenset(data["candidate_ids"]))
         case "fault":
             return _with_fault(state, Fault.model_validate(data))
-        case "plan" | "proposal" | "evaluation":
+        case "plan" | "proposal":
             return replace(state, steps=_steps(state.steps, event))
 
 
-def _promotion(data: Mapping[str, Any]) -> Promotion:
-    return Promotion(step=data["step"], evaluation=Evaluation.model_validate(data["evaluation"]))
+def _with_verdict(state: RunState, event: Event) -> RunState:
+    number = int(event.data["step"])
+    evaluation = Evaluation.model_validate(event.data["evaluation"])
+    said = Promotion(step=number, evaluation=evaluation)
+    state = replace(state, device_s=state.device_s + evaluation.device_s)
+    match event.kind:
+        case "promotion":
+            return replace(state, promotions=(*state.promotions, said))
+        case "delivery":
+            return replace(state, deliveries=(*state.deliveries, said))
+        case _:
+            judged = replace(state.steps[number], evaluation=evaluation)
+            return replace(state, steps={**state.steps, number: judged})
 
 
 def _sessions(
@@ -227,12 +240,8 @@ def _without_verdicts(state: RunState, candidate_ids: frozenset[str]) -> RunStat
 
 def _steps(steps: Mapping[int, Step], event: Event) -> Mapping[int, Step]:
     data, number = event.data, int(event.data["step"])
-    match event.kind:
-        case "plan":
-            step = Step(number=number, plan=Plan.model_validate(data["plan"]))
-        case "proposal":
-            step = replace(steps[number], proposal=Proposal.model_validate(data))
-        case _:
-            evaluation = Evaluation.model_validate(data["evaluation"])
-            step = replace(steps[number], evaluation=evaluation)
+    if event.kind == "plan":
+        step = Step(number=number, plan=Plan.model_validate(data["plan"]))
+    else:
+        step = replace(steps[number], proposal=Proposal.model_validate(data))
     return {**steps, number: step}

@@ -32,7 +32,12 @@ _MODEL = typer.Option(help="A language model, as provider:name or provider:name@
 _LANGUAGE = typer.Option(help="What to write in: cpp, triton or cuda. May be repeated.")
 _ATTEMPTS = typer.Option(help="Stop after so many attempts.")
 _SECONDS = typer.Option(help="Stop after so many seconds.")
+_DEVICE_SECONDS = typer.Option(help="Stop after the judge spent so many seconds on the device.")
 _DOLLARS = typer.Option(help="Stop after so much is spent on models.")
+_TARGET = typer.Option(help="Stop when an attempt is surely so many times as fast as the baseline.")
+_HEADROOM = typer.Option(
+    help="Stop when, by the roofline, at most so many times the best speed is possible, as 1.1."
+)
 _WIDTH = typer.Option(help="How many attempts go on at once.")
 _SEED = typer.Option(help="The same seed and history give the same plans.")
 _DEVICE = typer.Option(help="auto, cpu, cuda, or one of several GPUs as cuda:N.")
@@ -58,7 +63,10 @@ def command(
     language: Annotated[list[str] | None, _LANGUAGE] = None,
     max_attempts: Annotated[int | None, _ATTEMPTS] = None,
     max_seconds: Annotated[float | None, _SECONDS] = None,
+    max_device_seconds: Annotated[float | None, _DEVICE_SECONDS] = None,
     max_dollars: Annotated[float | None, _DOLLARS] = None,
+    target_speedup: Annotated[float | None, _TARGET] = None,
+    min_headroom: Annotated[float | None, _HEADROOM] = None,
     width: Annotated[int | None, _WIDTH] = None,
     seed: Annotated[int | None, _SEED] = None,
     device: Annotated[str | None, _DEVICE] = None,
@@ -84,7 +92,14 @@ def command(
         "library": [str(folder) for folder in library] if library else None,
         "models": {"writer": model},
         "languages": language or None,
-        "budget": _budget(max_attempts, max_seconds, max_dollars),
+        "budget": {
+            "max_attempts": max_attempts,
+            "max_wall_s": max_seconds,
+            "max_device_s": max_device_seconds,
+            "max_cost_usd": max_dollars,
+            "target_speedup": target_speedup,
+            "min_headroom": min_headroom,
+        },
         "width": width,
         "seed": seed,
         "device": device,
@@ -102,10 +117,3 @@ def command(
         quiet=quiet,
         as_json=as_json,
     )
-
-
-def _budget(
-    attempts: int | None, wall_s: float | None, cost_usd: float | None
-) -> dict[str, float | None]:
-    """The limits in the words of the settings; None says nothing."""
-    return {"max_attempts": attempts, "max_wall_s": wall_s, "max_cost_usd": cost_usd}
