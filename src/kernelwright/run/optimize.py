@@ -21,6 +21,7 @@ from kernelwright.core.statistics import versus_best
 from kernelwright.run.equipment import Equip, Equipment, drafters, equip
 from kernelwright.run.folder import RUNS, RunFolder
 from kernelwright.run.handing_back import evaluation_of, hand_back
+from kernelwright.run.hints import HINTS_FILE, read_hints
 from kernelwright.run.log import Observer, RunLog, ignore
 from kernelwright.run.loop import Search
 from kernelwright.run.promotion import promote
@@ -66,8 +67,9 @@ def optimize(
 ) -> RunResult:
     """Search for a faster kernel, and write what was found into a new folder.
 
-    The folder is `folder`, or a new one in ``runs/`` named after the problem. `observer` is called
-    with each event as it is written.
+    The folder is `folder`, or a new one in ``runs/`` named after the problem. Its file ``hints.md``
+    is read before each plan, for writers that read hints. `observer` is called with each event as
+    it is written.
 
     Raises:
         UsageError: what was asked for cannot be done; nothing was spent.
@@ -142,6 +144,7 @@ async def _search_and_hand_back(
         budget=spec.budget,
         width=spec.width,
         retries=equipment.retries,
+        hints=lambda: read_hints(folder.path / HINTS_FILE),
     )
     stop = asyncio.Event()
     with _stopping(stop):
