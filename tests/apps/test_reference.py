@@ -33,6 +33,6 @@ def test_every_flag_of_optimize_is_in_the_reference():
         "--strategy", "--writer", "--model", "--language", "--max-attempts", "--max-seconds",
         "--max-device-seconds", "--max-dollars", "--target-speedup", "--min-headroom", "--width",
         "--seed", "--device", "--config", "--out", "--name", "--require-isolation", "--json",
-        "--quiet",
+        "--quiet", "--approve",
     ):  # fmt: skip
         assert flag in PAGES["commands.md"]

@@ -19,8 +19,10 @@ from kernelwright.core.statistics import at_least, score
 
 EventKind = Literal[
     "started", "problem", "admission", "plan", "proposal", "evaluation", "fault", "promotion",
-    "delivery", "void", "finished", "resumed",
+    "approval", "delivery", "void", "finished", "resumed",
 ]  # fmt: skip
+# What a person says who is asked whether a candidate may be handed back.
+Answer = Literal["yes", "no", "stop"]
 
 
 class Budget(Record):
@@ -79,7 +81,8 @@ class RunSpec(Record):
     what None asks for. `device` is auto, cpu, cuda, or one of several GPUs as ``cuda:1``. `models`
     maps a role ("writer") to a model name as ``provider:name``. `writers` are used in turn for
     drafts; with no model, ``library`` and ``sketch``. `library` are folders of verified kernels
-    beside the one that ships. `judge` is the address of a `kernelwright serve` that judges instead
+    beside the one that ships. With `approve` a person is asked before a candidate is handed back.
+    `judge` is the address of a `kernelwright serve` that judges instead
     of this machine, its token is never part of the settings; or ``batch``, for attempts that wait
     until `kernelwright import` brings their verdicts.
     """
@@ -98,6 +101,7 @@ class RunSpec(Record):
     device: DeviceName = "auto"
     require_isolation: StoredIsolation = "process"
     judge: str | None = None
+    approve: bool = False
 
 
 class Event(Record):

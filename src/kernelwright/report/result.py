@@ -112,8 +112,9 @@ class Result(Record):
     output as a user's call does; `buffer` has the same with the output's memory already there, and
     `drop_in` is what the delivered module came to.
     Without a candidate that passed and was timed they are empty; without one that passed, `reason`
-    says what became of the first attempt. `cost_usd` is None when a price
-    is not known; `promoted` says whether the figures were taken afresh, after the search chose.
+    says what became of the first attempt. "not_approved" is a run that found something which
+    whoever was asked did not want. `cost_usd` is None when a price is not known; `promoted` says
+    whether the figures were taken afresh, after the search chose.
     """
 
     problem: str
@@ -122,7 +123,7 @@ class Result(Record):
     language: str
     writer: str
     attempts: int = Field(ge=0)
-    outcome: Literal["passed", "nothing_passed"]
+    outcome: Literal["passed", "nothing_passed", "not_approved"]
     reason: str | None
     best: Best | None
     regime: Literal["returned"] = "returned"
@@ -184,7 +185,7 @@ def result_of(story: Story, *, path: str | None) -> Result:
         language=_language(story),
         writer=_writer(story),
         attempts=len(story.steps),
-        outcome="passed" if headline else "nothing_passed",
+        outcome=_outcome(story),
         reason=None if headline else _why_nothing(story),
         best=_best(headline, path),
         buffer=buffer,
@@ -251,9 +252,18 @@ def timed(evaluation: Evaluation | None) -> tuple[Figures | None, Figures | None
     return figures(measurements, "returned"), figures(measurements, "buffer")
 
 
+def _outcome(story: Story) -> Literal["passed", "nothing_passed", "not_approved"]:
+    if story.headline is not None:
+        return "passed"
+    return "not_approved" if story.refused else "nothing_passed"
+
+
 def _why_nothing(story: Story) -> str | None:
-    """Why nothing is handed back: what the promotion found, else why the first attempt came to
-    nothing, as the writer or the judge says."""
+    """Why nothing is handed back: what was not approved, what the promotion found, else why the
+    first attempt came to nothing, as the writer or the judge says."""
+    if story.refused:
+        steps = ", ".join(str(number) for number in story.refused)
+        return f"right, and not approved by whoever was asked: attempt {steps}"
     for promotion in story.state.promotions:
         if not isinstance(promotion.evaluation.outcome, Passed):
             return f"right in the search, and on promotion {reason(promotion.evaluation.outcome)}"

@@ -24,6 +24,11 @@ def name(origin: str) -> str:
 def headline(result: Result) -> str:
     """The result in one sentence."""
     problem = name(result.origin)
+    if result.outcome == "not_approved":
+        return (
+            f"Nothing is handed back for {problem}: whoever was asked approved of no candidate. "
+            "The reference stays as it is."
+        )
     if result.outcome != "passed":
         return (
             f"No candidate for {problem} passed in {counted(result.attempts, 'attempt')}; the "

@@ -57,17 +57,26 @@ class Story:
         """
         finish = self.state.finish
         if finish is None:
-            promoted = [p for p in self.state.promotions if _passed(p.evaluation)]
+            promoted = [
+                p
+                for p in self.state.promotions
+                if _passed(p.evaluation) and p.step not in self.refused
+            ]
             return promoted[-1].evaluation if promoted else self._best_of_search()
         if finish.step is None:
             return None
         judged = [p.evaluation for p in self.state.promotions if p.step == finish.step]
         return judged[-1] if judged else self.state.steps[finish.step].evaluation
 
+    @property
+    def refused(self) -> tuple[int, ...]:
+        """The attempts that passed and that a person who was asked did not want."""
+        return tuple(n for n, said in self.state.approvals.items() if said != "yes")
+
     def _best_of_search(self) -> Evaluation | None:
-        refused = {promotion.step for promotion in self.state.promotions}
+        out = {*(promotion.step for promotion in self.state.promotions), *self.refused}
         passed = [
-            step for step in self.steps if step.number not in refused and _passed(step.evaluation)
+            step for step in self.steps if step.number not in out and _passed(step.evaluation)
         ]
         best = max(passed, key=lambda step: step.attempt.at_least or 0.0, default=None)
         return best.evaluation if best else None

@@ -28,7 +28,7 @@ class Entry(Record):
     """
 
     id: str
-    outcome: Literal["passed", "nothing_passed", "not_run"]
+    outcome: Literal["passed", "nothing_passed", "not_approved", "not_run"]
     reason: str | None = None
     language: str = ""
     candidate_ns: float | None = None

@@ -1,4 +1,4 @@
-"""Asking the judge and writing down what it says."""
+"""Asking the judge, writing down what it says, and what a candidate rests on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from kernelwright.core.errors import JudgeBroken
 from kernelwright.core.evaluation import Evaluation
 from kernelwright.core.protocols import Evaluator
 from kernelwright.run.log import RunLog
+from kernelwright.store.fold import RunState
+
+
+def evaluation_of(state: RunState, number: int) -> Evaluation | None:
+    """What the candidate of a step rests on: its promotion, else what the search found."""
+    again = [p.evaluation for p in state.promotions if p.step == number]
+    return again[-1] if again else state.steps[number].evaluation
 
 
 def record_verdict(

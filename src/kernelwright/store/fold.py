@@ -6,6 +6,7 @@ This is the only reader of an event's `data`; `run` writes it. What each kind of
     problem     a Problem                admission   what task admission found, as it was given
     plan        step, plan               proposal    a Proposal
     evaluation  step, evaluation         promotion   step, evaluation
+    delivery    step, evaluation         approval    step, answer
     fault       a Fault                  finished    reason, step (of the result, or None)
     void        candidate_ids whose verdicts are not believed any more, reason
 """
@@ -16,13 +17,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from kernelwright.core.candidate import Candidate, Plan, Proposal
 from kernelwright.core.errors import StoreError
 from kernelwright.core.evaluation import Evaluation, Fault
 from kernelwright.core.problem import Problem
-from kernelwright.core.run import Attempt, Event, History, RunSpec
+from kernelwright.core.run import Answer, Attempt, Event, History, RunSpec
+
+_ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +102,7 @@ class Finish:
 @dataclass(frozen=True, kw_only=True)
 class RunState:
     """Everything that a log says. A session is the time from `started` or `resumed` to the last
-    event before the next `resumed`."""
+    event before the next `resumed`. `approvals` has what was said of the candidate of a step."""
 
     name: str = ""
     spec: RunSpec | None = None
@@ -108,6 +111,7 @@ class RunState:
     steps: Mapping[int, Step] = field(default_factory=dict)
     promotions: tuple[Promotion, ...] = ()
     deliveries: tuple[Promotion, ...] = ()
+    approvals: Mapping[int, Answer] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     finish: Finish | None = None
     sessions: tuple[tuple[float, float], ...] = ()
@@ -181,6 +185,12 @@ def _advance(state: RunState, event: Event) -> RunState:
             return replace(state, admission=data)
         case "evaluation" | "promotion" | "delivery":
             return _with_verdict(state, event)
+        case "approval":
+            answers = {
+                **state.approvals,
+                int(data["step"]): _ANSWER.validate_python(data["answer"]),
+            }
+            return replace(state, approvals=answers)
         case "finished":
             return replace(state, finish=Finish(reason=data["reason"], step=data["step"]))
         case "void":
@@ -225,7 +235,8 @@ def _with_fault(state: RunState, fault: Fault) -> RunState:
 
 
 def _without_verdicts(state: RunState, candidate_ids: frozenset[str]) -> RunState:
-    """As if these candidates had not been judged yet, in the search or on promotion."""
+    """As if these candidates had not been judged yet, in the search or on promotion, nor shown to
+    anybody."""
 
     def void(evaluation: Evaluation) -> bool:
         return evaluation.candidate_id in candidate_ids
@@ -235,7 +246,9 @@ def _without_verdicts(state: RunState, candidate_ids: frozenset[str]) -> RunStat
         for number, s in state.steps.items()
     }
     kept = tuple(p for p in state.promotions if not void(p.evaluation))
-    return replace(state, steps=steps, promotions=kept)
+    out = {p.step for p in state.promotions if void(p.evaluation)}
+    answers = {number: said for number, said in state.approvals.items() if number not in out}
+    return replace(state, steps=steps, promotions=kept, approvals=answers)
 
 
 def _steps(steps: Mapping[int, Step], event: Event) -> Mapping[int, Step]:

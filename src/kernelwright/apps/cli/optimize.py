@@ -13,6 +13,7 @@ import typer
 from rich.text import Text
 
 from kernelwright.agents.elsewhere import equip
+from kernelwright.apps.cli.approving import check_terminal
 from kernelwright.apps.cli.running import carry_out
 from kernelwright.apps.cli.runs import chosen_folder
 from kernelwright.apps.cli.terminal import JSON_OPTION, say
@@ -47,6 +48,9 @@ _JUDGE = typer.Option(
     help="A `kernelwright serve` that judges, as http://HOST:PORT; its token is in "
     "KERNELWRIGHT_JUDGE_TOKEN.",
 )
+_APPROVE = typer.Option(
+    "--approve", help="Show what would be handed back as a diff, and ask first."
+)
 _NAME = typer.Option(help="The run's name: its folder in runs/.")
 _OUT = typer.Option(help="The run's folder, instead of runs/NAME.")
 _QUIET = typer.Option("--quiet", help="Show no progress.")
@@ -72,6 +76,7 @@ def command(
     device: Annotated[str | None, _DEVICE] = None,
     require_isolation: Annotated[str | None, _ISOLATION] = None,
     judge_url: Annotated[str | None, _JUDGE] = None,
+    approve: Annotated[bool, _APPROVE] = False,
     name: Annotated[str | None, _NAME] = None,
     out: Annotated[Path | None, _OUT] = None,
     quiet: Annotated[bool, _QUIET] = False,
@@ -105,15 +110,20 @@ def command(
         "device": device,
         "require_isolation": require_isolation,
         "judge": judge_url,
+        "approve": approve or None,
     }
     spec = load_spec(config, given)
+    if spec.approve:
+        check_terminal()
     # Read here too, before a folder is chosen or a process started: a slip should cost nothing.
     read_source(spec.problem)
     folder = chosen_folder(spec.problem, name, out)
     if not quiet:
         say(Text(f"Loading {visible(spec.problem)} … the run is in {folder}"))
     return carry_out(
-        lambda watch: optimize(spec, folder=folder, observer=watch, equip=equip),
+        lambda watch, ask: optimize(
+            spec, folder=folder, observer=watch, equip=equip, ask=ask if spec.approve else None
+        ),
         quiet=quiet,
         as_json=as_json,
     )

@@ -7,7 +7,8 @@ terminal the attempts under way stand below the lines; elsewhere only the lines 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -72,6 +73,8 @@ class Progress:
                 return [Text(f"fault: {visible(state.faults[-1].message)}", style="yellow")]
             case "promotion":
                 return [self._judged_again(state.promotions[-1], "measured afresh")]
+            case "approval":
+                return [Text(f"attempt {event.data['step']}, approved: {event.data['answer']}")]
             case "delivery":
                 return [self._judged_again(state.deliveries[-1], "as best_module.py")]
             case "finished":
@@ -123,9 +126,21 @@ class Progress:
             shown.append(f"best {speedup_of(best.evaluation)}")
         return " · ".join(shown)
 
-    def __enter__(self) -> Self:
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave the terminal to something else meanwhile."""
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._start()
+
+    def _start(self) -> None:
         if self._console.is_terminal and not self._quiet:
             self._live.start()
+
+    def __enter__(self) -> Self:
+        self._start()
         return self
 
     def __exit__(
