@@ -41,6 +41,7 @@ _PAGES = {
         "null.",
         [
             "report/result.py:Result,Judged,Best,Figures,Ratio,VersusBest,Control",
+            "report/cost.py:Cost,Expense",
             "report/attempts.py:Overview,AttemptRow,AttemptDetail",
             "apps/cli/judging.py:JudgedFile,FileNotJudged",
             "apps/cli/profile.py:Profiled",

@@ -17,7 +17,7 @@ from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import StoreError
 from kernelwright.core.evaluation import Evaluation, Measurement, Passed, Regime
 from kernelwright.core.statistics import CANDIDATE, CONTROL, by_subject, versus_best
-from kernelwright.report import outcomes, roofline, sentence
+from kernelwright.report import cost, outcomes, roofline, sentence
 from kernelwright.report.charts import (
     Point,
     Strip,
@@ -98,6 +98,7 @@ def render(story: Story, result: Result, blobs: Blobs) -> str:
         name=sentence.name(result.origin),
         headline=sentence.headline(result),
         remarks=sentence.remarks(result),
+        cost=cost.in_words(result.cost),
         baselines=sentence.baseline_rows(result),
         chart=attempts_chart(points) if any(p.estimate for p in points) else None,
         timings=_timings(story.headline),

@@ -32,6 +32,7 @@ from kernelwright.core.statistics import (
     speedup,
     versus_best,
 )
+from kernelwright.report.cost import Cost, cost_of
 from kernelwright.report.outcomes import reason
 from kernelwright.report.story import Story, calls_of
 
@@ -114,7 +115,8 @@ class Result(Record):
     Without a candidate that passed and was timed they are empty; without one that passed, `reason`
     says what became of the first attempt. "not_approved" is a run that found something which
     whoever was asked did not want. `cost_usd` is None when a price is not known; `promoted` says
-    whether the figures were taken afresh, after the search chose.
+    whether the figures were taken afresh, after the search chose. `cost` is what was spent, in all
+    and for a verified speedup.
     """
 
     problem: str
@@ -144,6 +146,7 @@ class Result(Record):
     model_calls: int
     faults: int
     wall_s: float
+    cost: Cost
 
     @property
     def returned(self) -> Figures:
@@ -177,6 +180,8 @@ def result_of(story: Story, *, path: str | None) -> Result:
     """The result of the run `story`, whose best candidate was delivered to `path`."""
     headline, environment, spent = story.headline, story.environment, story.state.spent
     returned, buffer = timed(headline)
+    best = returned.vs_best if returned else None
+    verified = story.promoted and best is not None and best.verdict == "FASTER"
     return Result(
         **dict(returned or Figures()),
         problem=story.problem.id,
@@ -200,6 +205,7 @@ def result_of(story: Story, *, path: str | None) -> Result:
         model_calls=sum(len(calls_of(step)) for step in story.steps),
         faults=len(story.state.faults),
         wall_s=round(story.wall_s, 3),
+        cost=cost_of(story, verified=verified),
     )
 
 

@@ -16,16 +16,17 @@ from kernelwright.core.evaluation import Environment, Evaluation, Passed
 from kernelwright.core.problem import Problem
 from kernelwright.core.run import Event, RunSpec
 from kernelwright.problems.admission import Admission
-from kernelwright.store.fold import RunState, Step, fold
+from kernelwright.store.fold import RunState, Spent, Step, fold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """One run, of which at least the problem is known."""
+    """One run, of which at least the problem is known; `events` are those of its log."""
 
     state: RunState
     spec: RunSpec
     problem: Problem
+    events: tuple[Event, ...]
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Story:
@@ -35,13 +36,14 @@ class Story:
             UsageError: the run was stopped before its problem was loaded; there is nothing to tell.
             StoreError: the log is damaged.
         """
+        events = tuple(events)
         state = fold(events)
         if state.spec is None or state.problem is None:
             raise UsageError(
                 "This run stopped before its problem was loaded, so there is nothing to show. "
                 "`kernelwright resume` goes on with it."
             )
-        return cls(state=state, spec=state.spec, problem=state.problem)
+        return cls(state=state, spec=state.spec, problem=state.problem, events=events)
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -133,6 +135,17 @@ class Story:
         """What the model calls cost; None when a price is not known."""
         spent = self.state.spent
         return None if spent.unpriced_calls else spent.cost_usd
+
+    @cached_property
+    def until_best(self) -> Spent | None:
+        """What was spent when the search had its verdict on the candidate of the headline."""
+        best = self.best_step.number if self.best_step else None
+        judged = [
+            place
+            for place, event in enumerate(self.events)
+            if event.kind == "evaluation" and event.data["step"] == best
+        ]
+        return fold(self.events[: judged[-1] + 1]).spent if judged else None
 
     @property
     def wall_s(self) -> float:

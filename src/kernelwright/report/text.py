@@ -13,7 +13,7 @@ from kernelwright.core.evaluation import Evaluation, Passed
 from kernelwright.core.problem import Problem, TensorSpec, Workload
 from kernelwright.core.statistics import versus_best
 from kernelwright.problems.admission import Admission
-from kernelwright.report import outcomes, sentence
+from kernelwright.report import cost, outcomes, sentence
 from kernelwright.report.formats import counted, duration, estimated, money
 from kernelwright.report.plain import visible
 from kernelwright.report.result import Figures, Result, timed
@@ -24,10 +24,11 @@ _COLOURS = {"passed": "green", outcomes.NO_CANDIDATE: "yellow", outcomes.NOT_JUD
 
 
 def summary(result: Result) -> Group:
-    """The result's sentence and what should be known with it."""
+    """The result's sentence, what should be known with it, and what it cost."""
     return Group(
         _cell(sentence.headline(result), style="bold"),
         *(_cell(remark) for remark in sentence.remarks(result)),
+        _cell(cost.in_words(result.cost), style="dim"),
     )
 
 
