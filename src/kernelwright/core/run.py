@@ -19,7 +19,7 @@ from kernelwright.core.statistics import at_least, score
 
 EventKind = Literal[
     "started", "problem", "admission", "plan", "proposal", "evaluation", "fault", "promotion",
-    "approval", "delivery", "void", "finished", "resumed",
+    "approval", "delivery", "void", "finished", "resumed", "ablating", "ablation",
 ]  # fmt: skip
 # What a person says who is asked whether a candidate may be handed back.
 Answer = Literal["yes", "no", "stop"]
@@ -111,6 +111,19 @@ class Event(Record):
     at: float
     kind: EventKind
     data: dict[str, Any]
+
+
+class Edit(Record):
+    """One accepted change of a candidate against the draft that it descends from.
+
+    `place` is the file and the line of the candidate where a text changed, or a setting's name.
+    `before` is what the draft says there, or the default; `after` what the candidate has.
+    """
+
+    kind: Literal["text", "setting"]
+    place: str
+    before: str
+    after: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,8 @@ class Expense(Record):
 class Cost(Record):
     """What a run cost.
 
-    `total` is everything: what came to nothing, task admission and judging the winner again too.
+    `total` is everything: what came to nothing, task admission, judging the winner again, and an
+    ablation too.
     `per_speedup` is what a verified speedup cost: the total of a run that has one, None of a run
     that has none, however much it spent. `until_best` was spent when the search had its verdict on
     the candidate that is handed back, None without one. `per_attempt` is the total over attempts.

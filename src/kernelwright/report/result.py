@@ -32,29 +32,13 @@ from kernelwright.core.statistics import (
     speedup,
     versus_best,
 )
+from kernelwright.report.ablation import Ablated, ablated
 from kernelwright.report.cost import Cost, cost_of
 from kernelwright.report.outcomes import reason
+from kernelwright.report.ratios import Ratio
 from kernelwright.report.story import Story, calls_of
 
 EAGER = "eager"
-
-
-class Ratio(Record):
-    """How many times faster, with its 95% interval; above 1 is faster."""
-
-    median: float
-    ci_low: float
-    ci_high: float
-
-    @classmethod
-    def of(cls, estimate: Estimate) -> Ratio:
-        """The stored form of `estimate`."""
-        return cls(median=estimate.median, ci_low=estimate.ci_low, ci_high=estimate.ci_high)
-
-    @property
-    def estimate(self) -> Estimate:
-        """The working form."""
-        return Estimate(median=self.median, ci_low=self.ci_low, ci_high=self.ci_high)
 
 
 class VersusBest(Ratio):
@@ -116,7 +100,8 @@ class Result(Record):
     says what became of the first attempt. "not_approved" is a run that found something which
     whoever was asked did not want. `cost_usd` is None when a price is not known; `promoted` says
     whether the figures were taken afresh, after the search chose. `cost` is what was spent, in all
-    and for a verified speedup.
+    and for a verified speedup. `ablation` says what each edit of the candidate is worth, None until
+    `kernelwright ablate` was asked.
     """
 
     problem: str
@@ -147,6 +132,7 @@ class Result(Record):
     faults: int
     wall_s: float
     cost: Cost
+    ablation: Ablated | None
 
     @property
     def returned(self) -> Figures:
@@ -206,6 +192,7 @@ def result_of(story: Story, *, path: str | None) -> Result:
         faults=len(story.state.faults),
         wall_s=round(story.wall_s, 3),
         cost=cost_of(story, verified=verified),
+        ablation=ablated(story.state.ablation),
     )
 
 

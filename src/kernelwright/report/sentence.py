@@ -6,7 +6,8 @@ from pathlib import PurePath
 
 from kernelwright.core.statistics import Estimate
 from kernelwright.report.formats import counted, estimated, interval, ratio
-from kernelwright.report.result import EAGER, DropIn, Figures, Ratio, Result, VersusBest
+from kernelwright.report.ratios import Ratio
+from kernelwright.report.result import EAGER, DropIn, Figures, Result, VersusBest
 
 # Half the interval over the median: beyond this a figure says little.
 _WIDE = 0.1

@@ -14,7 +14,8 @@ from kernelwright.core.record import Record
 from kernelwright.core.statistics import by_subject
 from kernelwright.report.cost import Cost, of_suite
 from kernelwright.report.formats import duration, interval, ratio, seconds
-from kernelwright.report.result import Control, Ratio, Result, VersusBest
+from kernelwright.report.ratios import Ratio
+from kernelwright.report.result import Control, Result, VersusBest
 from kernelwright.report.story import Story
 
 FAST = (0.0, 1.0, 1.5, 2.0)

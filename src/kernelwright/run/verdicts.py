@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import JudgeBroken
@@ -20,15 +21,17 @@ def evaluation_of(state: RunState, number: int) -> Evaluation | None:
 
 def record_verdict(
     log: RunLog,
-    kind: Literal["evaluation", "promotion", "delivery"],
+    kind: Literal["evaluation", "promotion", "delivery", "ablation"],
     step: int,
     evaluation: Evaluation,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a verdict of this kind. Its log goes into a blob, whose key takes its place."""
+    """Write a verdict of this kind, with `more` that its event holds. Its log goes into a blob,
+    whose key takes its place."""
     if evaluation.log:
         key = log.store.put(evaluation.log.encode(errors="replace"))
         evaluation = evaluation.model_copy(update={"log": key})
-    data = {"step": step, "evaluation": evaluation.model_dump(mode="json")}
+    data = {"step": step, "evaluation": evaluation.model_dump(mode="json"), **(more or {})}
     log.record(kind, data)
 
 

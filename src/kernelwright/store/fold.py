@@ -8,6 +8,9 @@ This is the only reader of an event's `data`; `run` writes it. What each kind of
     evaluation  step, evaluation         promotion   step, evaluation
     delivery    step, evaluation         approval    step, answer
     fault       a Fault                  finished    reason, step (of the result, or None)
+    ablating    step (the best), draft (the step that it descends from), left_out, version, and
+                candidate_ids whose verdicts in an ablation are not believed any more
+    ablation    step, evaluation, edit (the one that was undone; None for the best itself)
     void        candidate_ids whose verdicts are not believed any more, reason
 """
 
@@ -23,7 +26,7 @@ from kernelwright.core.candidate import Candidate, Plan, Proposal
 from kernelwright.core.errors import StoreError
 from kernelwright.core.evaluation import Evaluation, Fault
 from kernelwright.core.problem import Problem
-from kernelwright.core.run import Answer, Attempt, Event, History, RunSpec
+from kernelwright.core.run import Answer, Attempt, Edit, Event, History, RunSpec
 
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 
@@ -78,6 +81,21 @@ class Promotion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """The best candidate, of step `step`, with each of its accepted edits undone alone.
+
+    `draft` is the step whose text the edits changed. `judged` has the verdict without each edit;
+    that under None is of the candidate itself, judged again beside them. `left_out` counts edits
+    that were too many.
+    """
+
+    step: int
+    draft: int
+    left_out: int
+    judged: Mapping[Edit | None, Evaluation] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spent:
     """What a run has used. `unpriced_calls` are model calls whose cost is not known. `device_s` is
     of all verdicts, those that were taken back too; what ended in a fault is not in it."""
@@ -101,8 +119,10 @@ class Finish:
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """Everything that a log says. A session is the time from `started` or `resumed` to the last
-    event before the next `resumed`. `approvals` has what was said of the candidate of a step."""
+    """Everything that a log says. A session is the time from `started`, `resumed` or `ablating` to
+    the last event before the next of these.
+
+    `approvals` has what was said of the candidate of a step."""
 
     name: str = ""
     spec: RunSpec | None = None
@@ -112,6 +132,7 @@ class RunState:
     promotions: tuple[Promotion, ...] = ()
     deliveries: tuple[Promotion, ...] = ()
     approvals: Mapping[int, Answer] = field(default_factory=dict)
+    ablation: Ablation | None = None
     faults: tuple[Fault, ...] = ()
     finish: Finish | None = None
     sessions: tuple[tuple[float, float], ...] = ()
@@ -183,7 +204,9 @@ def _advance(state: RunState, event: Event) -> RunState:
             return replace(state, problem=Problem.model_validate(data))
         case "admission":
             return replace(state, admission=data)
-        case "evaluation" | "promotion" | "delivery":
+        case "ablating":
+            return replace(state, ablation=_begun(state.ablation, data))
+        case "evaluation" | "promotion" | "delivery" | "ablation":
             return _with_verdict(state, event)
         case "approval":
             answers = {
@@ -201,6 +224,16 @@ def _advance(state: RunState, event: Event) -> RunState:
             return replace(state, steps=_steps(state.steps, event))
 
 
+def _begun(ablation: Ablation | None, data: Mapping[str, Any]) -> Ablation:
+    """An ablation that begins, or goes on if it is of the same candidate."""
+    new = Ablation(step=data["step"], draft=data["draft"], left_out=data["left_out"])
+    if ablation is None or ablation.step != new.step:
+        return new
+    void = frozenset(data["candidate_ids"])
+    kept = {e: said for e, said in ablation.judged.items() if said.candidate_id not in void}
+    return replace(new, judged=kept)
+
+
 def _with_verdict(state: RunState, event: Event) -> RunState:
     number = int(event.data["step"])
     evaluation = Evaluation.model_validate(event.data["evaluation"])
@@ -211,15 +244,25 @@ def _with_verdict(state: RunState, event: Event) -> RunState:
             return replace(state, promotions=(*state.promotions, said))
         case "delivery":
             return replace(state, deliveries=(*state.deliveries, said))
+        case "ablation":
+            return _with_ablation(state, event.data["edit"], evaluation)
         case _:
             judged = replace(state.steps[number], evaluation=evaluation)
             return replace(state, steps={**state.steps, number: judged})
 
 
+def _with_ablation(state: RunState, said: Any, evaluation: Evaluation) -> RunState:
+    if state.ablation is None:
+        raise ValueError("an ablation that did not begin")
+    edit = None if said is None else Edit.model_validate(said)
+    judged = {**state.ablation.judged, edit: evaluation}
+    return replace(state, ablation=replace(state.ablation, judged=judged))
+
+
 def _sessions(
     sessions: tuple[tuple[float, float], ...], event: Event
 ) -> tuple[tuple[float, float], ...]:
-    if event.kind in ("started", "resumed") or not sessions:
+    if event.kind in ("started", "resumed", "ablating") or not sessions:
         return (*sessions, (event.at, event.at))
     start, end = sessions[-1]
     # A clock that was set back must not give time back to the budget.
