@@ -81,6 +81,10 @@ def go(judge, **options):
     return ablate(HERE, equip=FakeEquip(evaluator=judge), **options)
 
 
+def figures(state):
+    return ablated(state.ablation, state.steps[3].evaluation if 3 in state.steps else None)
+
+
 def story():
     with SqlStore.open(HERE / FILE_NAME, "r", writable=False) as store:
         return Story.of(store.records())
@@ -156,7 +160,7 @@ def test_the_draft_is_the_earliest_ancestor_in_the_same_language():
 
 
 def test_every_edit_says_what_it_is_worth(judge):
-    found = ablated(go(judge).ablation)
+    found = figures(go(judge))
     assert (found.step, found.draft, found.left_out) == (3, 1, 0)
     assert [worth_in_words(edit) for edit in found.edits] == [
         "makes no difference: 1.00× (1.00–1.00)",
@@ -168,17 +172,33 @@ def test_every_edit_says_what_it_is_worth(judge):
 
 def test_an_edit_that_hurts_is_said_to(judge):
     judge.outcome_of = lambda c: passed(2.0 if "pragma" in c.source.text else 4.0)
-    assert [edit.verdict for edit in ablated(go(judge).ablation).edits] == ["same", "same", "hurts"]
+    assert [edit.verdict for edit in figures(go(judge)).edits] == ["same", "same", "hurts"]
 
 
 def test_of_what_is_not_timed_nothing_is_said(judge):
     judge.outcome_of = lambda c: passed(1.0).model_copy(update={"measurements": ()})
-    assert {e.verdict for e in ablated(go(judge).ablation).edits} == {"not_timed"}
+    assert {e.verdict for e in figures(go(judge)).edits} == {"not_timed"}
+
+
+def test_the_candidate_against_itself_says_whether_the_machine_was_steady(judge):
+    # In the run it was 3 times as fast as eager, and here it is 6 times.
+    go(judge)
+    found = result_of(story(), path=None).ablation
+    assert found.control.median == pytest.approx(2.0, rel=1e-3)
+    assert "came out at 2.00× (2.00–2.00) instead of 1" in " ".join(in_words(found))
+
+
+def test_a_steady_machine_is_not_spoken_of(judge):
+    judge.outcome_of = lambda c: passed(3.0)
+    go(judge)
+    found = result_of(story(), path=None).ablation
+    assert found.control.ci_low <= 1 <= found.control.ci_high
+    assert "steady" not in " ".join(in_words(found))
 
 
 def test_when_the_best_itself_fails_nothing_is_said_of_its_edits(judge):
     judge.outcome_of = lambda c: BuildFailed(diagnostics="no disk")
-    found = ablated(go(judge).ablation)
+    found = figures(go(judge))
     assert found.edits == ()
     assert "itself did not pass" in in_words(found)[0]
 
@@ -199,10 +219,10 @@ def test_what_the_log_has_is_not_judged_again(judge):
 
 
 def test_more_edits_than_may_be_undone_are_counted(judge):
-    found = ablated(go(judge, most=1).ablation)
+    found = figures(go(judge, most=1))
     assert (len(found.edits), found.left_out) == (1, 2)
-    assert "2 smaller edits more were not undone" in in_words(found)[1]
-    again = ablated(go(judge).ablation)
+    assert "2 smaller edits more were not undone" in in_words(found)[-1]
+    again = figures(go(judge))
     assert (len(again.edits), again.left_out) == (3, 0)
 
 
@@ -210,13 +230,13 @@ def test_what_the_judge_breaks_on_is_left_for_the_next_time(judge):
     judge.faults = [WorkerError("no memory")] * 3
     state = go(judge)
     assert None not in state.ablation.judged
-    assert [e.verdict for e in ablated(state.ablation).edits] == [
+    assert [e.verdict for e in figures(state).edits] == [
         "not_timed",
         "needed",
         "not_timed",
     ]
     assert len(state.faults) == 3
-    verdicts = [edit.verdict for edit in ablated(go(judge).ablation).edits]
+    verdicts = [edit.verdict for edit in figures(go(judge)).edits]
     assert sorted(verdicts) == ["helps", "needed", "same"]
 
 
@@ -254,7 +274,7 @@ def test_a_draft_as_it_was_written_has_nothing_to_undo():
         equip=FakeEquip(evaluator=(judge := ScriptedEvaluator())),
     )
     asked = len(judge.asked)
-    found = ablated(go(judge).ablation)
+    found = figures(go(judge))
     assert (found.step, found.edits, len(judge.asked)) == (result.best.number, (), asked)
     assert "no edit" in in_words(found)[0]
 

@@ -8,7 +8,7 @@ from typing import Literal, assert_never
 from kernelwright.core.evaluation import Evaluation, Passed
 from kernelwright.core.record import Record
 from kernelwright.core.run import Edit
-from kernelwright.core.statistics import Estimate, by_way_of_baseline
+from kernelwright.core.statistics import by_way_of_baseline
 from kernelwright.report.formats import counted, estimated
 from kernelwright.report.outcomes import reason
 from kernelwright.report.ratios import Ratio
@@ -38,17 +38,23 @@ class Worth(Edit):
 class Ablated(Record):
     """What the edits of the candidate of attempt `step` are worth, against the draft of attempt
     `draft`. `left_out` edits were too many to be undone; `edits` are those with a verdict. `failed`
-    is why the candidate itself did not pass when it was judged again: then nothing follows."""
+    is why the candidate itself did not pass when it was judged again: then nothing follows.
+
+    `control` is the candidate against itself: judged beside its edits, against its verdict in the
+    run. It should hold 1, and where it does not, the machine was another between the two.
+    """
 
     step: int
     draft: int
     left_out: int
     failed: str | None
+    control: Ratio | None
     edits: tuple[Worth, ...]
 
 
-def ablated(ablation: Ablation | None) -> Ablated | None:
-    """The figures of `ablation`; None when there was none."""
+def ablated(ablation: Ablation | None, in_run: Evaluation | None) -> Ablated | None:
+    """The figures of `ablation`, whose candidate had the verdict `in_run` before; None when there
+    was none."""
     if ablation is None:
         return None
     best = ablation.judged.get(None)
@@ -61,6 +67,7 @@ def ablated(ablation: Ablation | None) -> Ablated | None:
         draft=ablation.draft,
         left_out=ablation.left_out,
         failed=reason(best.outcome) if best is not None and failed else None,
+        control=_ratio(best, in_run),
         edits=tuple(_worth(edit, best, without) for edit, without in edits),
     )
 
@@ -106,35 +113,39 @@ def in_words(found: Ablated) -> Sequence[str]:
         f"What each edit of attempt {found.step} is worth, against the draft of attempt "
         f"{found.draft}. {HOW}"
     ]
+    if found.control is not None and not found.control.ci_low <= 1 <= found.control.ci_high:
+        said.append(
+            "The candidate against itself, here and as it was judged in the run, came out at "
+            f"{estimated(found.control.estimate)} instead of 1: the machine was not steady, so "
+            "take these figures with care."
+        )
     if found.left_out:
         said.append(f"{counted(found.left_out, 'smaller edit')} more were not undone.")
     return said
 
 
 def _worth(edit: Edit, best: Evaluation | None, without: Evaluation) -> Worth:
-    ours = best.outcome if best else None
     if not isinstance(without.outcome, Passed):
         why = reason(without.outcome)
         return Worth(**dict(edit), verdict="needed", reason=why, worth=None)
-    estimate = (
-        by_way_of_baseline(ours.measurements, without.outcome.measurements)
-        if isinstance(ours, Passed)
-        else None
-    )
-    return Worth(
-        **dict(edit),
-        verdict=_verdict(estimate),
-        reason=None,
-        worth=Ratio.of(estimate) if estimate else None,
-    )
+    worth = _ratio(best, without)
+    return Worth(**dict(edit), verdict=_verdict(worth), reason=None, worth=worth)
+
+
+def _ratio(ours: Evaluation | None, theirs: Evaluation | None) -> Ratio | None:
+    """How many times faster the candidate of `ours` is; None where one was not timed."""
+    outcomes = [one.outcome for one in (ours, theirs) if one is not None]
+    measured = [one.measurements for one in outcomes if isinstance(one, Passed)]
+    estimate = by_way_of_baseline(*measured) if len(measured) == 2 else None
+    return Ratio.of(estimate) if estimate else None
 
 
 def _verdict(
-    estimate: Estimate | None,
+    worth: Ratio | None,
 ) -> Literal["helps", "hurts", "same", "unclear", "not_timed"]:
-    if estimate is None:
+    if worth is None:
         return "not_timed"
     words: dict[str, Literal["helps", "hurts", "same", "unclear"]] = {
         "FASTER": "helps", "SLOWER": "hurts", "SAME": "same", "AMBIGUOUS": "unclear",
     }  # fmt: skip
-    return words[estimate.verdict]
+    return words[worth.estimate.verdict]

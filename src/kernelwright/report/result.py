@@ -192,7 +192,7 @@ def result_of(story: Story, *, path: str | None) -> Result:
         faults=len(story.state.faults),
         wall_s=round(story.wall_s, 3),
         cost=cost_of(story, verified=verified),
-        ablation=ablated(story.state.ablation),
+        ablation=ablated(story.state.ablation, story.ablated),
     )
 
 

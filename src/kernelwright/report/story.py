@@ -91,6 +91,15 @@ class Story:
         return next((d.evaluation for d in self.state.deliveries if d.step == step), None)
 
     @property
+    def ablated(self) -> Evaluation | None:
+        """The verdict that the run itself had on the candidate whose edits were undone."""
+        ablation = self.state.ablation
+        if ablation is None:
+            return None
+        again = [p.evaluation for p in self.state.promotions if p.step == ablation.step]
+        return again[-1] if again else self.state.steps[ablation.step].evaluation
+
+    @property
     def promoted(self) -> bool:
         """Whether the headline was measured afresh, after the search had chosen."""
         return any(p.evaluation is self.headline for p in self.state.promotions)
