@@ -35,15 +35,11 @@ def question(text="2.5", before="1.5", settings=None):
 
 def asked(what, *said):
     """What is printed, the answer, and how often it was asked."""
-    answers, prompts = list(said), []
-
-    def read(prompt):
-        prompts.append(prompt)
-        return answers.pop(0)
-
+    answers = list(said)
     console = Console(file=io.StringIO(), width=100)
-    answer = ask_on(console, what, read=read)
-    return console.file.getvalue(), answer, len(prompts)
+    answer = ask_on(console, what, read=lambda: answers.pop(0))
+    text = console.file.getvalue()
+    return text, answer, text.count("Hand it back?")
 
 
 def test_the_diff_the_figures_and_changed_settings_are_shown():
@@ -80,8 +76,16 @@ def test_it_is_asked_until_there_is_an_answer():
     assert asked(question(), "", "maybe", "no")[1:] == ("no", 3)
 
 
+def test_nothing_of_it_goes_to_stdout(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
+    assert ask_on(Console(stderr=True), question()) == "yes"
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Hand it back?" in said.err
+
+
 def test_the_end_of_the_input_is_no_answer():
-    def ended(_prompt):
+    def ended():
         raise EOFError
 
     with pytest.raises(UsageError, match="resume"):
@@ -89,7 +93,7 @@ def test_the_end_of_the_input_is_no_answer():
 
 
 def test_ctrl_c_at_the_question_breaks_the_run_off():
-    def press(_prompt):
+    def press():
         os.kill(os.getpid(), signal.SIGINT)
         return "yes"
 

@@ -38,7 +38,7 @@ def check_terminal() -> None:
         )
 
 
-def ask_on(console: Console, question: Question, *, read: Callable[[str], str] = input) -> Answer:
+def ask_on(console: Console, question: Question, *, read: Callable[[], str] = input) -> Answer:
     """Show `question` on `console` and ask until there is an answer.
 
     Ctrl-C, and the end of the input, break the run off; resumed, it asks again.
@@ -49,8 +49,10 @@ def ask_on(console: Console, question: Question, *, read: Callable[[str], str] =
     console.print(shown(question))
     with _interruptible():
         while True:
+            # `input` would write its prompt to stdout, which is for the result.
+            console.print(_PROMPT, end="")
             try:
-                said = read(_PROMPT).strip().lower()
+                said = read().strip().lower()
             except EOFError as error:
                 raise UsageError(
                     "There was no answer. `kernelwright resume` asks again."
