@@ -19,10 +19,10 @@ from kernelwright.store.fold import Spent
 class Expense(Record):
     """What was spent.
 
-    `wall_s` leaves out pauses between sessions. `device_s` is how long the judge's stages on the
-    device took, those of attempts side by side added up; compiling is not in it. `cost_usd` is for
-    models, None when a price is not known, and replies that were kept are free. `tokens` are those
-    that models read and wrote.
+    `wall_s` leaves out pauses between sessions, and not the time in which a person was asked.
+    `device_s` is how long the judge's stages on the device took, those of attempts side by side
+    added up; compiling is not in it. `cost_usd` is for models, None when a price is not known, and
+    replies that were kept are free. `tokens` are those that models read and wrote.
     """
 
     attempts: int | float = Field(ge=0)
