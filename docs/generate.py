@@ -40,7 +40,11 @@ _PAGES = {
         "`Findings`. Every figure is worked out from the stored samples. What was not measured is "
         "null.",
         [
-            "report/result.py:Result,Judged,Best,Figures,Ratio,VersusBest,Control",
+            "report/result.py:Result,Judged,Best,Figures,VersusBest,Control",
+            "report/ratios.py:Ratio",
+            "report/cost.py:Cost,Expense",
+            "report/ablation.py:Ablated,Worth",
+            "core/run.py:Edit",
             "report/attempts.py:Overview,AttemptRow,AttemptDetail",
             "apps/cli/judging.py:JudgedFile,FileNotJudged",
             "apps/cli/profile.py:Profiled",

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from kernelwright.apps.cli.main import run
 from kernelwright.apps.cli.terminal import show
+from kernelwright.core.run import Event
 from kernelwright.report.attempts import AttemptDetail, Overview
 from kernelwright.report.result import Result
 from kernelwright.store.sql import FILE_NAME, SqlStore
@@ -109,3 +110,13 @@ def test_a_run_that_was_cut_off_can_be_read(tmp_path, capsys):
         write_run(store, finished=False)
     assert run(["report", str(tmp_path)]) == 0
     assert "kernelwright resume" in capsys.readouterr().out
+
+
+def test_ablate_refuses_what_is_no_run_that_ended(run_folder, tmp_path, capsys):
+    assert run(["ablate", str(tmp_path / "gone")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+    with SqlStore.open(run_folder / FILE_NAME, "demo") as store:
+        store.append(Event(at=2e6, kind="resumed", data={"version": "0"}))
+    assert run(["ablate", str(run_folder)]) == 2
+    assert "has not ended" in capsys.readouterr().err
+    assert run(["ablate", str(run_folder), "--most", "0"]) == 2

@@ -31,7 +31,8 @@ def test_there_are_no_other_pages():
 def test_every_flag_of_optimize_is_in_the_reference():
     for flag in (
         "--strategy", "--writer", "--model", "--language", "--max-attempts", "--max-seconds",
-        "--max-dollars", "--width", "--seed", "--device", "--config", "--out", "--name",
-        "--require-isolation", "--json", "--quiet",
+        "--max-device-seconds", "--max-dollars", "--target-speedup", "--min-headroom", "--width",
+        "--seed", "--device", "--config", "--out", "--name", "--require-isolation", "--json",
+        "--quiet", "--approve",
     ):  # fmt: skip
         assert flag in PAGES["commands.md"]

@@ -26,7 +26,7 @@ def in_a_folder(tmp_path, monkeypatch):
 def go(writer=None, *, quiet=False, as_json=False) -> int:
     equip = FakeEquip(writer=writer or NumberWriter())
     return carry_out(
-        lambda observer: optimize(SPEC, folder=HERE, observer=observer, equip=equip),
+        lambda observer, ask: optimize(SPEC, folder=HERE, observer=observer, equip=equip),
         quiet=quiet,
         as_json=as_json,
     )
@@ -82,7 +82,7 @@ def test_a_resumed_run_tells_only_what_is_new(capsys):
         optimize(SPEC, folder=HERE, observer=observer, equip=FakeEquip())
     capsys.readouterr()
     code = carry_out(
-        lambda watch: resume(HERE, observer=watch, equip=FakeEquip()),
+        lambda watch, ask: resume(HERE, observer=watch, equip=FakeEquip()),
         past=seen,
         quiet=False,
         as_json=False,

@@ -9,6 +9,7 @@ from kernelwright.core.evaluation import Measurement, Passed
 from kernelwright.core.statistics import (
     Estimate,
     at_least,
+    by_way_of_baseline,
     median_ns,
     score,
     speedup,
@@ -95,3 +96,42 @@ def test_a_wide_interval_is_not_chosen_over_a_narrow_one_for_its_median():
     noisy, sure = outcome([0.2] * 13 + [4.8] * 4 + [20.0] * 13), outcome([3.8] * 30)
     assert score(noisy) > score(sure)
     assert at_least(noisy) < 1 < at_least(sure) <= score(sure)
+
+
+def session(candidate_ns, eager_ns, rng=None, **others):
+    """A session of 30 blocks, in which everything scatters by a tenth where `rng` is given."""
+    subjects = {"candidate": candidate_ns, "eager": eager_ns, **others}
+    return [
+        measured(name, ns * (rng.lognormal(0, 0.1, 30) if rng else np.ones(30)))
+        for name, ns in subjects.items()
+    ]
+
+
+def test_two_sessions_are_compared_by_way_of_a_baseline_whatever_the_machine_did_between():
+    """The second session ran on a machine half as fast; the candidates differ by three."""
+    found = by_way_of_baseline(session(1e6, 6e6), session(6e6, 12e6))
+    assert found.median == pytest.approx(3, rel=1e-3)
+    assert found.verdict == "FASTER"
+
+
+def test_the_fastest_baseline_that_both_have_is_taken():
+    ours = session(1e6, 6e6, compiled=3e6, tuned=2e6)
+    theirs = session(2e6, 60e6, compiled=3e6)
+    assert by_way_of_baseline(ours, theirs).median == pytest.approx(2, rel=1e-3)
+
+
+def test_without_times_or_a_baseline_in_common_there_is_no_comparison():
+    timed = session(1e6, 2e6)
+    only_compiled = [measured("candidate", [1e6] * 30), measured("compiled", [1e6] * 30)]
+    assert by_way_of_baseline(timed, []) is None
+    assert by_way_of_baseline([], timed) is None
+    assert by_way_of_baseline(timed, only_compiled) is None
+
+
+def test_the_interval_of_two_sessions_holds_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(7)
+    held = 0
+    for _ in range(100):
+        found = by_way_of_baseline(session(1e6, 2e6, rng), session(1e6, 2e6, rng))
+        held += found.ci_low <= 1 <= found.ci_high
+    assert 88 <= held < 100

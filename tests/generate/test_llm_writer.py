@@ -7,8 +7,10 @@ import pytest
 from kernelwright.core.candidate import Tunable, Usage
 from kernelwright.core.errors import ModelError
 from kernelwright.core.evaluation import BuildFailed, Passed, WrongResult
-from kernelwright.core.protocols import ModelReply, ModelRequest
+from kernelwright.core.protocols import ModelReply, ModelRequest, ReadsHints
+from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
 from kernelwright.generate.llm_writer import LlmWriter, declared_tunables
+from kernelwright.generate.tuner import Tuner
 from kernelwright.languages.cpp import Cpp
 from kernelwright.languages.cuda import Cuda
 from kernelwright.languages.reading import candidate_from_text
@@ -249,3 +251,10 @@ def test_an_action_that_has_no_page_leaves_the_prompt_as_it_is():
         for action in (None, "unheard-of")
     )
     assert plain == named
+
+
+def test_a_model_reads_hints_and_writers_with_lists_do_not():
+    assert isinstance(writer(), ReadsHints)
+    assert not isinstance(SketchWriter(drafts=None), ReadsHints)
+    assert not isinstance(LibraryWriter(drafts=None), ReadsHints)
+    assert not isinstance(Tuner(), ReadsHints)

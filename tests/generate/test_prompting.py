@@ -66,6 +66,11 @@ def test_a_guide_that_shows_the_reference_is_not_repeated(prompt):
     assert "[rows, cols]" in text
 
 
+def test_a_hint_of_several_lines_stays_one_point_of_the_list():
+    text = draft(hints=("Fuse:\n- the loops\n\n    code",))
+    assert "- Fuse:\n  - the loops\n\n      code\n" in text
+
+
 @pytest.mark.parametrize("prompt", [draft, refine])
 def test_hints_are_listed_when_there_are_some(prompt):
     assert "Hints" not in prompt()

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from kernelwright.core.candidate import ModelCall, Plan, Proposal, Usage
+from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import (
     DeviceLost,
     JudgeBroken,
@@ -159,6 +160,80 @@ def test_the_seconds_of_a_session_before_count_and_the_time_between_does_not():
     bench.log.record("resumed", {"version": "0"})
     now[0] = 1005.0
     assert bench.log.elapsed_s == 45.0
+
+
+class OnADevice(ScriptedEvaluator):
+    """Each verdict took 2 s of compiling and 3 s on the device."""
+
+    async def evaluate(self, candidate, effort):
+        said = await super().evaluate(candidate, effort)
+        return said.model_copy(update={"stage_s": {"build": 2.0, "screen": 1.0, "timing": 2.0}})
+
+
+def test_a_budget_of_device_seconds_ends_the_search_and_leaves_compiling_out():
+    bench = Bench(sketch=NumberWriter(drafts=9))
+    bench.evaluator = OnADevice()
+    assert bench.run(max_device_s=7) == "the budget of 7 device seconds is used up"
+    assert len(bench.state.steps) == 3
+    assert bench.state.spent.device_s == 9.0
+
+
+def test_device_seconds_of_a_verdict_that_was_taken_back_stay_spent():
+    bench = Bench()
+    bench.evaluator = OnADevice()
+    bench.run(max_attempts=1)
+    judged = bench.state.steps[1].candidate.id
+    bench.log.record("void", {"candidate_ids": [judged], "reason": "a canary"})
+    assert bench.state.steps[1].evaluation is None
+    assert bench.state.spent.device_s == 3.0
+
+
+def unsure(speedup):
+    """An outcome whose interval reaches from half of `speedup` to twice as much."""
+    outcome = passed(speedup)
+    blocks = [round(1_000_000 / speedup * share) for share in (2, 2, 1, 0.5, 0.5)]
+    return outcome.model_copy(
+        update={
+            "measurements": tuple(
+                m.model_copy(update={"elapsed_ns": tuple(blocks)})
+                if m.subject == "candidate"
+                else m
+                for m in outcome.measurements
+            )
+        }
+    )
+
+
+@pytest.mark.parametrize(("outcome", "steps"), [(passed(3.0), 1), (unsure(3.0), 4)])
+def test_a_search_ends_at_its_target_once_the_lower_end_of_the_interval_is_there(outcome, steps):
+    bench = Bench(sketch=NumberWriter(drafts=4))
+    bench.evaluator = ScriptedEvaluator(outcome_of=lambda candidate: outcome)
+    why = bench.run(target_speedup=2.0, max_attempts=4)
+    target = "the target of 2 times the best baseline's speed is reached"
+    assert why == (target if steps == 1 else "the budget of 4 attempts is used up")
+    assert len(bench.state.steps) == steps
+
+
+def limited(headroom):
+    """A judge that says of everything how far from the roofline it is."""
+    said = None if headroom is None else Diagnosis(bottleneck="unknown", headroom=headroom)
+    return ScriptedEvaluator(
+        outcome_of=lambda candidate: passed(2.0).model_copy(update={"profile": said})
+    )
+
+
+def test_a_search_ends_when_the_roofline_leaves_nothing_to_gain():
+    bench = Bench(sketch=NumberWriter(drafts=4))
+    bench.evaluator = limited(1.08)
+    assert "no more than 1.08 times the best attempt's speed" in bench.run(min_headroom=1.1)
+    assert len(bench.state.steps) == 1
+
+
+@pytest.mark.parametrize("headroom", [1.2, None])
+def test_a_search_goes_on_while_there_is_room_or_no_roofline(headroom):
+    bench = Bench(sketch=NumberWriter(drafts=9))
+    bench.evaluator = limited(headroom)
+    assert bench.run(min_headroom=1.1, max_attempts=4) == "the budget of 4 attempts is used up"
 
 
 class Paid(NumberWriter):

@@ -147,7 +147,10 @@ specs = st.builds(
         Budget,
         max_attempts=st.none() | st.integers(1, 99),
         max_wall_s=st.none() | st.floats(0.1, 1e9),
+        max_device_s=st.none() | st.floats(0.1, 1e9),
         max_cost_usd=st.none() | st.floats(0, 1e9),
+        target_speedup=st.none() | st.floats(0.1, 1e3),
+        min_headroom=st.none() | st.floats(1, 1e3),
     ),
     seed=st.integers(-(2**62), 2**62),
 )

@@ -10,7 +10,7 @@ from kernelwright.agents.view import verdict_of
 from kernelwright.core.evaluation import Evaluation
 from kernelwright.core.problem import Problem
 from kernelwright.core.run import Budget
-from kernelwright.run.budgets import spent
+from kernelwright.run.budgets import why_end
 from kernelwright.store.fold import RunState, Step
 
 ALWAYS = ("attempts", "attempt", "diff", "look_up", "build", "profile", "promote", "report")
@@ -88,7 +88,7 @@ def best_of(state: RunState) -> Best | None:
 def left_of(state: RunState, budget: Budget, elapsed_s: float) -> Left:
     """What may still be spent after `elapsed_s` seconds of the run, and what may be asked for."""
     used = state.spent
-    why = spent(budget, state, elapsed_s)
+    why = why_end(budget, state, elapsed_s)
     return Left(
         attempts=_remaining(budget.max_attempts, used.attempts),
         seconds=_remaining(budget.max_wall_s, elapsed_s),

@@ -26,6 +26,9 @@ MismatchKind = Literal[
 # What is special about a call, in classes that give no size away.
 Trait = Literal["empty", "size_one", "tail", "larger", "unaligned"]
 
+# Stages that only the machine's processors work on, whatever the device is.
+_OFF_DEVICE = frozenset({"build", "profile"})
+
 BEST_ISOLATION: Isolation = "bubblewrap+landlock+seccomp"
 
 
@@ -241,6 +244,16 @@ class Evaluation(Record):
     not_checked: tuple[str, ...] = ()
     stage_s: dict[str, float] = {}
     log: str = ""
+
+    @property
+    def device_s(self) -> float:
+        """Seconds in the stages that run something on the device: all but compiling a candidate and
+        looking at its machine code.
+
+        Evaluations side by side count each in full. Waiting for a turn is in no stage; waiting for
+        the baselines to be ready is in the timing of whoever came first.
+        """
+        return sum(spent for stage, spent in self.stage_s.items() if stage not in _OFF_DEVICE)
 
 
 class Fault(Record):

@@ -200,6 +200,16 @@ class Writer(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsHints(Protocol):
+    """A writer that may read the hints of a plan. To others none are given."""
+
+    @property
+    def reads_hints(self) -> bool:
+        """Whether it does."""
+        ...
+
+
 class Evaluator(Protocol):
     """Says whether a candidate is right and how fast it is."""
 

@@ -19,16 +19,29 @@ from kernelwright.core.statistics import at_least, score
 
 EventKind = Literal[
     "started", "problem", "admission", "plan", "proposal", "evaluation", "fault", "promotion",
-    "delivery", "void", "finished", "resumed",
+    "approval", "delivery", "void", "finished", "resumed", "ablating", "ablation",
 ]  # fmt: skip
+# What a person says who is asked whether a candidate may be handed back.
+Answer = Literal["yes", "no", "stop"]
 
 
 class Budget(Record):
-    """What a run may spend; None is no limit. The attempt that crosses a limit is finished."""
+    """What a run may spend, and when it has found enough; None is no limit. The attempt that
+    crosses a limit is finished.
+
+    `max_device_s` is for the judge's stages on the device, added up over all verdicts
+    (`Evaluation.device_s`). The search also ends when an attempt is surely `target_speedup` times
+    as fast as the best baseline, by the lower end of its interval; and when its fastest attempt
+    takes at most `min_headroom` times what the roofline says that this machine needs, so that no
+    more than that is left to gain. Where the roofline is not known, `min_headroom` ends nothing.
+    """
 
     max_attempts: int | None = Field(default=24, ge=1)
     max_wall_s: float | None = Field(default=None, gt=0)
+    max_device_s: float | None = Field(default=None, gt=0)
     max_cost_usd: float | None = Field(default=None, ge=0)
+    target_speedup: float | None = Field(default=None, gt=0)
+    min_headroom: float | None = Field(default=None, ge=1)
 
 
 class ModelSettings(Record):
@@ -68,7 +81,8 @@ class RunSpec(Record):
     what None asks for. `device` is auto, cpu, cuda, or one of several GPUs as ``cuda:1``. `models`
     maps a role ("writer") to a model name as ``provider:name``. `writers` are used in turn for
     drafts; with no model, ``library`` and ``sketch``. `library` are folders of verified kernels
-    beside the one that ships. `judge` is the address of a `kernelwright serve` that judges instead
+    beside the one that ships. With `approve` a person is asked before a candidate is handed back.
+    `judge` is the address of a `kernelwright serve` that judges instead
     of this machine, its token is never part of the settings; or ``batch``, for attempts that wait
     until `kernelwright import` brings their verdicts.
     """
@@ -87,6 +101,7 @@ class RunSpec(Record):
     device: DeviceName = "auto"
     require_isolation: StoredIsolation = "process"
     judge: str | None = None
+    approve: bool = False
 
 
 class Event(Record):
@@ -96,6 +111,19 @@ class Event(Record):
     at: float
     kind: EventKind
     data: dict[str, Any]
+
+
+class Edit(Record):
+    """One accepted change of a candidate against the draft that it descends from.
+
+    `place` is the file and the line of the candidate where a text changed, or a setting's name.
+    `before` is what the draft says there, or the default; `after` what the candidate has.
+    """
+
+    kind: Literal["text", "setting"]
+    place: str
+    before: str
+    after: str
 
 
 @dataclass(frozen=True, kw_only=True)

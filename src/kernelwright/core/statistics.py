@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kernelwright.core.evaluation import Measurement, Outcome, Passed, Regime
 
@@ -59,15 +60,52 @@ def speedup(candidate: Measurement, baseline: Measurement, *, seed: int = 0) -> 
     Raises:
         ValueError: the two do not have the same number of blocks, so they are not paired.
     """
-    ours, theirs = np.asarray(candidate.samples_ns), np.asarray(baseline.samples_ns)
-    if ours.shape != theirs.shape:
-        raise ValueError(f"{ours.size} and {theirs.size} blocks are not paired")
-    ratios = theirs / ours
+    ratios = _ratios(candidate, baseline)
     rng = np.random.default_rng(seed)
     picks = rng.integers(0, ratios.size, (_RESAMPLES, ratios.size))
     medians = np.median(ratios[picks], axis=1)
     low, high = np.quantile(medians, [0.025, 0.975])
     return Estimate(median=float(np.median(ratios)), ci_low=float(low), ci_high=float(high))
+
+
+def _ratios(candidate: Measurement, baseline: Measurement) -> NDArray[np.float64]:
+    """The speedup block by block.
+
+    Raises:
+        ValueError: the blocks are not paired.
+    """
+    ours, theirs = np.asarray(candidate.samples_ns), np.asarray(baseline.samples_ns)
+    if ours.shape != theirs.shape:
+        raise ValueError(f"{ours.size} and {theirs.size} blocks are not paired")
+    ratios: NDArray[np.float64] = theirs / ours
+    return ratios
+
+
+def by_way_of_baseline(
+    ours: Iterable[Measurement], theirs: Iterable[Measurement], *, seed: int = 0
+) -> Estimate | None:
+    """How many times faster the candidate of the session `ours` is than that of `theirs`; None when
+    one was not timed, or no baseline was timed in both.
+
+    The two were never timed side by side. Each is compared with the fastest baseline that both
+    sessions have, block by block; the estimate is the ratio of the two medians, and the interval is
+    a bootstrap over the blocks of both. What changed between the sessions for the candidates and
+    not for the baseline is not in the interval.
+    """
+    mine, others = by_subject(ours), by_subject(theirs)
+    shared = [name for name in baselines(mine) if name in baselines(others)]
+    if CANDIDATE not in mine or CANDIDATE not in others or not shared:
+        return None
+    best = min(shared, key=lambda name: median_ns(mine[name]))
+    rng = np.random.default_rng(seed)
+    medians, middles = [], []
+    for subjects in (mine, others):
+        ratios = _ratios(subjects[CANDIDATE], subjects[best])
+        picks = rng.integers(0, ratios.size, (_RESAMPLES, ratios.size))
+        medians.append(np.median(ratios[picks], axis=1))
+        middles.append(float(np.median(ratios)))
+    low, high = np.quantile(medians[0] / medians[1], [0.025, 0.975])
+    return Estimate(median=middles[0] / middles[1], ci_low=float(low), ci_high=float(high))
 
 
 def by_subject(

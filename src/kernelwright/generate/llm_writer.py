@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kernelwright.core.candidate import Candidate, ModelCall, Plan, Proposal, Tunable
 from kernelwright.core.errors import UsageError
@@ -46,7 +47,7 @@ def no_examples(_language: str) -> Sequence[Example]:
 
 @dataclass(frozen=True, kw_only=True)
 class LlmWriter:
-    """Asks `model` for each plan. `put` keeps a blob and returns its key.
+    """Asks `model` for each plan and tells it the hints. `put` keeps a blob and returns its key.
 
     `examples` has verified kernels in a language that come near; a draft is asked for with them.
     `page` says how an action is done in a language; it is told to whoever is asked for that action.
@@ -62,6 +63,7 @@ class LlmWriter:
     role: str = "writer"
     examples: Callable[[str], Sequence[Example]] = no_examples
     page: Callable[[str, str], str | None] = no_page
+    reads_hints: ClassVar[bool] = True
 
     async def propose(self, assignment: Assignment) -> Proposal:
         """The candidate that the model writes, or the reason why its reply is none.

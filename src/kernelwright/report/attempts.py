@@ -8,7 +8,8 @@ from kernelwright.core.problem import Source
 from kernelwright.core.record import Record
 from kernelwright.core.statistics import versus_best
 from kernelwright.report import outcomes
-from kernelwright.report.result import Ratio, Result
+from kernelwright.report.ratios import Ratio
+from kernelwright.report.result import Result
 from kernelwright.report.story import Story, calls_of, cost_of
 from kernelwright.store.fold import Step
 

@@ -17,7 +17,8 @@ from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import StoreError
 from kernelwright.core.evaluation import Evaluation, Measurement, Passed, Regime
 from kernelwright.core.statistics import CANDIDATE, CONTROL, by_subject, versus_best
-from kernelwright.report import outcomes, roofline, sentence
+from kernelwright.report import cost, outcomes, roofline, sentence
+from kernelwright.report.ablation import Ablated, in_words, what_it_is, worth_in_words
 from kernelwright.report.charts import (
     Point,
     Strip,
@@ -88,6 +89,24 @@ class TimingView:
     scale: Markup
 
 
+@dataclass(frozen=True, kw_only=True)
+class EditRow:
+    """One accepted edit: what it is, what it is worth, and the texts."""
+
+    name: str
+    worth: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationView:
+    """What was said of all edits, and each of them."""
+
+    said: tuple[str, ...]
+    edits: tuple[EditRow, ...]
+
+
 def render(story: Story, result: Result, blobs: Blobs) -> str:
     """The page. `blobs` gives a blob by its key and raises `StoreError` when it has none."""
     points = [_point(step) for step in story.steps]
@@ -98,6 +117,8 @@ def render(story: Story, result: Result, blobs: Blobs) -> str:
         name=sentence.name(result.origin),
         headline=sentence.headline(result),
         remarks=sentence.remarks(result),
+        cost=cost.in_words(result.cost),
+        ablation=_ablation(result.ablation),
         baselines=sentence.baseline_rows(result),
         chart=attempts_chart(points) if any(p.estimate for p in points) else None,
         timings=_timings(story.headline),
@@ -134,6 +155,21 @@ def template(name: str, package: str = "kernelwright.report") -> Template:
         seconds=seconds, times=times, visible=visible,
     )  # fmt: skip
     return environment.get_template(name)
+
+
+def _ablation(found: Ablated | None) -> AblationView | None:
+    if found is None:
+        return None
+    rows = [
+        EditRow(
+            name=what_it_is(edit),
+            worth=worth_in_words(edit),
+            before=visible(shortened(edit.before, LOG_LIMIT)),
+            after=visible(shortened(edit.after, LOG_LIMIT)),
+        )
+        for edit in found.edits
+    ]
+    return AblationView(said=tuple(in_words(found)), edits=tuple(rows))
 
 
 def _point(step: Step) -> Point:

@@ -32,28 +32,13 @@ from kernelwright.core.statistics import (
     speedup,
     versus_best,
 )
+from kernelwright.report.ablation import Ablated, ablated
+from kernelwright.report.cost import Cost, cost_of
 from kernelwright.report.outcomes import reason
+from kernelwright.report.ratios import Ratio
 from kernelwright.report.story import Story, calls_of
 
 EAGER = "eager"
-
-
-class Ratio(Record):
-    """How many times faster, with its 95% interval; above 1 is faster."""
-
-    median: float
-    ci_low: float
-    ci_high: float
-
-    @classmethod
-    def of(cls, estimate: Estimate) -> Ratio:
-        """The stored form of `estimate`."""
-        return cls(median=estimate.median, ci_low=estimate.ci_low, ci_high=estimate.ci_high)
-
-    @property
-    def estimate(self) -> Estimate:
-        """The working form."""
-        return Estimate(median=self.median, ci_low=self.ci_low, ci_high=self.ci_high)
 
 
 class VersusBest(Ratio):
@@ -112,8 +97,11 @@ class Result(Record):
     output as a user's call does; `buffer` has the same with the output's memory already there, and
     `drop_in` is what the delivered module came to.
     Without a candidate that passed and was timed they are empty; without one that passed, `reason`
-    says what became of the first attempt. `cost_usd` is None when a price
-    is not known; `promoted` says whether the figures were taken afresh, after the search chose.
+    says what became of the first attempt. "not_approved" is a run that found something which
+    whoever was asked did not want. `cost_usd` is None when a price is not known; `promoted` says
+    whether the figures were taken afresh, after the search chose. `cost` is what was spent, in all
+    and for a verified speedup. `ablation` says what each edit of the candidate is worth, None until
+    `kernelwright ablate` was asked.
     """
 
     problem: str
@@ -122,7 +110,7 @@ class Result(Record):
     language: str
     writer: str
     attempts: int = Field(ge=0)
-    outcome: Literal["passed", "nothing_passed"]
+    outcome: Literal["passed", "nothing_passed", "not_approved"]
     reason: str | None
     best: Best | None
     regime: Literal["returned"] = "returned"
@@ -143,6 +131,8 @@ class Result(Record):
     model_calls: int
     faults: int
     wall_s: float
+    cost: Cost
+    ablation: Ablated | None
 
     @property
     def returned(self) -> Figures:
@@ -176,6 +166,8 @@ def result_of(story: Story, *, path: str | None) -> Result:
     """The result of the run `story`, whose best candidate was delivered to `path`."""
     headline, environment, spent = story.headline, story.environment, story.state.spent
     returned, buffer = timed(headline)
+    best = returned.vs_best if returned else None
+    verified = story.promoted and best is not None and best.verdict == "FASTER"
     return Result(
         **dict(returned or Figures()),
         problem=story.problem.id,
@@ -184,7 +176,7 @@ def result_of(story: Story, *, path: str | None) -> Result:
         language=_language(story),
         writer=_writer(story),
         attempts=len(story.steps),
-        outcome="passed" if headline else "nothing_passed",
+        outcome=_outcome(story),
         reason=None if headline else _why_nothing(story),
         best=_best(headline, path),
         buffer=buffer,
@@ -199,6 +191,8 @@ def result_of(story: Story, *, path: str | None) -> Result:
         model_calls=sum(len(calls_of(step)) for step in story.steps),
         faults=len(story.state.faults),
         wall_s=round(story.wall_s, 3),
+        cost=cost_of(story, verified=verified),
+        ablation=ablated(story.state.ablation, story.ablated),
     )
 
 
@@ -251,9 +245,18 @@ def timed(evaluation: Evaluation | None) -> tuple[Figures | None, Figures | None
     return figures(measurements, "returned"), figures(measurements, "buffer")
 
 
+def _outcome(story: Story) -> Literal["passed", "nothing_passed", "not_approved"]:
+    if story.headline is not None:
+        return "passed"
+    return "not_approved" if story.refused else "nothing_passed"
+
+
 def _why_nothing(story: Story) -> str | None:
-    """Why nothing is handed back: what the promotion found, else why the first attempt came to
-    nothing, as the writer or the judge says."""
+    """Why nothing is handed back: what was not approved, what the promotion found, else why the
+    first attempt came to nothing, as the writer or the judge says."""
+    if story.refused:
+        steps = ", ".join(str(number) for number in story.refused)
+        return f"right, and not approved by whoever was asked: attempt {steps}"
     for promotion in story.state.promotions:
         if not isinstance(promotion.evaluation.outcome, Passed):
             return f"right in the search, and on promotion {reason(promotion.evaluation.outcome)}"

@@ -6,7 +6,8 @@ from pathlib import PurePath
 
 from kernelwright.core.statistics import Estimate
 from kernelwright.report.formats import counted, estimated, interval, ratio
-from kernelwright.report.result import EAGER, DropIn, Figures, Ratio, Result, VersusBest
+from kernelwright.report.ratios import Ratio
+from kernelwright.report.result import EAGER, DropIn, Figures, Result, VersusBest
 
 # Half the interval over the median: beyond this a figure says little.
 _WIDE = 0.1
@@ -24,6 +25,11 @@ def name(origin: str) -> str:
 def headline(result: Result) -> str:
     """The result in one sentence."""
     problem = name(result.origin)
+    if result.outcome == "not_approved":
+        return (
+            f"Nothing is handed back for {problem}: whoever was asked approved of no candidate. "
+            "The reference stays as it is."
+        )
     if result.outcome != "passed":
         return (
             f"No candidate for {problem} passed in {counted(result.attempts, 'attempt')}; the "

@@ -16,16 +16,17 @@ from kernelwright.core.evaluation import Environment, Evaluation, Passed
 from kernelwright.core.problem import Problem
 from kernelwright.core.run import Event, RunSpec
 from kernelwright.problems.admission import Admission
-from kernelwright.store.fold import RunState, Step, fold
+from kernelwright.store.fold import RunState, Spent, Step, fold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """One run, of which at least the problem is known."""
+    """One run, of which at least the problem is known; `events` are those of its log."""
 
     state: RunState
     spec: RunSpec
     problem: Problem
+    events: tuple[Event, ...]
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Story:
@@ -35,13 +36,14 @@ class Story:
             UsageError: the run was stopped before its problem was loaded; there is nothing to tell.
             StoreError: the log is damaged.
         """
+        events = tuple(events)
         state = fold(events)
         if state.spec is None or state.problem is None:
             raise UsageError(
                 "This run stopped before its problem was loaded, so there is nothing to show. "
                 "`kernelwright resume` goes on with it."
             )
-        return cls(state=state, spec=state.spec, problem=state.problem)
+        return cls(state=state, spec=state.spec, problem=state.problem, events=events)
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -57,17 +59,26 @@ class Story:
         """
         finish = self.state.finish
         if finish is None:
-            promoted = [p for p in self.state.promotions if _passed(p.evaluation)]
+            promoted = [
+                p
+                for p in self.state.promotions
+                if _passed(p.evaluation) and p.step not in self.refused
+            ]
             return promoted[-1].evaluation if promoted else self._best_of_search()
         if finish.step is None:
             return None
         judged = [p.evaluation for p in self.state.promotions if p.step == finish.step]
         return judged[-1] if judged else self.state.steps[finish.step].evaluation
 
+    @property
+    def refused(self) -> tuple[int, ...]:
+        """The attempts that passed and that a person who was asked did not want."""
+        return tuple(n for n, said in self.state.approvals.items() if said != "yes")
+
     def _best_of_search(self) -> Evaluation | None:
-        refused = {promotion.step for promotion in self.state.promotions}
+        out = {*(promotion.step for promotion in self.state.promotions), *self.refused}
         passed = [
-            step for step in self.steps if step.number not in refused and _passed(step.evaluation)
+            step for step in self.steps if step.number not in out and _passed(step.evaluation)
         ]
         best = max(passed, key=lambda step: step.attempt.at_least or 0.0, default=None)
         return best.evaluation if best else None
@@ -78,6 +89,15 @@ class Story:
         finish = self.state.finish
         step = finish.step if finish else None
         return next((d.evaluation for d in self.state.deliveries if d.step == step), None)
+
+    @property
+    def ablated(self) -> Evaluation | None:
+        """The verdict that the run itself had on the candidate whose edits were undone."""
+        ablation = self.state.ablation
+        if ablation is None:
+            return None
+        again = [p.evaluation for p in self.state.promotions if p.step == ablation.step]
+        return again[-1] if again else self.state.steps[ablation.step].evaluation
 
     @property
     def promoted(self) -> bool:
@@ -124,6 +144,17 @@ class Story:
         """What the model calls cost; None when a price is not known."""
         spent = self.state.spent
         return None if spent.unpriced_calls else spent.cost_usd
+
+    @cached_property
+    def until_best(self) -> Spent | None:
+        """What was spent when the search had its verdict on the candidate of the headline."""
+        best = self.best_step.number if self.best_step else None
+        judged = [
+            place
+            for place, event in enumerate(self.events)
+            if event.kind == "evaluation" and event.data["step"] == best
+        ]
+        return fold(self.events[: judged[-1] + 1]).spent if judged else None
 
     @property
     def wall_s(self) -> float:

@@ -12,8 +12,10 @@ from typing import Literal
 from kernelwright.core.evaluation import Environment, Passed
 from kernelwright.core.record import Record
 from kernelwright.core.statistics import by_subject
+from kernelwright.report.cost import Cost, of_suite
 from kernelwright.report.formats import duration, interval, ratio, seconds
-from kernelwright.report.result import Control, Ratio, Result, VersusBest
+from kernelwright.report.ratios import Ratio
+from kernelwright.report.result import Control, Result, VersusBest
 from kernelwright.report.story import Story
 
 FAST = (0.0, 1.0, 1.5, 2.0)
@@ -24,11 +26,11 @@ class Entry(Record):
 
     `reason` says why it did not pass, or could not be run. `roofline_share` is how much of what
     this machine can do at most the kernel reaches, by the time that moving its bytes and doing its
-    arithmetic must take.
+    arithmetic must take. `cost` is None in a table that was made before it was kept.
     """
 
     id: str
-    outcome: Literal["passed", "nothing_passed", "not_run"]
+    outcome: Literal["passed", "nothing_passed", "not_approved", "not_run"]
     reason: str | None = None
     language: str = ""
     candidate_ns: float | None = None
@@ -42,6 +44,7 @@ class Entry(Record):
     attempts: int = 0
     cost_usd: float | None = 0.0
     wall_s: float = 0.0
+    cost: Cost | None = None
 
 
 class Table(Record):
@@ -101,6 +104,7 @@ def entry(name: str, story: Story, result: Result) -> Entry:
         attempts=result.attempts,
         cost_usd=result.cost_usd,
         wall_s=result.wall_s,
+        cost=result.cost,
     )
 
 
@@ -127,15 +131,13 @@ def markdown(table: Table) -> str:
 
 
 def summary(table: Table) -> str:
-    """How many passed, and how much faster they are, as a sentence."""
+    """How many passed, how much faster they are, and what a verified speedup cost."""
     right = sum(e.outcome == "passed" for e in table.problems)
     mean = table.geometric_mean
     said = f"{right} of {len(table.problems)} problems passed"
-    return (
-        f"{said}; over the best baseline the geometric mean is {ratio(mean)}."
-        if mean
-        else f"{said}."
-    )
+    said += f"; over the best baseline the geometric mean is {ratio(mean)}." if mean else "."
+    costs = [one.cost for one in table.problems if one.cost is not None]
+    return f"{said} {of_suite(costs)}" if costs else said
 
 
 def _shares(table: Table) -> list[str]:

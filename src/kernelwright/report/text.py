@@ -13,7 +13,8 @@ from kernelwright.core.evaluation import Evaluation, Passed
 from kernelwright.core.problem import Problem, TensorSpec, Workload
 from kernelwright.core.statistics import versus_best
 from kernelwright.problems.admission import Admission
-from kernelwright.report import outcomes, sentence
+from kernelwright.report import cost, outcomes, sentence
+from kernelwright.report.ablation import Ablated, in_words, what_it_is, worth_in_words
 from kernelwright.report.formats import counted, duration, estimated, money
 from kernelwright.report.plain import visible
 from kernelwright.report.result import Figures, Result, timed
@@ -24,11 +25,22 @@ _COLOURS = {"passed": "green", outcomes.NO_CANDIDATE: "yellow", outcomes.NOT_JUD
 
 
 def summary(result: Result) -> Group:
-    """The result's sentence and what should be known with it."""
+    """The result's sentence, what should be known with it, and what it cost."""
     return Group(
         _cell(sentence.headline(result), style="bold"),
         *(_cell(remark) for remark in sentence.remarks(result)),
+        _cell(cost.in_words(result.cost), style="dim"),
+        *([ablation(result.ablation)] if result.ablation else []),
     )
+
+
+def ablation(found: Ablated) -> Group:
+    """What each edit of the best candidate is worth."""
+    table = _table("edit", "worth")
+    for edit in found.edits:
+        table.add_row(_cell(what_it_is(edit)), _cell(worth_in_words(edit)))
+    said = [_cell(line) for line in in_words(found)]
+    return Group(*said, *([table] if found.edits else []))
 
 
 def attempts_table(story: Story) -> Table:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelwright.core.errors import StoreError, UsageError
+from kernelwright.run.hints import HINTS_FILE
 from kernelwright.store.sql import FILE_NAME
 
 RUNS = Path("runs")
@@ -54,7 +55,8 @@ class RunFolder:
 
     @classmethod
     def claim(cls, path: Path) -> RunFolder:
-        """The folder `path`, which must be empty or not there yet: a run never overwrites.
+        """The folder `path`, which must be empty or not there yet: a run never overwrites. Hints
+        for it may be there already.
 
         Raises:
             UsageError: it holds something.
@@ -67,7 +69,7 @@ class RunFolder:
             )
         with _file_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
+            if any(inside.name != HINTS_FILE for inside in path.iterdir()):
                 raise UsageError(f"{path} is not empty. Choose a folder for this run alone.")
         return cls(path)
 

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kernelwright.core.evaluation import Evaluation
 from kernelwright.languages.reading import candidate_from_file
 from kernelwright.run.delivery import MODULE
 from kernelwright.run.equipment import Equipment
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.log import RunLog
 from kernelwright.run.patience import GaveUp, patiently
-from kernelwright.run.verdicts import record_verdict
-from kernelwright.store.fold import RunState
-
-
-def evaluation_of(state: RunState, number: int) -> Evaluation | None:
-    """What the candidate of a step rests on: its promotion, else what the search found."""
-    again = [p.evaluation for p in state.promotions if p.step == number]
-    return again[-1] if again else state.steps[number].evaluation
+from kernelwright.run.verdicts import evaluation_of, record_verdict
 
 
 async def hand_back(

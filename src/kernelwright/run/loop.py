@@ -14,9 +14,10 @@ from kernelwright.core.candidate import Candidate, Plan, Proposal
 from kernelwright.core.errors import JudgeBroken, KernelwrightError, UnknownName
 from kernelwright.core.evaluation import Evaluation, Fault
 from kernelwright.core.problem import Problem
-from kernelwright.core.protocols import Assignment, Evaluator, Strategy, Writer
+from kernelwright.core.protocols import Assignment, Evaluator, ReadsHints, Strategy, Writer
 from kernelwright.core.run import Budget
-from kernelwright.run.budgets import spent
+from kernelwright.run.budgets import why_end
+from kernelwright.run.hints import Told, nothing_told
 from kernelwright.run.log import RunLog
 from kernelwright.run.patience import USUAL, GaveUp, Retries, patiently
 from kernelwright.run.verdicts import evaluated, record_verdict
@@ -35,6 +36,9 @@ class Search:
 
     A writer that gives up `WRITER_GIVES_UP_AFTER` times in a row is dropped; the search goes on
     with the others. When the judge gives up `JUDGE_GIVES_UP_AFTER` times in a row it ends.
+
+    `hints` is asked before each plan for a writer that reads hints. They become part of the plan
+    here, so that a strategy, which sees only the history, asks for the same with and without them.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Search:
         budget: Budget,
         width: int = 1,
         retries: Retries = USUAL,
+        hints: Callable[[], Told] = nothing_told,
     ) -> None:
         self._log = log
         self._problem = problem
@@ -57,6 +62,8 @@ class Search:
         self._budget = budget
         self._width = width
         self._retries = retries
+        self._hints = hints
+        self._hints_problem: str | None = None
         self._strategy = strategy_for(frozenset())
         self._gave_up: Counter[str] = Counter()
         self._dropped: set[str] = set()
@@ -105,7 +112,7 @@ class Search:
         """Why no further attempt is made; None when one may be."""
         if self._judge_gave_up >= JUDGE_GIVES_UP_AFTER:
             return f"the judge failed {JUDGE_GIVES_UP_AFTER} times in a row"
-        return spent(self._budget, self._log.state, self._log.elapsed_s)
+        return why_end(self._budget, self._log.state, self._log.elapsed_s)
 
     def _plans(self, free: int) -> Iterable[Plan]:
         state = self._log.state
@@ -117,9 +124,23 @@ class Search:
         return [plan for plan in plans if plan.writer not in self._dropped]
 
     def _begin(self, plan: Plan) -> int:
+        plan = self._hinted(plan)
         step = max(self._log.state.steps, default=0) + 1
         self._log.record("plan", {"step": step, "plan": plan.model_dump(mode="json")})
         return step
+
+    def _hinted(self, plan: Plan) -> Plan:
+        """`plan` with what people have to say, if its writer reads that. That they cannot be read
+        is said once, until it is for another reason."""
+        writer = self._writers.get(plan.writer)
+        if not isinstance(writer, ReadsHints) or not writer.reads_hints:
+            return plan
+        told = self._hints()
+        if told.problem is not None and told.problem != self._hints_problem:
+            fault = Fault(where="ours", step=None, message=told.problem, retryable=False)
+            self._log.record("fault", fault)
+        self._hints_problem = told.problem
+        return plan.model_copy(update={"hints": (*plan.hints, *told.hints)})
 
     async def _attempt(self, number: int) -> None:
         """Carry a step from where it is to its end."""

@@ -18,13 +18,16 @@ from kernelwright.core.evaluation import Evaluation, Fault, Passed
 from kernelwright.core.protocols import Strategy
 from kernelwright.core.run import RunSpec
 from kernelwright.core.statistics import versus_best
+from kernelwright.run.approval import Ask, check_can_ask
 from kernelwright.run.equipment import Equip, Equipment, drafters, equip
 from kernelwright.run.folder import RUNS, RunFolder
-from kernelwright.run.handing_back import evaluation_of, hand_back
+from kernelwright.run.handing_back import hand_back
+from kernelwright.run.hints import HINTS_FILE, read_hints
 from kernelwright.run.log import Observer, RunLog, ignore
 from kernelwright.run.loop import Search
 from kernelwright.run.promotion import promote
 from kernelwright.run.spec import completed, to_toml
+from kernelwright.run.verdicts import evaluation_of
 from kernelwright.store.fold import RunState, Step
 from kernelwright.store.sql import SqlStore
 
@@ -51,8 +54,12 @@ class RunResult:
         return evaluation_of(self.state, self.best.number) if self.best else None
 
     @property
-    def outcome(self) -> Literal["faster", "nothing_better", "not_timed", "nothing_passed"]:
+    def outcome(
+        self,
+    ) -> Literal["faster", "nothing_better", "not_timed", "nothing_passed", "not_approved"]:
         """Whether there is something better than the best baseline: its interval is above 1."""
+        if self.best is None and self.state.approvals:
+            return "not_approved"
         if self.evaluation is None or not isinstance(self.evaluation.outcome, Passed):
             return "nothing_passed"
         found = versus_best(self.evaluation.outcome.measurements)
@@ -62,18 +69,26 @@ class RunResult:
 
 
 def optimize(
-    spec: RunSpec, *, folder: Path | None = None, observer: Observer = ignore, equip: Equip = equip
+    spec: RunSpec,
+    *,
+    folder: Path | None = None,
+    observer: Observer = ignore,
+    equip: Equip = equip,
+    ask: Ask | None = None,
 ) -> RunResult:
     """Search for a faster kernel, and write what was found into a new folder.
 
-    The folder is `folder`, or a new one in ``runs/`` named after the problem. `observer` is called
-    with each event as it is written.
+    The folder is `folder`, or a new one in ``runs/`` named after the problem. Its file ``hints.md``
+    is read before each plan, for writers that read hints. `observer` is called with each event as
+    it is written. `ask` is asked before a candidate is handed back; the settings then say
+    `approve`.
 
     Raises:
         UsageError: what was asked for cannot be done; nothing was spent.
         StoreError: the log or a file could not be written; what was is safe, and `resume` goes on.
     """
-    spec = completed(spec)
+    spec = completed(spec.model_copy(update={"approve": spec.approve or ask is not None}))
+    check_can_ask(spec, ask)
     with equip(spec, spec.problem, None) as equipment:
         stem = equipment.problem.id
         made = RunFolder.claim(folder) if folder else RunFolder.create(RUNS, stem)
@@ -82,14 +97,17 @@ def optimize(
             started = {"spec": spec.model_dump(mode="json"), "name": made.name}
             log.record("started", {**started, "version": kernelwright.__version__})
             made.write(SPEC, to_toml(spec))
-            return _carry_out(log, made, spec, equipment)
+            return _carry_out(log, made, spec, equipment, ask)
 
 
-def resume(path: Path, *, observer: Observer = ignore, equip: Equip = equip) -> RunResult:
+def resume(
+    path: Path, *, observer: Observer = ignore, equip: Equip = equip, ask: Ask | None = None
+) -> RunResult:
     """Go on with the run in `path` from wherever its log ends.
 
     At most the attempts in flight are done again, and nothing that was judged is judged twice. A
-    run that had ended by itself is only delivered again.
+    run that had ended by itself is only delivered again. `ask` is asked what was not answered yet,
+    if the run's settings say `approve`.
 
     Raises:
         UsageError: there is no run, or another process is at it.
@@ -104,25 +122,29 @@ def resume(path: Path, *, observer: Observer = ignore, equip: Equip = equip) -> 
                 f"The run in {path} was stopped before it began. Delete the folder and start anew."
             )
         spec = completed(spec)
+        check_can_ask(spec, ask)
         with equip(spec, problem.reference if problem else spec.problem, problem) as equipment:
             log.record("resumed", {"version": kernelwright.__version__})
-            return _carry_out(log, folder, spec, equipment)
+            return _carry_out(log, folder, spec, equipment, ask if spec.approve else None)
 
 
-def _carry_out(log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipment) -> RunResult:
+def _carry_out(
+    log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipment, ask: Ask | None
+) -> RunResult:
     if log.state.problem is None:
         log.record("problem", equipment.problem)
         for message in equipment.remarks:
             log.record("fault", Fault(where="store", step=None, message=message, retryable=False))
     if log.state.admission is None:
         log.record("admission", equipment.admit())
-    reason, number, delivered = asyncio.run(_search_and_hand_back(log, folder, spec, equipment))
+    work = _search_and_hand_back(log, folder, spec, equipment, ask)
+    reason, number, delivered = asyncio.run(work)
     log.record("finished", {"reason": reason, "step": number})
     return RunResult(folder=folder, state=log.state, delivered=delivered)
 
 
 async def _search_and_hand_back(
-    log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipment
+    log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipment, ask: Ask | None
 ) -> tuple[str, int | None, tuple[Path, ...]]:
     """Why the search ended, the step whose candidate stands, and the files written for it."""
 
@@ -142,11 +164,12 @@ async def _search_and_hand_back(
         budget=spec.budget,
         width=spec.width,
         retries=equipment.retries,
+        hints=lambda: read_hints(folder.path / HINTS_FILE),
     )
     stop = asyncio.Event()
     with _stopping(stop):
         reason = await search.run(stop)
-        number = await promote(log, equipment.evaluator, equipment.retries)
+        number = await promote(log, equipment.evaluator, equipment.retries, ask)
     if number is None:
         return reason, None, ()
     return reason, number, await hand_back(log, number, folder, equipment)

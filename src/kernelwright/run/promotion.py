@@ -7,25 +7,34 @@ from collections.abc import Sequence
 from kernelwright.core.evaluation import Passed
 from kernelwright.core.protocols import Evaluator
 from kernelwright.core.run import Attempt, History
+from kernelwright.run.approval import Ask, approved, question_on
 from kernelwright.run.log import RunLog
 from kernelwright.run.patience import USUAL, GaveUp, Retries, patiently
-from kernelwright.run.verdicts import record_verdict
+from kernelwright.run.verdicts import evaluation_of, record_verdict
 
 FINALISTS = 3
 
 
-async def promote(log: RunLog, evaluator: Evaluator, retries: Retries = USUAL) -> int | None:
-    """The step of the best candidate that passes on fresh samples; None when there is none.
+async def promote(
+    log: RunLog, evaluator: Evaluator, retries: Retries = USUAL, ask: Ask | None = None
+) -> int | None:
+    """The step of the best candidate that passes on fresh samples, and that whoever is asked by
+    `ask` wants to have; None when there is none.
 
-    A promotion that the log already holds is not repeated. When the judge itself breaks, the
-    candidate keeps its place, with the figures of the search: it is not to blame.
+    A promotion that the log already holds is not repeated, nor is a question. When the judge itself
+    breaks, the candidate keeps its place, with the figures of the search: it is not to blame.
 
     Raises:
         StoreError: the log could not be written.
     """
     for attempt in finalists(log.state.history):
-        if attempt.candidate is None or await _stands(log, evaluator, attempt, retries):
-            return attempt.step
+        if not await _stands(log, evaluator, attempt, retries):
+            continue
+        evaluation = evaluation_of(log.state, attempt.step)
+        question = question_on(log.state, attempt.step, evaluation) if evaluation else None
+        answer = approved(log, question, ask) if question else "no"
+        if answer != "no":
+            return attempt.step if answer == "yes" else None
     return None
 
 

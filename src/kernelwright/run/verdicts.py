@@ -1,27 +1,37 @@
-"""Asking the judge and writing down what it says."""
+"""Asking the judge, writing down what it says, and what a candidate rests on."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.errors import JudgeBroken
 from kernelwright.core.evaluation import Evaluation
 from kernelwright.core.protocols import Evaluator
 from kernelwright.run.log import RunLog
+from kernelwright.store.fold import RunState
+
+
+def evaluation_of(state: RunState, number: int) -> Evaluation | None:
+    """What the candidate of a step rests on: its promotion, else what the search found."""
+    again = [p.evaluation for p in state.promotions if p.step == number]
+    return again[-1] if again else state.steps[number].evaluation
 
 
 def record_verdict(
     log: RunLog,
-    kind: Literal["evaluation", "promotion", "delivery"],
+    kind: Literal["evaluation", "promotion", "delivery", "ablation"],
     step: int,
     evaluation: Evaluation,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a verdict of this kind. Its log goes into a blob, whose key takes its place."""
+    """Write a verdict of this kind, with `more` that its event holds. Its log goes into a blob,
+    whose key takes its place."""
     if evaluation.log:
         key = log.store.put(evaluation.log.encode(errors="replace"))
         evaluation = evaluation.model_copy(update={"log": key})
-    data = {"step": step, "evaluation": evaluation.model_dump(mode="json")}
+    data = {"step": step, "evaluation": evaluation.model_dump(mode="json"), **(more or {})}
     log.record(kind, data)
 
 

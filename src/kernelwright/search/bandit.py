@@ -7,7 +7,7 @@ Its arms are the actions of the drafters, which `knowledge.actions` describes, a
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kernelwright.core.action import Action
@@ -159,6 +159,13 @@ def _asked(plan: Plan, history: History) -> bool:
     One that a fault kept from being written is asked for again.
     """
     lost = [a.plan for a in history.attempts if a.faulted and a.candidate is None]
-    asked = [p.model_copy(update={"parents": plan.parents}) for p in plans(history)]
-    spent = [p.model_copy(update={"parents": plan.parents}) for p in lost]
-    return asked.count(plan) > spent.count(plan)
+    return _alike(plan, plans(history)) > _alike(plan, lost)
+
+
+def _alike(plan: Plan, others: Iterable[Plan]) -> int:
+    """How many of `others` ask the same writer for a draft with the same action."""
+
+    def wanted(one: Plan) -> tuple[str | None, ...]:
+        return (one.kind, one.writer, one.language, one.action)
+
+    return sum(wanted(other) == wanted(plan) for other in others)

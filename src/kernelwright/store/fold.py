@@ -6,7 +6,11 @@ This is the only reader of an event's `data`; `run` writes it. What each kind of
     problem     a Problem                admission   what task admission found, as it was given
     plan        step, plan               proposal    a Proposal
     evaluation  step, evaluation         promotion   step, evaluation
+    delivery    step, evaluation         approval    step, answer
     fault       a Fault                  finished    reason, step (of the result, or None)
+    ablating    step (the best), draft (the step that it descends from), left_out, version, and
+                candidate_ids whose verdicts in an ablation are not believed any more
+    ablation    step, evaluation, edit (the one that was undone; None for the best itself)
     void        candidate_ids whose verdicts are not believed any more, reason
 """
 
@@ -16,13 +20,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from kernelwright.core.candidate import Candidate, Plan, Proposal
 from kernelwright.core.errors import StoreError
 from kernelwright.core.evaluation import Evaluation, Fault
 from kernelwright.core.problem import Problem
-from kernelwright.core.run import Attempt, Event, History, RunSpec
+from kernelwright.core.run import Answer, Attempt, Edit, Event, History, RunSpec
+
+_ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +81,24 @@ class Promotion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """The best candidate, of step `step`, with each of its accepted edits undone alone.
+
+    `draft` is the step whose text the edits changed. `judged` has the verdict without each edit;
+    that under None is of the candidate itself, judged again beside them. `left_out` counts edits
+    that were too many.
+    """
+
+    step: int
+    draft: int
+    left_out: int
+    judged: Mapping[Edit | None, Evaluation] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What a run has used. `unpriced_calls` are model calls whose cost is not known."""
+    """What a run has used. `unpriced_calls` are model calls whose cost is not known. `device_s` is
+    of all verdicts, those that were taken back too; what ended in a fault is not in it."""
 
     attempts: int = 0
     cost_usd: float = 0.0
@@ -84,6 +106,7 @@ class Spent:
     input_tokens: int = 0
     output_tokens: int = 0
     wall_s: float = 0.0
+    device_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +119,10 @@ class Finish:
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """Everything that a log says. A session is the time from `started` or `resumed` to the last
-    event before the next `resumed`."""
+    """Everything that a log says. A session is the time from `started`, `resumed` or `ablating` to
+    the last event before the next of these.
+
+    `approvals` has what was said of the candidate of a step."""
 
     name: str = ""
     spec: RunSpec | None = None
@@ -106,9 +131,12 @@ class RunState:
     steps: Mapping[int, Step] = field(default_factory=dict)
     promotions: tuple[Promotion, ...] = ()
     deliveries: tuple[Promotion, ...] = ()
+    approvals: Mapping[int, Answer] = field(default_factory=dict)
+    ablation: Ablation | None = None
     faults: tuple[Fault, ...] = ()
     finish: Finish | None = None
     sessions: tuple[tuple[float, float], ...] = ()
+    device_s: float = 0.0
     last_seq: int = 0
 
     @property
@@ -137,6 +165,7 @@ class RunState:
             input_tokens=sum(c.usage.input_tokens for c in paid),
             output_tokens=sum(c.usage.output_tokens for c in paid),
             wall_s=sum(end - start for start, end in self.sessions),
+            device_s=self.device_s,
         )
 
     def step_of(self, candidate_id: str) -> Step | None:
@@ -175,28 +204,65 @@ def _advance(state: RunState, event: Event) -> RunState:
             return replace(state, problem=Problem.model_validate(data))
         case "admission":
             return replace(state, admission=data)
-        case "promotion":
-            return replace(state, promotions=(*state.promotions, _promotion(data)))
-        case "delivery":
-            return replace(state, deliveries=(*state.deliveries, _promotion(data)))
+        case "ablating":
+            return replace(state, ablation=_begun(state.ablation, data))
+        case "evaluation" | "promotion" | "delivery" | "ablation":
+            return _with_verdict(state, event)
+        case "approval":
+            answers = {
+                **state.approvals,
+                int(data["step"]): _ANSWER.validate_python(data["answer"]),
+            }
+            return replace(state, approvals=answers)
         case "finished":
             return replace(state, finish=Finish(reason=data["reason"], step=data["step"]))
         case "void":
             return _without_verdicts(state, frozenset(data["candidate_ids"]))
         case "fault":
             return _with_fault(state, Fault.model_validate(data))
-        case "plan" | "proposal" | "evaluation":
+        case "plan" | "proposal":
             return replace(state, steps=_steps(state.steps, event))
 
 
-def _promotion(data: Mapping[str, Any]) -> Promotion:
-    return Promotion(step=data["step"], evaluation=Evaluation.model_validate(data["evaluation"]))
+def _begun(ablation: Ablation | None, data: Mapping[str, Any]) -> Ablation:
+    """An ablation that begins, or goes on if it is of the same candidate."""
+    new = Ablation(step=data["step"], draft=data["draft"], left_out=data["left_out"])
+    if ablation is None or ablation.step != new.step:
+        return new
+    void = frozenset(data["candidate_ids"])
+    kept = {e: said for e, said in ablation.judged.items() if said.candidate_id not in void}
+    return replace(new, judged=kept)
+
+
+def _with_verdict(state: RunState, event: Event) -> RunState:
+    number = int(event.data["step"])
+    evaluation = Evaluation.model_validate(event.data["evaluation"])
+    said = Promotion(step=number, evaluation=evaluation)
+    state = replace(state, device_s=state.device_s + evaluation.device_s)
+    match event.kind:
+        case "promotion":
+            return replace(state, promotions=(*state.promotions, said))
+        case "delivery":
+            return replace(state, deliveries=(*state.deliveries, said))
+        case "ablation":
+            return _with_ablation(state, event.data["edit"], evaluation)
+        case _:
+            judged = replace(state.steps[number], evaluation=evaluation)
+            return replace(state, steps={**state.steps, number: judged})
+
+
+def _with_ablation(state: RunState, said: Any, evaluation: Evaluation) -> RunState:
+    if state.ablation is None:
+        raise ValueError("an ablation that did not begin")
+    edit = None if said is None else Edit.model_validate(said)
+    judged = {**state.ablation.judged, edit: evaluation}
+    return replace(state, ablation=replace(state.ablation, judged=judged))
 
 
 def _sessions(
     sessions: tuple[tuple[float, float], ...], event: Event
 ) -> tuple[tuple[float, float], ...]:
-    if event.kind in ("started", "resumed") or not sessions:
+    if event.kind in ("started", "resumed", "ablating") or not sessions:
         return (*sessions, (event.at, event.at))
     start, end = sessions[-1]
     # A clock that was set back must not give time back to the budget.
@@ -212,7 +278,8 @@ def _with_fault(state: RunState, fault: Fault) -> RunState:
 
 
 def _without_verdicts(state: RunState, candidate_ids: frozenset[str]) -> RunState:
-    """As if these candidates had not been judged yet, in the search or on promotion."""
+    """As if these candidates had not been judged yet, in the search or on promotion, nor shown to
+    anybody."""
 
     def void(evaluation: Evaluation) -> bool:
         return evaluation.candidate_id in candidate_ids
@@ -222,17 +289,15 @@ def _without_verdicts(state: RunState, candidate_ids: frozenset[str]) -> RunStat
         for number, s in state.steps.items()
     }
     kept = tuple(p for p in state.promotions if not void(p.evaluation))
-    return replace(state, steps=steps, promotions=kept)
+    out = {p.step for p in state.promotions if void(p.evaluation)}
+    answers = {number: said for number, said in state.approvals.items() if number not in out}
+    return replace(state, steps=steps, promotions=kept, approvals=answers)
 
 
 def _steps(steps: Mapping[int, Step], event: Event) -> Mapping[int, Step]:
     data, number = event.data, int(event.data["step"])
-    match event.kind:
-        case "plan":
-            step = Step(number=number, plan=Plan.model_validate(data["plan"]))
-        case "proposal":
-            step = replace(steps[number], proposal=Proposal.model_validate(data))
-        case _:
-            evaluation = Evaluation.model_validate(data["evaluation"])
-            step = replace(steps[number], evaluation=evaluation)
+    if event.kind == "plan":
+        step = Step(number=number, plan=Plan.model_validate(data["plan"]))
+    else:
+        step = replace(steps[number], proposal=Proposal.model_validate(data))
     return {**steps, number: step}

@@ -147,7 +147,8 @@ class NumberWriter:
     """Makes a `number_candidate` of each plan, always the same for the same plan.
 
     It has `drafts` drafts in each language, then says that it has no more. A text that does not
-    build comes out of every `broken`-th plan; 0 is never. It also does what a tuner does.
+    build comes out of every `broken`-th plan; 0 is never. It also does what a tuner does. With
+    `reads_hints` it is told hints, which make another text.
     """
 
     drafts: int = 3
@@ -156,6 +157,7 @@ class NumberWriter:
     tunables: tuple[Tunable, ...] = (TILE,)
     faults: list[FaultError] = field(default_factory=list)
     asked: list[Plan] = field(default_factory=list)
+    reads_hints: bool = False
 
     async def propose(self, assignment: Assignment) -> Proposal:
         """The candidate for the plan, or that there are no more."""

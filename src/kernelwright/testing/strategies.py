@@ -85,6 +85,18 @@ def stored(history: History) -> History:
     )
 
 
+def hinted(history: History) -> History:
+    """`history` as it is when somebody gave hints with every plan."""
+
+    def with_hint(plan: Plan) -> Plan:
+        return plan.model_copy(update={"hints": (*plan.hints, "Rows are short.")})
+
+    return History(
+        attempts=tuple(replace(a, plan=with_hint(a.plan)) for a in history.attempts),
+        pending=tuple(map(with_hint, history.pending)),
+    )
+
+
 def _stored(attempt: Attempt) -> Attempt:
     candidate, evaluation = attempt.candidate, attempt.evaluation
     return replace(
@@ -117,6 +129,14 @@ class StrategyContract:
         """At any moment, asked in any order, and of a history that was read from a store."""
         for question in reversed(questions):
             again = strategy.ask(stored(question.history), question.count)
+            assert tuple(again) == question.answer
+
+    def test_hints_change_nothing_that_is_asked_for(
+        self, strategy: Strategy, questions: Sequence[Question]
+    ) -> None:
+        """They are added when a plan is begun, and are part of it from then on."""
+        for question in questions:
+            again = strategy.ask(hinted(question.history), question.count)
             assert tuple(again) == question.answer
 
     def test_it_never_answers_with_more_than_count(

@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "agent": "Give a coding agent a task, a judge and a budget.",
     "import": "Take the verdicts of a batch, judged elsewhere, into a run's log.",
     "resume": "Go on with a run that was stopped, from its log.",
+    "ablate": "Undo each edit of a run's best candidate alone, and say what it was worth.",
     "report": "Write report.html and result.json of a run again, from its log.",
     "show": "Print a run, or one of its attempts with its source.",
     "library": "List, show, judge again and add verified kernels.",

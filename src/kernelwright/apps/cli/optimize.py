@@ -13,6 +13,7 @@ import typer
 from rich.text import Text
 
 from kernelwright.agents.elsewhere import equip
+from kernelwright.apps.cli.approving import check_terminal
 from kernelwright.apps.cli.running import carry_out
 from kernelwright.apps.cli.runs import chosen_folder
 from kernelwright.apps.cli.terminal import JSON_OPTION, say
@@ -32,7 +33,12 @@ _MODEL = typer.Option(help="A language model, as provider:name or provider:name@
 _LANGUAGE = typer.Option(help="What to write in: cpp, triton or cuda. May be repeated.")
 _ATTEMPTS = typer.Option(help="Stop after so many attempts.")
 _SECONDS = typer.Option(help="Stop after so many seconds.")
+_DEVICE_SECONDS = typer.Option(help="Stop after the judge spent so many seconds on the device.")
 _DOLLARS = typer.Option(help="Stop after so much is spent on models.")
+_TARGET = typer.Option(help="Stop when an attempt is surely so many times as fast as the baseline.")
+_HEADROOM = typer.Option(
+    help="Stop when, by the roofline, at most so many times the best speed is possible, as 1.1."
+)
 _WIDTH = typer.Option(help="How many attempts go on at once.")
 _SEED = typer.Option(help="The same seed and history give the same plans.")
 _DEVICE = typer.Option(help="auto, cpu, cuda, or one of several GPUs as cuda:N.")
@@ -41,6 +47,9 @@ _JUDGE = typer.Option(
     "--judge",
     help="A `kernelwright serve` that judges, as http://HOST:PORT; its token is in "
     "KERNELWRIGHT_JUDGE_TOKEN.",
+)
+_APPROVE = typer.Option(
+    "--approve", help="Show what would be handed back as a diff, and ask first."
 )
 _NAME = typer.Option(help="The run's name: its folder in runs/.")
 _OUT = typer.Option(help="The run's folder, instead of runs/NAME.")
@@ -58,12 +67,16 @@ def command(
     language: Annotated[list[str] | None, _LANGUAGE] = None,
     max_attempts: Annotated[int | None, _ATTEMPTS] = None,
     max_seconds: Annotated[float | None, _SECONDS] = None,
+    max_device_seconds: Annotated[float | None, _DEVICE_SECONDS] = None,
     max_dollars: Annotated[float | None, _DOLLARS] = None,
+    target_speedup: Annotated[float | None, _TARGET] = None,
+    min_headroom: Annotated[float | None, _HEADROOM] = None,
     width: Annotated[int | None, _WIDTH] = None,
     seed: Annotated[int | None, _SEED] = None,
     device: Annotated[str | None, _DEVICE] = None,
     require_isolation: Annotated[str | None, _ISOLATION] = None,
     judge_url: Annotated[str | None, _JUDGE] = None,
+    approve: Annotated[bool, _APPROVE] = False,
     name: Annotated[str | None, _NAME] = None,
     out: Annotated[Path | None, _OUT] = None,
     quiet: Annotated[bool, _QUIET] = False,
@@ -84,28 +97,33 @@ def command(
         "library": [str(folder) for folder in library] if library else None,
         "models": {"writer": model},
         "languages": language or None,
-        "budget": _budget(max_attempts, max_seconds, max_dollars),
+        "budget": {
+            "max_attempts": max_attempts,
+            "max_wall_s": max_seconds,
+            "max_device_s": max_device_seconds,
+            "max_cost_usd": max_dollars,
+            "target_speedup": target_speedup,
+            "min_headroom": min_headroom,
+        },
         "width": width,
         "seed": seed,
         "device": device,
         "require_isolation": require_isolation,
         "judge": judge_url,
+        "approve": approve or None,
     }
     spec = load_spec(config, given)
+    if spec.approve:
+        check_terminal()
     # Read here too, before a folder is chosen or a process started: a slip should cost nothing.
     read_source(spec.problem)
     folder = chosen_folder(spec.problem, name, out)
     if not quiet:
         say(Text(f"Loading {visible(spec.problem)} … the run is in {folder}"))
     return carry_out(
-        lambda watch: optimize(spec, folder=folder, observer=watch, equip=equip),
+        lambda watch, ask: optimize(
+            spec, folder=folder, observer=watch, equip=equip, ask=ask if spec.approve else None
+        ),
         quiet=quiet,
         as_json=as_json,
     )
-
-
-def _budget(
-    attempts: int | None, wall_s: float | None, cost_usd: float | None
-) -> dict[str, float | None]:
-    """The limits in the words of the settings; None says nothing."""
-    return {"max_attempts": attempts, "max_wall_s": wall_s, "max_cost_usd": cost_usd}

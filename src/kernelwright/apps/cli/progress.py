@@ -7,7 +7,8 @@ terminal the attempts under way stand below the lines; elsewhere only the lines 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -15,9 +16,10 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from kernelwright.core.run import Event
+from kernelwright.core.run import Edit, Event
 from kernelwright.problems.admission import Admission
 from kernelwright.report import outcomes
+from kernelwright.report.ablation import what_it_is
 from kernelwright.report.formats import money, seconds
 from kernelwright.report.plain import visible
 from kernelwright.report.story import calls_of, cost_of
@@ -72,6 +74,10 @@ class Progress:
                 return [Text(f"fault: {visible(state.faults[-1].message)}", style="yellow")]
             case "promotion":
                 return [self._judged_again(state.promotions[-1], "measured afresh")]
+            case "ablation" if state.ablation is not None:
+                return [_ablated(state, event)]
+            case "approval":
+                return [Text(f"attempt {event.data['step']}, approved: {event.data['answer']}")]
             case "delivery":
                 return [self._judged_again(state.deliveries[-1], "as best_module.py")]
             case "finished":
@@ -110,6 +116,8 @@ class Progress:
             return "loading the problem …"
         if self._state.admission is None:
             return "admission: would wrong programs be noticed? …"
+        if self._state.ablation is not None:
+            return "judging without one edit …"
         return "measuring the best afresh …" if self._state.steps else "drafting …"
 
     def _totals(self) -> str:
@@ -123,9 +131,21 @@ class Progress:
             shown.append(f"best {speedup_of(best.evaluation)}")
         return " · ".join(shown)
 
-    def __enter__(self) -> Self:
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave the terminal to something else meanwhile."""
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._start()
+
+    def _start(self) -> None:
         if self._console.is_terminal and not self._quiet:
             self._live.start()
+
+    def __enter__(self) -> Self:
+        self._start()
         return self
 
     def __exit__(
@@ -150,6 +170,18 @@ def attempt_line(state: RunState, step: Step) -> Text:
         no_wrap=True,
         overflow="ellipsis",
     )
+
+
+def _ablated(state: RunState, event: Event) -> Text:
+    """One candidate of an ablation: which edit was undone, and how it fared."""
+    said = event.data["edit"]
+    edit = None if said is None else Edit.model_validate(said)
+    what = "the best again" if edit is None else f"without {visible(what_it_is(edit))}"
+    evaluation = state.ablation.judged[edit] if state.ablation else None
+    outcome = evaluation.outcome if evaluation else None
+    word = outcome.kind.replace("_", " ") if outcome else ""
+    figures = speedup_of(evaluation) or (outcomes.reason(outcome) if outcome else "")
+    return Text.assemble(f"{what}: ", (word, _COLOURS.get(word, "red")), f"  {figures}")
 
 
 def _head(state: RunState, step: Step) -> str:

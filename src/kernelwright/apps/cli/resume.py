@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from kernelwright.agents.elsewhere import equip
+from kernelwright.apps.cli.approving import check_terminal
 from kernelwright.apps.cli.running import carry_out
 from kernelwright.apps.cli.runs import RunArgument, find, opened
 from kernelwright.apps.cli.terminal import JSON_OPTION
 from kernelwright.run.optimize import resume
+from kernelwright.store.fold import fold
 
 
 def command(
@@ -26,8 +28,11 @@ def command(
     folder = find(run)
     with opened(folder) as store:
         past = store.records()
+    spec = fold(past).spec
+    if spec is not None and spec.approve:
+        check_terminal()
     return carry_out(
-        lambda observer: resume(folder.path, observer=observer, equip=equip),
+        lambda watch, ask: resume(folder.path, observer=watch, equip=equip, ask=ask),
         past=past,
         quiet=quiet,
         as_json=as_json,

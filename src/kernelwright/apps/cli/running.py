@@ -6,17 +6,19 @@ from collections.abc import Callable, Sequence
 
 from rich.text import Text
 
+from kernelwright.apps.cli.approving import ask_on
 from kernelwright.apps.cli.progress import Progress
 from kernelwright.apps.cli.runs import REPORT, RESULT, opened, write_reports
 from kernelwright.apps.cli.terminal import emit, say, show, talk
-from kernelwright.core.run import Event
+from kernelwright.core.run import Answer, Event
 from kernelwright.report import text
+from kernelwright.run.approval import Ask, Question
 from kernelwright.run.log import Observer
 from kernelwright.run.optimize import RunResult
 
 
 def carry_out(
-    job: Callable[[Observer], RunResult],
+    job: Callable[[Observer, Ask], RunResult],
     *,
     past: Sequence[Event] = (),
     quiet: bool,
@@ -24,10 +26,16 @@ def carry_out(
 ) -> int:
     """Run `job`, write the reports, say what was found and where it is; the exit code.
 
-    `past` are the events of a run that is resumed.
+    `job` is given what watches the run, and what asks at the terminal. `past` are the events of a
+    run that is resumed.
     """
     with Progress(talk(), quiet=quiet, past=past) as progress:
-        ended = job(progress.watch)
+
+        def ask(question: Question) -> Answer:
+            with progress.aside():
+                return ask_on(talk(), question)
+
+        ended = job(progress.watch, ask)
     with opened(ended.folder) as store:
         result = write_reports(ended.folder, store)
     if as_json:
