@@ -189,6 +189,29 @@ def test_a_budget_of_dollars_cannot_be_kept_without_prices():
     assert len(bench.state.steps) == 1
 
 
+@pytest.mark.parametrize("faults", [1, 2 * QUICK.tries])
+def test_calls_that_were_answered_before_a_fault_are_spent(faults):
+    class Broken(Paid):
+        async def propose(self, assignment):
+            nonlocal faults
+            made = await super().propose(assignment)
+            faults -= 1
+            if faults < 0:
+                return made
+            error = ModelError("The second of two models is on strike.")
+            error.model_calls = made.model_calls
+            raise error
+
+    broken = faults
+    bench = Bench(llm=Broken(), tuner=NumberWriter(tunables=()))
+    bench.run(max_attempts=2)
+    written = sum(s.proposal is not None for s in bench.state.steps.values())
+    assert bench.state.spent.cost_usd == 0.5 * (broken + written)
+    assert len(bench.state.steps[1].model_calls) == min(QUICK.tries, broken + 1)
+    assert sum(len(s.model_calls) for s in bench.state.steps.values()) == broken + written
+    assert fold(bench.store.records()) == bench.state
+
+
 def test_a_budget_of_no_dollars_still_tries_what_is_free():
     bench = Bench()
     bench.run(max_cost_usd=0.0, max_attempts=3)
