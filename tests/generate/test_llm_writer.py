@@ -8,7 +8,10 @@ from kernelwright.core.candidate import Tunable, Usage
 from kernelwright.core.errors import ModelError
 from kernelwright.core.evaluation import BuildFailed, Passed, WrongResult
 from kernelwright.core.protocols import ModelReply, ModelRequest
-from kernelwright.generate.llm_writer import LlmWriter, declared_tunables
+from kernelwright.generate.asking import Asking
+from kernelwright.generate.briefing import Briefing, no_page
+from kernelwright.generate.llm_writer import LlmWriter
+from kernelwright.generate.programs import declared_tunables
 from kernelwright.languages.cpp import Cpp
 from kernelwright.languages.cuda import Cuda
 from kernelwright.languages.reading import candidate_from_text
@@ -21,13 +24,12 @@ from .conftest import KERNEL, PROBLEM, Blobs, Plain, assignment, attempt, candid
 REPLY = f"Here it is:\n```cpp\n{KERNEL}```\nDone."
 
 
-def writer(script=lambda request: REPLY, blobs=None, **options):
-    languages = {"cpp": Plain(), "cuda": Plain("cuda", "kernel.cu::kernel")}
+def writer(script=lambda request: REPLY, blobs=None, page=no_page, **options):
     return LlmWriter(
         model=ScriptedModel(script=script),
-        languages=languages,
-        put=(Blobs() if blobs is None else blobs).put,
-        **options,
+        languages={"cpp": Plain(), "cuda": Plain("cuda", "kernel.cu::kernel")},
+        asking=Asking(put=(Blobs() if blobs is None else blobs).put, **options),
+        briefing=Briefing(page=page),
     )
 
 
@@ -66,7 +68,9 @@ def test_what_a_writer_makes_is_what_a_file_of_the_same_text_is(language):
         else KERNEL
     )
     model = ScriptedModel(script=[f"```\n{text}```"])
-    made = LlmWriter(model=model, languages={language.name: language}, put=Blobs().put)
+    made = LlmWriter(
+        model=model, languages={language.name: language}, asking=Asking(put=Blobs().put)
+    )
     proposal = propose(made, assignment(language=language.name))
     assert proposal.candidate == candidate_from_text(PROBLEM, text, language.name)
 

@@ -16,8 +16,8 @@ from kernelwright.core.diagnosis import MEANINGS
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import Example, Language
 from kernelwright.generate.advice import DISTRIBUTIONS, MISMATCHES, SIGNALS, TRAITS
+from kernelwright.generate.briefing import no_examples
 from kernelwright.generate.listed_writer import Drafts, NoDrafts
-from kernelwright.generate.llm_writer import no_examples
 
 MOST_PASSAGES = 8
 _LONGEST_PASSAGE = 12_000

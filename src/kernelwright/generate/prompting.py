@@ -73,10 +73,11 @@ def draft_prompt(
     models: Sequence[Shown],
     examples: Sequence[Example] = (),
     action: str | None = None,
+    notes: str | None = None,
 ) -> str:
     """Asks for a first program; `models` are right programs in other languages to follow,
     `examples` verified ones in this language for problems that come near. `action` is a page of
-    ours on the optimisation that is asked for."""
+    ours on the optimisation that is asked for, `notes` what others of a team said of it."""
     return _TEMPLATES.get_template("draft.j2").render(
         problem=problem,
         guide=guide.strip(),
@@ -85,6 +86,7 @@ def draft_prompt(
         models=models,
         examples=examples,
         action=action,
+        notes=notes,
     )
 
 
@@ -95,9 +97,15 @@ def refine_prompt(
     hints: Sequence[str],
     parents: Sequence[Shown],
     action: str | None = None,
+    notes: str | None = None,
 ) -> str:
-    """Asks for a better program than `parents`, of which each has its diagnosis. `action` as in
-    `draft_prompt`."""
+    """Asks for a better program than `parents`, of which each has its diagnosis. `action` and
+    `notes` as in `draft_prompt`."""
     return _TEMPLATES.get_template("refine.j2").render(
-        problem=problem, guide=guide.strip(), hints=hints, parents=parents, action=action
+        problem=problem,
+        guide=guide.strip(),
+        hints=hints,
+        parents=parents,
+        action=action,
+        notes=notes,
     )

@@ -26,8 +26,10 @@ from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.judge import Judge
 from kernelwright.evaluate.opening import open_judges
+from kernelwright.generate.asking import Asking
+from kernelwright.generate.briefing import Briefing, no_examples
 from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
-from kernelwright.generate.llm_writer import LlmWriter, no_examples
+from kernelwright.generate.llm_writer import LlmWriter
 from kernelwright.generate.outside import Outside
 from kernelwright.knowledge import actions
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
@@ -300,12 +302,13 @@ def _llm_writer(
     return LlmWriter(
         model=open_model(spec.models[MODEL_ROLE], settings),
         languages=languages,
-        put=store.put,
-        max_tokens=settings.max_tokens,
-        temperature=settings.temperature,
-        seed=spec.seed,
-        examples=examples,
-        page=actions.page,
+        asking=Asking(
+            put=store.put,
+            max_tokens=settings.max_tokens,
+            temperature=settings.temperature,
+            seed=spec.seed,
+        ),
+        briefing=Briefing(examples=examples, page=actions.page),
     )
 
 
