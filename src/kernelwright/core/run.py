@@ -65,12 +65,14 @@ class RunSpec(Record):
     """What a run was asked to do: the TOML file, the flags and the Python call in one.
 
     `problem` is a path or ``builtin:<name>``; `direction` goes before what the file says, which is
-    what None asks for. `device` is auto, cpu, cuda, or one of several GPUs as ``cuda:1``. `models`
-    maps a role ("writer") to a model name as ``provider:name``. `writers` are used in turn for
-    drafts; with no model, ``library`` and ``sketch``. `library` are folders of verified kernels
-    beside the one that ships. `judge` is the address of a `kernelwright serve` that judges instead
-    of this machine, its token is never part of the settings; or ``batch``, for attempts that wait
-    until `kernelwright import` brings their verdicts.
+    what None asks for. `device` is auto, cpu, cuda, or one of several GPUs as ``cuda:1``.
+    `writers` are used in turn for drafts; with no model, ``library`` and ``sketch``. `models` maps
+    a role to a model name as ``provider:name``: "writer", and for the writer ``team`` "planner",
+    "coder" and "critic", each of which has the model of "writer" unless it is named. `library` are
+    folders of verified kernels beside the one that ships. `judge` is the address of a
+    `kernelwright serve` that judges instead of this machine, its token is never part of the
+    settings; or ``batch``, for attempts that wait until `kernelwright import` brings their
+    verdicts.
     """
 
     problem: str

@@ -79,6 +79,9 @@ class Briefing:
         )
 
 
+PLAIN = Briefing()
+
+
 def drafted(plan: Plan) -> int:
     """How many drafts were asked for before this one."""
     return plan.variant if plan.kind == "draft" else 0

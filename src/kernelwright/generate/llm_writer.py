@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kernelwright.core.candidate import Proposal
 from kernelwright.core.protocols import Assignment, Language, Model
 from kernelwright.generate.asking import Asking, asked
-from kernelwright.generate.briefing import Briefing, language_for
+from kernelwright.generate.briefing import PLAIN, Briefing, language_for
 from kernelwright.generate.programs import proposal_of
 from kernelwright.generate.prompting import system_prompt
 
@@ -26,7 +26,7 @@ class LlmWriter:
     model: Model
     languages: Mapping[str, Language]
     asking: Asking
-    briefing: Briefing = Briefing()
+    briefing: Briefing = PLAIN
 
     async def propose(self, assignment: Assignment) -> Proposal:
         """The candidate that the model writes, or the reason why its reply is none.

@@ -67,7 +67,7 @@ def parse_reply(
             reason=f"The reply has {len(reply):,} characters; a program has at most "
             f"{LONGEST_REPLY:,} here."
         )
-    text = _cleaned(reply)
+    text = cleaned(reply)
     blocks = _blocks(text)
     whole = [_mended(b.text) for b in blocks if b.closed or not cut_off]
     found = _choose([t for t in whole if t.strip()], entry, dialect)
@@ -85,8 +85,8 @@ def _empty(cut_off: bool) -> str:
     return "The reply was empty."
 
 
-def _cleaned(reply: str) -> str:
-    """Plain text with the model's thinking taken out, unless there is nothing else."""
+def cleaned(reply: str) -> str:
+    """A reply as plain text with the model's thinking taken out, unless there is nothing else."""
     text = reply.encode("utf-8", "replace").decode("utf-8")
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_INVISIBLE)
     # Some servers swallow the opening tag, others the closing one. What ends with a closing tag is

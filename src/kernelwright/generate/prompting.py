@@ -14,6 +14,7 @@ from importlib.resources import files
 
 import jinja2
 
+from kernelwright.core.action import Action
 from kernelwright.core.problem import Problem, TensorSpec
 from kernelwright.core.protocols import Example
 
@@ -61,7 +62,41 @@ _TEMPLATES.filters.update(fenced=fenced, shape=shape)
 
 def system_prompt() -> str:
     """Who the model is and what a reply must be."""
-    return _TEMPLATES.get_template("system.j2").render().strip()
+    return _render("system.j2")
+
+
+def critic_prompts(problem: Problem, *, parents: Sequence[Shown]) -> tuple[str, str]:
+    """Who a critic is, and what it is asked of `parents`, which were judged."""
+    return _render("critic_system.j2"), _render("critic.j2", problem=problem, parents=parents)
+
+
+def planner_prompts(
+    problem: Problem,
+    *,
+    language: str,
+    hints: Sequence[str],
+    variant: int,
+    parents: Sequence[Shown],
+    actions: Sequence[Action],
+    notes: str | None,
+) -> tuple[str, str]:
+    """Who a planner is, and the question which of `actions` to carry out; `notes` are the
+    critic's on `parents`, `variant` counts the drafts before."""
+    user = _render(
+        "planner.j2",
+        problem=problem,
+        language=language,
+        hints=hints,
+        variant=variant,
+        parents=parents,
+        actions=actions,
+        notes=notes,
+    )
+    return _render("planner_system.j2"), user
+
+
+def _render(template: str, **values: object) -> str:
+    return _TEMPLATES.get_template(template).render(**values).strip()
 
 
 def draft_prompt(

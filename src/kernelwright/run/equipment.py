@@ -29,8 +29,9 @@ from kernelwright.evaluate.opening import open_judges
 from kernelwright.generate.asking import Asking
 from kernelwright.generate.briefing import Briefing, no_examples
 from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
-from kernelwright.generate.llm_writer import LlmWriter
+from kernelwright.generate.llm_writer import WRITER, LlmWriter
 from kernelwright.generate.outside import Outside
+from kernelwright.generate.team import CODER, CRITIC, PLANNER, Team
 from kernelwright.knowledge import actions
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.library.finding import Shelves
@@ -45,11 +46,12 @@ from kernelwright.run.profiling import Profiled, profiled
 from kernelwright.run.spec import (
     AGENT,
     LIBRARY,
-    LLM,
-    MODEL_ROLE,
+    ROLES,
     SKETCH,
+    TEAM,
     TUNER,
     device_of,
+    models_of,
     reads_library,
 )
 from kernelwright.search.drafting import Drafter
@@ -110,9 +112,10 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
             f"The judge of this run is {spec.judge}. Leave it out of the settings to judge here."
         )
     device = device_of(spec)
-    if LLM in spec.writers:
+    for writer in spec.writers:
         # Before anything is started: a missing key or package shows here.
-        open_model(spec.models[MODEL_ROLE], spec.model_settings)
+        for model in models_of(spec, writer).values():
+            open_model(model, spec.model_settings)
     library = library_of(spec)
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
@@ -280,36 +283,46 @@ def writers_for(
             made[name] = LibraryWriter(drafts=shelves.drafts)
         elif name.startswith(AGENT):
             made[name] = Outside()
-        elif name == LLM:
+        elif name in ROLES:
             examples = shelves.examples if LIBRARY in spec.writers else no_examples
-            made[name] = _llm_writer(spec, languages, store, folder, examples)
+            made[name] = _asking_writer(spec, name, languages, store, folder, examples)
         else:
             made[name] = names.load("writer", name)()
     return made
 
 
-def _llm_writer(
+def _asking_writer(
     spec: RunSpec,
+    name: str,
     languages: Mapping[str, Language],
     store: Store,
     folder: RunFolder,
     examples: Callable[[str], Sequence[Example]],
-) -> LlmWriter:
+) -> Writer:
+    """The writer `name`, which asks models."""
     settings = spec.model_settings
     if settings.replies is None:
         # A reply that was paid for before a crash is found again when the run is resumed.
         settings = settings.model_copy(update={"replies": str(folder.path / REPLIES)})
-    return LlmWriter(
-        model=open_model(spec.models[MODEL_ROLE], settings),
-        languages=languages,
-        asking=Asking(
-            put=store.put,
-            max_tokens=settings.max_tokens,
-            temperature=settings.temperature,
-            seed=spec.seed,
-        ),
-        briefing=Briefing(examples=examples, page=actions.page),
+    asking = Asking(
+        put=store.put,
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        seed=spec.seed,
     )
+    briefing = Briefing(examples=examples, page=actions.page)
+    models = {role: open_model(m, settings) for role, m in models_of(spec, name).items()}
+    if name == TEAM:
+        return Team(
+            planner=models[PLANNER],
+            coder=models[CODER],
+            critic=models[CRITIC],
+            languages=languages,
+            asking=asking,
+            briefing=briefing,
+            actions=actions.ACTIONS,
+        )
+    return LlmWriter(model=models[WRITER], languages=languages, asking=asking, briefing=briefing)
 
 
 def same_problem(loaded: Problem, known: Problem | None) -> Problem:
