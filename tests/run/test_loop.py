@@ -503,3 +503,21 @@ def test_what_a_broken_judge_said_is_taken_back_and_judged_again():
     assert all(step.evaluation is not None for step in bench.state.steps.values())
     assert sorted(bench.evaluator.judged[3:]) == sorted({*bench.evaluator.judged})
     assert fold(bench.store.records()) == bench.state
+
+
+def test_a_judge_that_breaks_while_a_writer_asks_it_takes_its_verdicts_back_too():
+    class Asking(NumberWriter):
+        async def propose(self, assignment):
+            made = await super().propose(assignment)
+            if len(self.asked) == 3:
+                judged = [candidate_id for candidate_id, _ in bench.evaluator.asked]
+                raise JudgeBroken("The canary died.", tuple(judged))
+            return made
+
+    bench = Bench(sketch=Asking(drafts=4, tunables=()))
+    bench.run(max_attempts=4)
+    voided = bench.kinds.index("void")
+    assert bench.kinds[:voided].count("evaluation") == 2
+    assert bench.kinds[voided:].count("evaluation") == 4
+    assert all(step.evaluation is not None for step in bench.state.steps.values())
+    assert fold(bench.store.records()) == bench.state

@@ -31,6 +31,14 @@ class Budget(Record):
     max_cost_usd: float | None = Field(default=None, ge=0)
 
 
+class ToolBudget(Record):
+    """What a model may call in one attempt of the writer ``tools``: `max_calls` calls, by which at
+    most `max_judge_calls` programs are judged."""
+
+    max_calls: int = Field(default=8, ge=0, le=100)
+    max_judge_calls: int = Field(default=3, ge=0, le=100)
+
+
 class ModelSettings(Record):
     """How language models are called, whichever they are.
 
@@ -68,8 +76,8 @@ class RunSpec(Record):
     what None asks for. `device` is auto, cpu, cuda, or one of several GPUs as ``cuda:1``.
     `writers` are used in turn for drafts; with no model, ``library`` and ``sketch``. `models` maps
     a role to a model name as ``provider:name``: "writer", and for the writer ``team`` "planner",
-    "coder" and "critic", each of which has the model of "writer" unless it is named. `library` are
-    folders of verified kernels beside the one that ships. `judge` is the address of a
+    "coder" and "critic", each of which has the model of "writer" unless it is named. `tool_budget`
+    is for an attempt of the writer ``tools``. `library` are folders of verified kernels beside the one that ships. `judge` is the address of a
     `kernelwright serve` that judges instead of this machine, its token is never part of the
     settings; or ``batch``, for attempts that wait until `kernelwright import` brings their
     verdicts.
@@ -84,6 +92,7 @@ class RunSpec(Record):
     model_settings: ModelSettings = ModelSettings()
     languages: tuple[str, ...] = ()
     budget: Budget = Budget()
+    tool_budget: ToolBudget = ToolBudget()
     width: int = Field(default=1, ge=1, le=16)
     seed: int = 0
     device: DeviceName = "auto"

@@ -97,6 +97,27 @@ def cleaned(reply: str) -> str:
     return said if said.strip() else _THOUGHT_END.sub("\n", _THOUGHT_BEGIN.sub("\n", text))
 
 
+def prose(reply: str) -> str:
+    """What a reply says outside its fenced blocks, without the model's thinking."""
+    said: list[str] = []
+    marks: str | None = None
+    for line in cleaned(reply[:LONGEST_REPLY]).split("\n"):
+        fence = _FENCE.fullmatch(line.rstrip())
+        if marks is None:
+            if fence:
+                marks = fence["marks"]
+            else:
+                said.append(line)
+        elif fence and fence["marks"].startswith(marks) and not fence["info"].strip():
+            marks = None
+    return "\n".join(said)
+
+
+def holds_block(reply: str) -> bool:
+    """Whether there is a fenced block in a reply, whole or not."""
+    return bool(_blocks(cleaned(reply[:LONGEST_REPLY])))
+
+
 def _blocks(text: str) -> list[_Block]:
     """The fenced blocks of `text`; the last may lack its closing fence."""
     blocks: list[_Block] = []

@@ -95,6 +95,17 @@ def planner_prompts(
     return _render("planner_system.j2"), user
 
 
+def tools_prompt(*, missing: Sequence[str], calls: int, judged: int) -> str:
+    """How tools are called: `calls` times, for at most `judged` programs the judge; those that are
+    `missing` cannot be had."""
+    return _render("tools.j2", missing=missing, calls=calls, judged=judged)
+
+
+def tool_answer(*, tool: str, said: str, calls: int, judged: int) -> str:
+    """What a tool `said`, and how many calls are left."""
+    return _render("tool_answer.j2", tool=tool, said=said, calls=calls, judged=judged)
+
+
 def _render(template: str, **values: object) -> str:
     return _TEMPLATES.get_template(template).render(**values).strip()
 

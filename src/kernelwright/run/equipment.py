@@ -16,6 +16,7 @@ from typing import Protocol
 from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.cards import only_card, visible_cards
+from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import ProblemError, SpecError, UsageError
 from kernelwright.core.evaluation import BuildFailed, Evaluation, Rejected, TimedOut
 from kernelwright.core.graph import Graph
@@ -30,14 +31,18 @@ from kernelwright.generate.asking import Asking
 from kernelwright.generate.briefing import Briefing, no_examples
 from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
 from kernelwright.generate.llm_writer import WRITER, LlmWriter
+from kernelwright.generate.looking_up import Task, look_up
 from kernelwright.generate.outside import Outside
 from kernelwright.generate.team import CODER, CRITIC, PLANNER, Team
+from kernelwright.generate.tool_writer import ToolWriter
+from kernelwright.generate.toolbox import Toolbox
 from kernelwright.knowledge import actions
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.library.finding import Shelves
 from kernelwright.library.records import device_name
 from kernelwright.library.shelf import Broken, Kernel, folders_of, read_library
 from kernelwright.llm.opening import open_model
+from kernelwright.llm.recording import Replies
 from kernelwright.problems.reference import Reference
 from kernelwright.run.delivery import deliver
 from kernelwright.run.folder import RunFolder
@@ -49,6 +54,7 @@ from kernelwright.run.spec import (
     ROLES,
     SKETCH,
     TEAM,
+    TOOLS,
     TUNER,
     device_of,
     models_of,
@@ -156,12 +162,28 @@ def furnished(
     sketches = Sketches(problem, trace)
     shelves = Shelves(kernels, problem, trace, tuned_for)
     alone = evaluator if isinstance(evaluator, Judge) else None
+    toolbox = Toolbox(
+        judge=lambda candidate: evaluator.evaluate(candidate, "search"),
+        look_up=lambda words, language: look_up(
+            words,
+            Task(
+                problem=problem,
+                language=languages[language],
+                sketches=sketches,
+                examples=shelves.to_read,
+                actions=actions.ACTIONS,
+                page=actions.page,
+            ),
+        ),
+        build=alone.try_build if alone else None,
+        profile=functools.partial(_limits, alone) if alone else None,
+    )
     return Equipment(
         problem=problem,
         evaluator=evaluator,
         admit=lambda: reference.admit(spec.seed),
         writers=lambda store, folder: writers_for(
-            spec, sketches, shelves, languages, store, folder
+            spec, sketches, shelves, languages, store, folder, toolbox
         ),
         library_drafts=shelves.count,
         examples=shelves.to_read,
@@ -238,6 +260,10 @@ def _drafter(
     )
 
 
+def _limits(judge: Judge, candidate: Candidate, evaluation: Evaluation) -> Diagnosis | None:
+    return profiled(judge, candidate, evaluation).diagnosis
+
+
 class Sketches:
     """The sketches' drafts in a language, traced and drafted once."""
 
@@ -273,6 +299,7 @@ def writers_for(
     languages: Mapping[str, Language],
     store: Store,
     folder: RunFolder,
+    toolbox: Toolbox,
 ) -> dict[str, Writer]:
     """The writers of `spec`, and the tuner, by name."""
     made: dict[str, Writer] = {TUNER: names.load("writer", TUNER)()}
@@ -285,7 +312,7 @@ def writers_for(
             made[name] = Outside()
         elif name in ROLES:
             examples = shelves.examples if LIBRARY in spec.writers else no_examples
-            made[name] = _asking_writer(spec, name, languages, store, folder, examples)
+            made[name] = _asking_writer(spec, name, languages, store, folder, examples, toolbox)
         else:
             made[name] = names.load("writer", name)()
     return made
@@ -298,12 +325,12 @@ def _asking_writer(
     store: Store,
     folder: RunFolder,
     examples: Callable[[str], Sequence[Example]],
+    toolbox: Toolbox,
 ) -> Writer:
     """The writer `name`, which asks models."""
-    settings = spec.model_settings
-    if settings.replies is None:
-        # A reply that was paid for before a crash is found again when the run is resumed.
-        settings = settings.model_copy(update={"replies": str(folder.path / REPLIES)})
+    # A reply that was paid for before a crash is found again when the run is resumed.
+    replies = spec.model_settings.replies or str(folder.path / REPLIES)
+    settings = spec.model_settings.model_copy(update={"replies": replies})
     asking = Asking(
         put=store.put,
         max_tokens=settings.max_tokens,
@@ -321,6 +348,16 @@ def _asking_writer(
             asking=asking,
             briefing=briefing,
             actions=actions.ACTIONS,
+        )
+    if name == TOOLS:
+        return ToolWriter(
+            model=models[WRITER],
+            languages=languages,
+            asking=asking,
+            toolbox=toolbox,
+            briefing=briefing,
+            budget=spec.tool_budget,
+            replies=Replies(folder=Path(replies)),
         )
     return LlmWriter(model=models[WRITER], languages=languages, asking=asking, briefing=briefing)
 

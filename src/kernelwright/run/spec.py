@@ -25,11 +25,16 @@ from kernelwright.generate.team import CODER, CRITIC, PLANNER
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.llm.address import Address
 
-LIBRARY, SKETCH, LLM, TEAM, TUNER = "library", "sketch", "llm", "team", "tuner"
+LIBRARY, SKETCH, TUNER = "library", "sketch", "tuner"
+LLM, TEAM, TOOLS = "llm", "team", "tools"
 FROM_OUTSIDE = "from_outside"  # the strategy of a run that an agent leads
 AGENT = "agent:"  # in front of an agent's name, where writers are named
 # The roles that models have in each writer that asks some.
-ROLES: Mapping[str, tuple[str, ...]] = {LLM: (WRITER,), TEAM: (PLANNER, CODER, CRITIC)}
+ROLES: Mapping[str, tuple[str, ...]] = {
+    LLM: (WRITER,),
+    TEAM: (PLANNER, CODER, CRITIC),
+    TOOLS: (WRITER,),
+}
 BATCH = "batch"  # the judge of a run whose verdicts are carried to it
 # TOML has no null, and leaving a limit out means its default.
 NO_LIMIT = "none"
