@@ -77,10 +77,10 @@ class RunSpec(Record):
     `writers` are used in turn for drafts; with no model, ``library`` and ``sketch``. `models` maps
     a role to a model name as ``provider:name``: "writer", and for the writer ``team`` "planner",
     "coder" and "critic", each of which has the model of "writer" unless it is named. `tool_budget`
-    is for an attempt of the writer ``tools``. `library` are folders of verified kernels beside the one that ships. `judge` is the address of a
-    `kernelwright serve` that judges instead of this machine, its token is never part of the
-    settings; or ``batch``, for attempts that wait until `kernelwright import` brings their
-    verdicts.
+    is for an attempt of the writer ``tools``. `library` are folders of verified kernels beside the
+    one that ships. `judge` is the address of a `kernelwright serve` that judges instead of this
+    machine, its token is never part of the settings; or ``batch``, for attempts that wait until
+    `kernelwright import` brings their verdicts.
     """
 
     problem: str
