@@ -27,25 +27,20 @@ from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.judge import Judge
 from kernelwright.evaluate.opening import open_judges
-from kernelwright.generate.asking import Asking
-from kernelwright.generate.briefing import Briefing, no_examples
+from kernelwright.generate.briefing import no_examples
 from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
-from kernelwright.generate.llm_writer import WRITER, LlmWriter
 from kernelwright.generate.looking_up import Task, look_up
 from kernelwright.generate.outside import Outside
-from kernelwright.generate.team import CODER, CRITIC, PLANNER, Team
-from kernelwright.generate.tool_writer import ToolWriter
 from kernelwright.generate.toolbox import Toolbox
 from kernelwright.knowledge import actions
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.library.finding import Shelves
 from kernelwright.library.records import device_name
 from kernelwright.library.shelf import Broken, Kernel, folders_of, read_library
-from kernelwright.llm.opening import open_model
-from kernelwright.llm.recording import Replies
 from kernelwright.problems.reference import Reference
 from kernelwright.run.delivery import deliver
 from kernelwright.run.folder import RunFolder
+from kernelwright.run.model_writers import check_models, model_writers
 from kernelwright.run.patience import USUAL, Retries
 from kernelwright.run.profiling import Profiled, profiled
 from kernelwright.run.spec import (
@@ -53,18 +48,14 @@ from kernelwright.run.spec import (
     LIBRARY,
     ROLES,
     SKETCH,
-    TEAM,
-    TOOLS,
     TUNER,
     device_of,
-    models_of,
     reads_library,
 )
 from kernelwright.search.drafting import Drafter
 
 Library = tuple[Sequence[Kernel], Sequence[Broken]]
 
-REPLIES = "replies"
 # Drafts of a writer that is sampled; one with a list is asked until the list ends.
 SAMPLED_DRAFTS = 4
 
@@ -118,10 +109,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
             f"The judge of this run is {spec.judge}. Leave it out of the settings to judge here."
         )
     device = device_of(spec)
-    for writer in spec.writers:
-        # Before anything is started: a missing key or package shows here.
-        for model in models_of(spec, writer).values():
-            open_model(model, spec.model_settings)
+    check_models(spec)  # before anything is started
     library = library_of(spec)
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
@@ -302,7 +290,11 @@ def writers_for(
     toolbox: Toolbox,
 ) -> dict[str, Writer]:
     """The writers of `spec`, and the tuner, by name."""
-    made: dict[str, Writer] = {TUNER: names.load("writer", TUNER)()}
+    examples = shelves.examples if LIBRARY in spec.writers else no_examples
+    made: dict[str, Writer] = {
+        TUNER: names.load("writer", TUNER)(),
+        **model_writers(spec, languages, store, folder, examples, toolbox),
+    }
     for name in spec.writers:
         if name == SKETCH:
             made[name] = SketchWriter(drafts=sketches, carrying=sketches.carrying)
@@ -310,56 +302,9 @@ def writers_for(
             made[name] = LibraryWriter(drafts=shelves.drafts)
         elif name.startswith(AGENT):
             made[name] = Outside()
-        elif name in ROLES:
-            examples = shelves.examples if LIBRARY in spec.writers else no_examples
-            made[name] = _asking_writer(spec, name, languages, store, folder, examples, toolbox)
-        else:
+        elif name not in ROLES:
             made[name] = names.load("writer", name)()
     return made
-
-
-def _asking_writer(
-    spec: RunSpec,
-    name: str,
-    languages: Mapping[str, Language],
-    store: Store,
-    folder: RunFolder,
-    examples: Callable[[str], Sequence[Example]],
-    toolbox: Toolbox,
-) -> Writer:
-    """The writer `name`, which asks models."""
-    # A reply that was paid for before a crash is found again when the run is resumed.
-    replies = spec.model_settings.replies or str(folder.path / REPLIES)
-    settings = spec.model_settings.model_copy(update={"replies": replies})
-    asking = Asking(
-        put=store.put,
-        max_tokens=settings.max_tokens,
-        temperature=settings.temperature,
-        seed=spec.seed,
-    )
-    briefing = Briefing(examples=examples, page=actions.page)
-    models = {role: open_model(m, settings) for role, m in models_of(spec, name).items()}
-    if name == TEAM:
-        return Team(
-            planner=models[PLANNER],
-            coder=models[CODER],
-            critic=models[CRITIC],
-            languages=languages,
-            asking=asking,
-            briefing=briefing,
-            actions=actions.ACTIONS,
-        )
-    if name == TOOLS:
-        return ToolWriter(
-            model=models[WRITER],
-            languages=languages,
-            asking=asking,
-            toolbox=toolbox,
-            briefing=briefing,
-            budget=spec.tool_budget,
-            replies=Replies(folder=Path(replies)),
-        )
-    return LlmWriter(model=models[WRITER], languages=languages, asking=asking, briefing=briefing)
 
 
 def same_problem(loaded: Problem, known: Problem | None) -> Problem:
