@@ -24,14 +24,13 @@ from kernelwright.generate.tuner import Tuner
 from kernelwright.knowledge.actions import ACTIONS
 from kernelwright.languages.cpp import Cpp
 from kernelwright.llm.recording import RecordedModel, Replies
-from kernelwright.llm.scripted import ScriptedModel
+from kernelwright.llm.scripted import GOOD, Rates, ScriptedModel
 from kernelwright.run.optimize import optimize, resume
 from kernelwright.store.fold import fold
 from kernelwright.store.sql import FILE_NAME, SqlStore
 from kernelwright.testing.equipment import FakeEquip
 from kernelwright.testing.evaluators import ScriptedEvaluator, number_candidate, verdict
 from kernelwright.testing.judges import worded
-from kernelwright.testing.models import GOOD, Rates
 
 PRICE_USD = 0.25
 ATTEMPTS = 40
