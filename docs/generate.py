@@ -171,7 +171,13 @@ def _tools() -> str:
         "|---|---|---|",
         *rows,
         "",
-        *_sections(["agents/records.py", "agents/submission.py:Submission"]),
+        *_sections(
+            [
+                "agents/records.py",
+                "agents/submission.py:Submission",
+                "generate/looking_up.py:Found,Passage",
+            ]
+        ),
     ]
     return "\n".join(parts).rstrip() + "\n"
 

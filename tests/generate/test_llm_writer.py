@@ -8,8 +8,13 @@ from kernelwright.core.candidate import Tunable, Usage
 from kernelwright.core.errors import ModelError
 from kernelwright.core.evaluation import BuildFailed, Passed, WrongResult
 from kernelwright.core.protocols import ModelReply, ModelRequest, ReadsHints
+from kernelwright.generate.asking import Asking
+from kernelwright.generate.briefing import Briefing, no_page
 from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
-from kernelwright.generate.llm_writer import LlmWriter, declared_tunables
+from kernelwright.generate.llm_writer import LlmWriter
+from kernelwright.generate.programs import declared_tunables
+from kernelwright.generate.team import Team
+from kernelwright.generate.tool_writer import ToolWriter
 from kernelwright.generate.tuner import Tuner
 from kernelwright.languages.cpp import Cpp
 from kernelwright.languages.cuda import Cuda
@@ -23,13 +28,12 @@ from .conftest import KERNEL, PROBLEM, Blobs, Plain, assignment, attempt, candid
 REPLY = f"Here it is:\n```cpp\n{KERNEL}```\nDone."
 
 
-def writer(script=lambda request: REPLY, blobs=None, **options):
-    languages = {"cpp": Plain(), "cuda": Plain("cuda", "kernel.cu::kernel")}
+def writer(script=lambda request: REPLY, blobs=None, page=no_page, **options):
     return LlmWriter(
         model=ScriptedModel(script=script),
-        languages=languages,
-        put=(Blobs() if blobs is None else blobs).put,
-        **options,
+        languages={"cpp": Plain(), "cuda": Plain("cuda", "kernel.cu::kernel")},
+        asking=Asking(put=(Blobs() if blobs is None else blobs).put, **options),
+        briefing=Briefing(page=page),
     )
 
 
@@ -68,7 +72,9 @@ def test_what_a_writer_makes_is_what_a_file_of_the_same_text_is(language):
         else KERNEL
     )
     model = ScriptedModel(script=[f"```\n{text}```"])
-    made = LlmWriter(model=model, languages={language.name: language}, put=Blobs().put)
+    made = LlmWriter(
+        model=model, languages={language.name: language}, asking=Asking(put=Blobs().put)
+    )
     proposal = propose(made, assignment(language=language.name))
     assert proposal.candidate == candidate_from_text(PROBLEM, text, language.name)
 
@@ -253,8 +259,10 @@ def test_an_action_that_has_no_page_leaves_the_prompt_as_it_is():
     assert plain == named
 
 
-def test_a_model_reads_hints_and_writers_with_lists_do_not():
+def test_models_read_hints_and_writers_with_lists_do_not():
     assert isinstance(writer(), ReadsHints)
+    assert Team.reads_hints
+    assert ToolWriter.reads_hints
     assert not isinstance(SketchWriter(drafts=None), ReadsHints)
     assert not isinstance(LibraryWriter(drafts=None), ReadsHints)
     assert not isinstance(Tuner(), ReadsHints)

@@ -9,6 +9,8 @@ from kernelwright.core.run import Attempt
 from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
 from kernelwright.generate.llm_writer import LlmWriter
 from kernelwright.generate.outside import Outside
+from kernelwright.generate.team import Team
+from kernelwright.generate.tool_writer import ToolWriter
 from kernelwright.generate.tuner import Tuner
 from kernelwright.testing.writers import WriterContract, propose
 
@@ -164,5 +166,7 @@ def test_all_writers_are_in_the_table_of_names():
         "library": LibraryWriter,
         "llm": LlmWriter,
         "sketch": SketchWriter,
+        "team": Team,
+        "tools": ToolWriter,
         "tuner": Tuner,
     }

@@ -12,6 +12,7 @@ from kernelwright.core.candidate import Plan
 from kernelwright.core.evaluation import BuildFailed
 from kernelwright.core.protocols import Assignment
 from kernelwright.core.run import ModelSettings
+from kernelwright.generate.asking import Asking
 from kernelwright.generate.llm_writer import LlmWriter
 from kernelwright.languages.cpp import Cpp
 from kernelwright.llm.opening import open_model
@@ -37,7 +38,9 @@ def writer(monkeypatch, tmp_path):
     settings = ModelSettings(timeout_s=580, max_tries=1, replies=str(tmp_path))
     model = open_model(f"openai:{name}@{URL}", settings)
     return LlmWriter(
-        model=model, languages={"cpp": Cpp()}, put=Blobs().put, max_tokens=400, temperature=0.8
+        model=model,
+        languages={"cpp": Cpp()},
+        asking=Asking(put=Blobs().put, max_tokens=400, temperature=0.8),
     )
 
 

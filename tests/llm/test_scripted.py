@@ -7,7 +7,7 @@ import pytest
 
 from kernelwright.core.errors import ModelError
 from kernelwright.core.protocols import ModelReply
-from kernelwright.llm.scripted import Late, ScriptedModel
+from kernelwright.llm.scripted import GOOD, Late, Rates, ScriptedModel
 from kernelwright.testing.models import ModelContract, question
 
 
@@ -54,3 +54,22 @@ def test_a_function_sees_the_request():
 def test_words_are_counted_as_tokens():
     usage = ask(ScriptedModel(script=["three words here"]), question("two words")).usage
     assert (usage.input_tokens, usage.output_tokens) == (2, 3)
+
+
+def test_a_model_of_a_known_rate_fails_as_often_and_the_same_way_each_time():
+    replies = dict.fromkeys([GOOD, "bad", "worse"], None)
+    replies = {kind: lambda request, kind=kind: kind for kind in replies}
+    model = ScriptedModel(script=Rates(replies=replies, rate=0.5, seed=4))
+    said = [ask(model, question(sample=sample)).text for sample in range(40)]
+    assert [said.count(kind) for kind in replies] == [20, 10, 10]
+    assert said[20:] != said[:20]
+    again = [ask(model, question(sample=sample)).text for sample in reversed(range(40))]
+    assert again[::-1] == said
+    other = Rates(replies=replies, rate=0.5, seed=5)
+    assert [other.kind(sample) for sample in range(40)] != said
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_a_model_may_fail_always_or_never(rate):
+    rates = Rates(replies={GOOD: str, "bad": str}, rate=rate)
+    assert {rates.kind(sample) for sample in range(99)} == {GOOD if rate == 0.0 else "bad"}

@@ -264,6 +264,29 @@ def test_a_budget_of_dollars_cannot_be_kept_without_prices():
     assert len(bench.state.steps) == 1
 
 
+@pytest.mark.parametrize("faults", [1, 2 * QUICK.tries])
+def test_calls_that_were_answered_before_a_fault_are_spent(faults):
+    class Broken(Paid):
+        async def propose(self, assignment):
+            nonlocal faults
+            made = await super().propose(assignment)
+            faults -= 1
+            if faults < 0:
+                return made
+            error = ModelError("The second of two models is on strike.")
+            error.model_calls = made.model_calls
+            raise error
+
+    broken = faults
+    bench = Bench(llm=Broken(), tuner=NumberWriter(tunables=()))
+    bench.run(max_attempts=2)
+    written = sum(s.proposal is not None for s in bench.state.steps.values())
+    assert bench.state.spent.cost_usd == 0.5 * (broken + written)
+    assert len(bench.state.steps[1].model_calls) == min(QUICK.tries, broken + 1)
+    assert sum(len(s.model_calls) for s in bench.state.steps.values()) == broken + written
+    assert fold(bench.store.records()) == bench.state
+
+
 def test_a_budget_of_no_dollars_still_tries_what_is_free():
     bench = Bench()
     bench.run(max_cost_usd=0.0, max_attempts=3)
@@ -554,4 +577,22 @@ def test_what_a_broken_judge_said_is_taken_back_and_judged_again():
     assert bench.kinds[voided:].count("evaluation") == 4
     assert all(step.evaluation is not None for step in bench.state.steps.values())
     assert sorted(bench.evaluator.judged[3:]) == sorted({*bench.evaluator.judged})
+    assert fold(bench.store.records()) == bench.state
+
+
+def test_a_judge_that_breaks_while_a_writer_asks_it_takes_its_verdicts_back_too():
+    class Asking(NumberWriter):
+        async def propose(self, assignment):
+            made = await super().propose(assignment)
+            if len(self.asked) == 3:
+                judged = [candidate_id for candidate_id, _ in bench.evaluator.asked]
+                raise JudgeBroken("The canary died.", tuple(judged))
+            return made
+
+    bench = Bench(sketch=Asking(drafts=4, tunables=()))
+    bench.run(max_attempts=4)
+    voided = bench.kinds.index("void")
+    assert bench.kinds[:voided].count("evaluation") == 2
+    assert bench.kinds[voided:].count("evaluation") == 4
+    assert all(step.evaluation is not None for step in bench.state.steps.values())
     assert fold(bench.store.records()) == bench.state

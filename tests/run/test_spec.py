@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kernelwright.core.errors import SpecError, Unavailable, UnknownName
 from kernelwright.core.run import Budget, RunSpec
-from kernelwright.run.spec import completed, device_of, load_spec, to_toml
+from kernelwright.run.spec import completed, device_of, load_spec, models_of, to_toml
 
 MODEL = {"models": {"writer": "openai:gpt"}}
 
@@ -56,6 +56,20 @@ def test_a_model_brings_its_writer_with_it():
     assert load_spec(given={"problem": "p.py", **MODEL}).writers == ("library", "sketch", "llm")
 
 
+@pytest.mark.parametrize("role", ["planner", "coder", "critic"])
+def test_a_model_for_a_role_of_the_team_brings_the_team_with_it(role):
+    given = {"problem": "p.py", "models": {"writer": "openai:gpt", role: "openai:large"}}
+    made = load_spec(given=given)
+    assert made.writers == ("library", "sketch", "team")
+    others = dict.fromkeys(("planner", "coder", "critic"), "openai:gpt")
+    assert models_of(made, "team") == others | {role: "openai:large"}
+
+
+def test_a_team_whose_roles_all_have_models_needs_no_other():
+    models = {role: f"openai:{role}" for role in ("planner", "coder", "critic")}
+    assert models_of(load_spec(given={"problem": "p.py", "models": models}), "team") == models
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -82,6 +96,21 @@ def test_a_model_brings_its_writer_with_it():
             'problem = "p.py"\nwriters = ["sketch"]\nmodels.writer = "openai:gpt"\n',
             r"would not be used",
         ),
+        (
+            'problem = "p.py"\nwriters = ["llm"]\nmodels.writer = "openai:gpt"\n'
+            'models.critic = "openai:gpt"\n',
+            r"'openai:gpt' would not be used: .* as 'critic'. Add one",
+        ),
+        (
+            'problem = "p.py"\nwriters = ["team"]\nmodels.planner = "openai:gpt"\n',
+            r"'team' needs a model. .* nobody is coder or critic",
+        ),
+        (
+            'problem = "p.py"\nwriters = ["team"]\n[models]\nwriter = "openai:gpt"\n'
+            'planner = "openai:a"\ncoder = "openai:b"\ncritic = "openai:c"\n',
+            r"'openai:gpt' would not be used: .* as 'writer'",
+        ),
+        ('problem = "p.py"\nmodels.crtic = "openai:gpt"\n', r"Did you mean 'critic'"),
         (
             'problem = "p.py"\nlanguages = ["cpp", "cuda"]\n',
             r"do not go together",

@@ -52,8 +52,7 @@ def steps_by_candidate(state: RunState) -> dict[str, int]:
 def attempt_of(step: Step, numbers: Mapping[str, int], verdicts: Verdicts) -> Attempt:
     """One attempt. `numbers` are those of `steps_by_candidate`."""
     verdict = verdicts.of(step.evaluation) if step.evaluation else None
-    calls = step.proposal.model_calls if step.proposal else ()
-    prices = [call.cost_usd for call in calls if not call.cached]
+    prices = [call.cost_usd for call in step.model_calls if not call.cached]
     return Attempt(
         step=step.number,
         kind=step.plan.kind,
@@ -67,7 +66,7 @@ def attempt_of(step: Step, numbers: Mapping[str, int], verdicts: Verdicts) -> At
         speedup=verdict.speedup.median if verdict and verdict.speedup else None,
         settings=step.candidate.values if step.candidate else {},
         cost_usd=None if None in prices else sum(price or 0.0 for price in prices),
-        tokens=sum(c.usage.input_tokens + c.usage.output_tokens for c in calls),
+        tokens=sum(c.usage.input_tokens + c.usage.output_tokens for c in step.model_calls),
     )
 
 

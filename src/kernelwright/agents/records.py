@@ -216,21 +216,6 @@ class Promoted(Record):
     next: str
 
 
-class Passage(Record):
-    """Something that is known: where it is from, what it is about, and the text."""
-
-    source: str
-    title: str
-    text: str
-
-
-class Found(Record):
-    """The passages that fit best, the best first; `more` were left out."""
-
-    passages: tuple[Passage, ...]
-    more: int
-
-
 class Sizes(Record):
     """The sizes of a workload that may be known. Report is what is timed."""
 

@@ -19,7 +19,6 @@ from kernelwright.agents.benches import Benches
 from kernelwright.agents.describing import description
 from kernelwright.agents.judging import Judging, Progress, say_nothing, watched
 from kernelwright.agents.limits import LONGEST_IDEA, Rate, Refused, plain
-from kernelwright.agents.looking_up import Task, look_up
 from kernelwright.agents.next_steps import after_attempt, after_promotion
 from kernelwright.agents.reading import Reading
 from kernelwright.agents.records import (
@@ -28,7 +27,6 @@ from kernelwright.agents.records import (
     BuildResult,
     Description,
     Diff,
-    Found,
     NotPromoted,
     Profile,
     Promoted,
@@ -48,6 +46,8 @@ from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.profile.counters import Counters
 from kernelwright.evaluate.profile.disassembly import Facts
 from kernelwright.generate.feedback import in_words
+from kernelwright.generate.looking_up import Found, Task, look_up
+from kernelwright.knowledge import actions
 from kernelwright.run.equipment import Equipment, same_problem
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.handing_back import hand_back
@@ -156,6 +156,8 @@ class Session(Reading):
                 language=self.language,
                 sketches=equipment.sketches,
                 examples=equipment.examples,
+                actions=actions.ACTIONS,
+                page=actions.page,
             )
             return await asyncio.to_thread(look_up, query, task)
 

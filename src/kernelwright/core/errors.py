@@ -27,6 +27,8 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar, Literal
 
+from kernelwright.core.candidate import ModelCall
+
 Where = Literal["model", "sandbox", "device", "store", "ours"]
 
 
@@ -74,9 +76,13 @@ class BuildRefused(KernelwrightError):
 
 
 class FaultError(KernelwrightError):
-    """Our own failure; never charged to a candidate. `where` says what failed."""
+    """Our own failure; never charged to a candidate. `where` says what failed.
+
+    `model_calls` are those that a writer had answered before it, and that were paid for.
+    """
 
     where: ClassVar[Where] = "ours"
+    model_calls: tuple[ModelCall, ...] = ()
 
 
 class ModelError(FaultError):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
-from kernelwright.core.candidate import Lane
+from kernelwright.core.candidate import Lane, ModelCall
 from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import Where
 from kernelwright.core.problem import Split
@@ -257,9 +257,11 @@ class Evaluation(Record):
 
 
 class Fault(Record):
-    """Our own failure; never charged to a candidate."""
+    """Our own failure; never charged to a candidate. `model_calls` were answered before it, and
+    are in no proposal."""
 
     where: Where
     step: int | None
     message: str
     retryable: bool
+    model_calls: tuple[ModelCall, ...] = ()

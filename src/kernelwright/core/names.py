@@ -43,6 +43,8 @@ TABLE: dict[Kind, dict[str, str]] = {
         "library": "kernelwright.generate.listed_writer:LibraryWriter",
         "sketch": "kernelwright.generate.listed_writer:SketchWriter",
         "llm": "kernelwright.generate.llm_writer:LlmWriter",
+        "tools": "kernelwright.generate.tool_writer:ToolWriter",
+        "team": "kernelwright.generate.team:Team",
         "tuner": "kernelwright.generate.tuner:Tuner",
     },
     "model": {

@@ -44,6 +44,14 @@ class Budget(Record):
     min_headroom: float | None = Field(default=None, ge=1)
 
 
+class ToolBudget(Record):
+    """What a model may call in one attempt of the writer ``tools``: `max_calls` calls, by which at
+    most `max_judge_calls` programs are judged."""
+
+    max_calls: int = Field(default=8, ge=0, le=100)
+    max_judge_calls: int = Field(default=3, ge=0, le=100)
+
+
 class ModelSettings(Record):
     """How language models are called, whichever they are.
 
@@ -78,13 +86,15 @@ class RunSpec(Record):
     """What a run was asked to do: the TOML file, the flags and the Python call in one.
 
     `problem` is a path or ``builtin:<name>``; `direction` goes before what the file says, which is
-    what None asks for. `device` is auto, cpu, cuda, or one of several GPUs as ``cuda:1``. `models`
-    maps a role ("writer") to a model name as ``provider:name``. `writers` are used in turn for
-    drafts; with no model, ``library`` and ``sketch``. `library` are folders of verified kernels
-    beside the one that ships. With `approve` a person is asked before a candidate is handed back.
-    `judge` is the address of a `kernelwright serve` that judges instead
-    of this machine, its token is never part of the settings; or ``batch``, for attempts that wait
-    until `kernelwright import` brings their verdicts.
+    what None asks for. `device` is auto, cpu, cuda, or one of several GPUs as ``cuda:1``.
+    `writers` are used in turn for drafts; with no model, ``library`` and ``sketch``. `models` maps
+    a role to a model name as ``provider:name``: "writer", and for the writer ``team`` "planner",
+    "coder" and "critic", each of which has the model of "writer" unless it is named. `tool_budget`
+    is for an attempt of the writer ``tools``. `library` are folders of verified kernels beside the
+    one that ships. With `approve` a person is asked before a candidate is handed back. `judge` is
+    the address of a `kernelwright serve` that judges instead of this machine, its token is never
+    part of the settings; or ``batch``, for attempts that wait until `kernelwright import` brings
+    their verdicts.
     """
 
     problem: str
@@ -96,6 +106,7 @@ class RunSpec(Record):
     model_settings: ModelSettings = ModelSettings()
     languages: tuple[str, ...] = ()
     budget: Budget = Budget()
+    tool_budget: ToolBudget = ToolBudget()
     width: int = Field(default=1, ge=1, le=16)
     seed: int = 0
     device: DeviceName = "auto"

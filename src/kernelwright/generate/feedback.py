@@ -232,11 +232,11 @@ def _passed(outcome: Passed, problem: Problem) -> str:
     if len(lines) == 1:
         lines.append("It was not timed.")
     if outcome.profile is not None:
-        lines += _limits(outcome.profile)
+        lines += limits(outcome.profile)
     return "\n".join(lines)
 
 
-def _limits(profile: Diagnosis) -> list[str]:
+def limits(profile: Diagnosis) -> list[str]:
     """What limits it, by how much, and what may help; nothing when that is not known."""
     if profile.bottleneck == "unknown":
         return [f"- {hint}" for hint in profile.hints]

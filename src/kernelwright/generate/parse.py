@@ -67,7 +67,7 @@ def parse_reply(
             reason=f"The reply has {len(reply):,} characters; a program has at most "
             f"{LONGEST_REPLY:,} here."
         )
-    text = _cleaned(reply)
+    text = cleaned(reply)
     blocks = _blocks(text)
     whole = [_mended(b.text) for b in blocks if b.closed or not cut_off]
     found = _choose([t for t in whole if t.strip()], entry, dialect)
@@ -85,8 +85,8 @@ def _empty(cut_off: bool) -> str:
     return "The reply was empty."
 
 
-def _cleaned(reply: str) -> str:
-    """Plain text with the model's thinking taken out, unless there is nothing else."""
+def cleaned(reply: str) -> str:
+    """A reply as plain text with the model's thinking taken out, unless there is nothing else."""
     text = reply.encode("utf-8", "replace").decode("utf-8")
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_INVISIBLE)
     # Some servers swallow the opening tag, others the closing one. What ends with a closing tag is
@@ -95,6 +95,27 @@ def _cleaned(reply: str) -> str:
     before = (_THOUGHT_BEGIN.split(t, maxsplit=1) for t in thoughts)
     said = "\n".join([*(b[0] for b in before if len(b) > 1), _THOUGHT_BEGIN.sub("\n", last)])
     return said if said.strip() else _THOUGHT_END.sub("\n", _THOUGHT_BEGIN.sub("\n", text))
+
+
+def prose(reply: str) -> str:
+    """What a reply says outside its fenced blocks, without the model's thinking."""
+    said: list[str] = []
+    marks: str | None = None
+    for line in cleaned(reply[:LONGEST_REPLY]).split("\n"):
+        fence = _FENCE.fullmatch(line.rstrip())
+        if marks is None:
+            if fence:
+                marks = fence["marks"]
+            else:
+                said.append(line)
+        elif fence and fence["marks"].startswith(marks) and not fence["info"].strip():
+            marks = None
+    return "\n".join(said)
+
+
+def holds_block(reply: str) -> bool:
+    """Whether there is a fenced block in a reply, whole or not."""
+    return bool(_blocks(cleaned(reply[:LONGEST_REPLY])))
 
 
 def _blocks(text: str) -> list[_Block]:

@@ -14,6 +14,7 @@ from importlib.resources import files
 
 import jinja2
 
+from kernelwright.core.action import Action
 from kernelwright.core.problem import Problem, TensorSpec
 from kernelwright.core.protocols import Example
 
@@ -61,7 +62,52 @@ _TEMPLATES.filters.update(fenced=fenced, shape=shape)
 
 def system_prompt() -> str:
     """Who the model is and what a reply must be."""
-    return _TEMPLATES.get_template("system.j2").render().strip()
+    return _render("system.j2")
+
+
+def critic_prompts(problem: Problem, *, parents: Sequence[Shown]) -> tuple[str, str]:
+    """Who a critic is, and what it is asked of `parents`, which were judged."""
+    return _render("critic_system.j2"), _render("critic.j2", problem=problem, parents=parents)
+
+
+def planner_prompts(
+    problem: Problem,
+    *,
+    language: str,
+    hints: Sequence[str],
+    variant: int,
+    parents: Sequence[Shown],
+    actions: Sequence[Action],
+    notes: str | None,
+) -> tuple[str, str]:
+    """Who a planner is, and the question which of `actions` to carry out; `notes` are the
+    critic's on `parents`, `variant` counts the drafts before."""
+    user = _render(
+        "planner.j2",
+        problem=problem,
+        language=language,
+        hints=hints,
+        variant=variant,
+        parents=parents,
+        actions=actions,
+        notes=notes,
+    )
+    return _render("planner_system.j2"), user
+
+
+def tools_prompt(*, missing: Sequence[str], calls: int, judged: int) -> str:
+    """How tools are called: `calls` times, for at most `judged` programs the judge; those that are
+    `missing` cannot be had."""
+    return _render("tools.j2", missing=missing, calls=calls, judged=judged)
+
+
+def tool_answer(*, tool: str, said: str, calls: int, judged: int) -> str:
+    """What a tool `said`, and how many calls are left."""
+    return _render("tool_answer.j2", tool=tool, said=said, calls=calls, judged=judged)
+
+
+def _render(template: str, **values: object) -> str:
+    return _TEMPLATES.get_template(template).render(**values).strip()
 
 
 def draft_prompt(
@@ -73,10 +119,11 @@ def draft_prompt(
     models: Sequence[Shown],
     examples: Sequence[Example] = (),
     action: str | None = None,
+    notes: str | None = None,
 ) -> str:
     """Asks for a first program; `models` are right programs in other languages to follow,
     `examples` verified ones in this language for problems that come near. `action` is a page of
-    ours on the optimisation that is asked for."""
+    ours on the optimisation that is asked for, `notes` what others of a team said of it."""
     return _TEMPLATES.get_template("draft.j2").render(
         problem=problem,
         guide=guide.strip(),
@@ -85,6 +132,7 @@ def draft_prompt(
         models=models,
         examples=examples,
         action=action,
+        notes=notes,
     )
 
 
@@ -95,9 +143,15 @@ def refine_prompt(
     hints: Sequence[str],
     parents: Sequence[Shown],
     action: str | None = None,
+    notes: str | None = None,
 ) -> str:
-    """Asks for a better program than `parents`, of which each has its diagnosis. `action` as in
-    `draft_prompt`."""
+    """Asks for a better program than `parents`, of which each has its diagnosis. `action` and
+    `notes` as in `draft_prompt`."""
     return _TEMPLATES.get_template("refine.j2").render(
-        problem=problem, guide=guide.strip(), hints=hints, parents=parents, action=action
+        problem=problem,
+        guide=guide.strip(),
+        hints=hints,
+        parents=parents,
+        action=action,
+        notes=notes,
     )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from kernelwright.core.errors import ModelError, SpecError
 from kernelwright.core.protocols import ModelReply, ModelRequest
 from kernelwright.core.run import ModelSettings
 from kernelwright.llm.address import Address
+
+GOOD = "good"
+_DECK = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,40 @@ class Late:
 
 Line = str | ModelReply | Exception | Late
 Script = Sequence[Line] | Callable[[ModelRequest], Line]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """A script for a `ScriptedModel` of which `rate`, from 0 to 1, of the replies fail.
+
+    `replies` has what is said, by kind: `GOOD`, and the kinds of failure, which come equally often.
+    Of any twenty samples in a row from a multiple of twenty, exactly `rate` fail, rounded to a
+    twentieth; which ones follows from `seed`. The same request always has the same reply.
+    """
+
+    replies: Mapping[str, Callable[[ModelRequest], str]]
+    rate: float
+    seed: int = 0
+
+    def __call__(self, request: ModelRequest) -> str:
+        """The reply to `request`."""
+        return self.replies[self.kind(request.sample)](request)
+
+    def kind(self, sample: int) -> str:
+        """Which kind of reply a request with this sample gets.
+
+        >>> rates = Rates(replies={"good": str, "bad": str, "worse": str}, rate=0.95)
+        >>> kinds = [rates.kind(sample) for sample in range(40, 60)]
+        >>> [kinds.count(kind) for kind in rates.replies]
+        [1, 10, 9]
+        """
+        number, place = divmod(sample, _DECK)
+        failures = [kind for kind in self.replies if kind != GOOD]
+        failed = round(self.rate * _DECK)
+        deck = [GOOD] * (_DECK - failed)
+        deck += [failures[(number + i) % len(failures)] for i in range(failed)]
+        random.Random(f"{self.seed} {number}").shuffle(deck)
+        return deck[place]
 
 
 @dataclass(kw_only=True)

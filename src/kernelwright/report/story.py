@@ -167,8 +167,8 @@ def _passed(evaluation: Evaluation | None) -> bool:
 
 
 def calls_of(step: Step) -> tuple[ModelCall, ...]:
-    """The model calls that wrote the candidate of `step`."""
-    return step.proposal.model_calls if step.proposal else ()
+    """The model calls that were answered for `step`."""
+    return step.model_calls
 
 
 def cost_of(step: Step) -> float | None:

@@ -16,6 +16,7 @@ from typing import Protocol
 from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.cards import only_card, visible_cards
+from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import ProblemError, SpecError, UsageError
 from kernelwright.core.evaluation import BuildFailed, Evaluation, Rejected, TimedOut
 from kernelwright.core.graph import Graph
@@ -26,25 +27,26 @@ from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.judge import Judge
 from kernelwright.evaluate.opening import open_judges
+from kernelwright.generate.briefing import no_examples
 from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
-from kernelwright.generate.llm_writer import LlmWriter, no_examples
+from kernelwright.generate.looking_up import Task, look_up
 from kernelwright.generate.outside import Outside
+from kernelwright.generate.toolbox import Toolbox
 from kernelwright.knowledge import actions
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.library.finding import Shelves
 from kernelwright.library.records import device_name
 from kernelwright.library.shelf import Broken, Kernel, folders_of, read_library
-from kernelwright.llm.opening import open_model
 from kernelwright.problems.reference import Reference
 from kernelwright.run.delivery import deliver
 from kernelwright.run.folder import RunFolder
+from kernelwright.run.model_writers import check_models, model_writers
 from kernelwright.run.patience import USUAL, Retries
 from kernelwright.run.profiling import Profiled, profiled
 from kernelwright.run.spec import (
     AGENT,
     LIBRARY,
-    LLM,
-    MODEL_ROLE,
+    ROLES,
     SKETCH,
     TUNER,
     device_of,
@@ -54,7 +56,6 @@ from kernelwright.search.drafting import Drafter
 
 Library = tuple[Sequence[Kernel], Sequence[Broken]]
 
-REPLIES = "replies"
 # Drafts of a writer that is sampled; one with a list is asked until the list ends.
 SAMPLED_DRAFTS = 4
 
@@ -108,9 +109,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
             f"The judge of this run is {spec.judge}. Leave it out of the settings to judge here."
         )
     device = device_of(spec)
-    if LLM in spec.writers:
-        # Before anything is started: a missing key or package shows here.
-        open_model(spec.models[MODEL_ROLE], spec.model_settings)
+    check_models(spec)  # before anything is started
     library = library_of(spec)
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
@@ -151,12 +150,28 @@ def furnished(
     sketches = Sketches(problem, trace)
     shelves = Shelves(kernels, problem, trace, tuned_for)
     alone = evaluator if isinstance(evaluator, Judge) else None
+    toolbox = Toolbox(
+        judge=lambda candidate: evaluator.evaluate(candidate, "search"),
+        look_up=lambda words, language: look_up(
+            words,
+            Task(
+                problem=problem,
+                language=languages[language],
+                sketches=sketches,
+                examples=shelves.to_read,
+                actions=actions.ACTIONS,
+                page=actions.page,
+            ),
+        ),
+        build=alone.try_build if alone else None,
+        profile=functools.partial(_limits, alone) if alone else None,
+    )
     return Equipment(
         problem=problem,
         evaluator=evaluator,
         admit=lambda: reference.admit(spec.seed),
         writers=lambda store, folder: writers_for(
-            spec, sketches, shelves, languages, store, folder
+            spec, sketches, shelves, languages, store, folder, toolbox
         ),
         library_drafts=shelves.count,
         examples=shelves.to_read,
@@ -237,6 +252,10 @@ def _drafter(
     )
 
 
+def _limits(judge: Judge, candidate: Candidate, evaluation: Evaluation) -> Diagnosis | None:
+    return profiled(judge, candidate, evaluation).diagnosis
+
+
 class Sketches:
     """The sketches' drafts in a language, traced and drafted once."""
 
@@ -272,9 +291,14 @@ def writers_for(
     languages: Mapping[str, Language],
     store: Store,
     folder: RunFolder,
+    toolbox: Toolbox,
 ) -> dict[str, Writer]:
     """The writers of `spec`, and the tuner, by name."""
-    made: dict[str, Writer] = {TUNER: names.load("writer", TUNER)()}
+    examples = shelves.examples if LIBRARY in spec.writers else no_examples
+    made: dict[str, Writer] = {
+        TUNER: names.load("writer", TUNER)(),
+        **model_writers(spec, languages, store, folder, examples, toolbox),
+    }
     for name in spec.writers:
         if name == SKETCH:
             made[name] = SketchWriter(drafts=sketches, carrying=sketches.carrying)
@@ -282,35 +306,9 @@ def writers_for(
             made[name] = LibraryWriter(drafts=shelves.drafts)
         elif name.startswith(AGENT):
             made[name] = Outside()
-        elif name == LLM:
-            examples = shelves.examples if LIBRARY in spec.writers else no_examples
-            made[name] = _llm_writer(spec, languages, store, folder, examples)
-        else:
+        elif name not in ROLES:
             made[name] = names.load("writer", name)()
     return made
-
-
-def _llm_writer(
-    spec: RunSpec,
-    languages: Mapping[str, Language],
-    store: Store,
-    folder: RunFolder,
-    examples: Callable[[str], Sequence[Example]],
-) -> LlmWriter:
-    settings = spec.model_settings
-    if settings.replies is None:
-        # A reply that was paid for before a crash is found again when the run is resumed.
-        settings = settings.model_copy(update={"replies": str(folder.path / REPLIES)})
-    return LlmWriter(
-        model=open_model(spec.models[MODEL_ROLE], settings),
-        languages=languages,
-        put=store.put,
-        max_tokens=settings.max_tokens,
-        temperature=settings.temperature,
-        seed=spec.seed,
-        examples=examples,
-        page=actions.page,
-    )
 
 
 def same_problem(loaded: Problem, known: Problem | None) -> Problem:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from kernelwright.core.candidate import Candidate, Plan, Proposal
 from kernelwright.core.errors import JudgeBroken, KernelwrightError, UnknownName
@@ -20,7 +21,7 @@ from kernelwright.run.budgets import why_end
 from kernelwright.run.hints import Told, nothing_told
 from kernelwright.run.log import RunLog
 from kernelwright.run.patience import USUAL, GaveUp, Retries, patiently
-from kernelwright.run.verdicts import evaluated, record_verdict
+from kernelwright.run.verdicts import evaluated, record_verdict, taking_back
 
 # A strategy for the writers that are left, given those that were dropped.
 StrategyFor = Callable[[frozenset[str]], Strategy]
@@ -178,7 +179,7 @@ class Search:
         )
         try:
             made = await patiently(
-                lambda: writer.propose(assignment), self._log, number, self._retries
+                lambda: self._proposed(writer, assignment), self._log, number, self._retries
             )
         except GaveUp as error:
             self._count_against(plan.writer, error)
@@ -230,11 +231,21 @@ class Search:
         record_verdict(self._log, "evaluation", number, evaluation)
 
     async def _evaluated(self, candidate: Candidate) -> Evaluation:
-        """The verdict. When the judge fails its own test, what it said lately is taken back, and
-        those steps are judged again."""
+        with self._judging_again():
+            return await evaluated(self._log, self._evaluator, candidate)
+
+    async def _proposed(self, writer: Writer, assignment: Assignment) -> Proposal:
+        """What `writer` makes of it; it may ask the judge on the way."""
+        with self._judging_again(), taking_back(self._log):
+            return await writer.propose(assignment)
+
+    @contextmanager
+    def _judging_again(self) -> Iterator[None]:
+        """When the judge fails its own test, what it said lately is taken back, and those steps are
+        judged again."""
         before = {n for n, step in self._log.state.steps.items() if step.evaluation}
         try:
-            return await evaluated(self._log, self._evaluator, candidate)
+            yield
         except JudgeBroken:
             after = {n for n, step in self._log.state.steps.items() if step.evaluation}
             self._voided |= before - after

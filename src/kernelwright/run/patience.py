@@ -55,7 +55,13 @@ async def patiently(
         except (StoreError, UsageError):
             raise
         except FaultError as error:
-            fault = Fault(where=error.where, step=step, message=str(error), retryable=not last)
+            fault = Fault(
+                where=error.where,
+                step=step,
+                message=str(error),
+                retryable=not last,
+                model_calls=error.model_calls,
+            )
         # A bug in a plug-in must not end a run in which others still do their work.
         except Exception as error:
             message = f"{type(error).__name__}: {error}"

@@ -20,13 +20,21 @@ from kernelwright.core.cards import kind_of
 from kernelwright.core.errors import SpecError, Unavailable, UnknownName
 from kernelwright.core.protocols import Language
 from kernelwright.core.run import RunSpec
+from kernelwright.generate.llm_writer import WRITER
+from kernelwright.generate.team import CODER, CRITIC, PLANNER
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.llm.address import Address
 
-LIBRARY, SKETCH, LLM, TUNER = "library", "sketch", "llm", "tuner"
+LIBRARY, SKETCH, TUNER = "library", "sketch", "tuner"
+LLM, TEAM, TOOLS = "llm", "team", "tools"
 FROM_OUTSIDE = "from_outside"  # the strategy of a run that an agent leads
 AGENT = "agent:"  # in front of an agent's name, where writers are named
-MODEL_ROLE = "writer"
+# The roles that models have in each writer that asks some.
+ROLES: Mapping[str, tuple[str, ...]] = {
+    LLM: (WRITER,),
+    TEAM: (PLANNER, CODER, CRITIC),
+    TOOLS: (WRITER,),
+}
 BATCH = "batch"  # the judge of a run whose verdicts are carried to it
 # TOML has no null, and leaving a limit out means its default.
 NO_LIMIT = "none"
@@ -50,7 +58,8 @@ def load_spec(path: Path | None = None, given: Mapping[str, Any] | None = None) 
     """
     values = _merged(_read(path) if path else {}, given or {})
     if "writers" not in values and values.get("models"):
-        values["writers"] = (LIBRARY, SKETCH, LLM)
+        roles = set(values["models"])
+        values["writers"] = (LIBRARY, SKETCH, TEAM if roles & set(ROLES[TEAM]) else LLM)
     return completed(_validated(values, str(path) if path else "the settings"))
 
 
@@ -67,6 +76,18 @@ def completed(spec: RunSpec) -> RunSpec:
     if spec.judge is None:
         check_languages(names.load("language", name)() for name in languages)
     return spec.model_copy(update={"languages": languages, "device": chosen})
+
+
+def models_of(spec: RunSpec, writer: str) -> dict[str, str]:
+    """The model of each role in `writer`, by role: one that is not named has the model of the role
+    "writer"; one that has none is left out.
+
+    >>> models = {"writer": "openai:small", "coder": "openai:large"}
+    >>> models_of(RunSpec(problem="p.py", models=models), "team")
+    {'planner': 'openai:small', 'coder': 'openai:large', 'critic': 'openai:small'}
+    """
+    found = {role: spec.models.get(role, spec.models.get(WRITER)) for role in ROLES.get(writer, ())}
+    return {role: model for role, model in found.items() if model is not None}
 
 
 def to_toml(spec: RunSpec) -> str:
@@ -123,25 +144,10 @@ def check_names(spec: RunSpec) -> None:
     _check_known("writer", [name for name in spec.writers if not name.startswith(AGENT)])
     _check_outside(spec)
     _check_known("language", spec.languages)
-    for role, model in spec.models.items():
-        if role != MODEL_ROLE:
-            raise UnknownName.of("role of a model", role, [MODEL_ROLE])
-        provider = Address.parse(model).provider
-        if provider not in names.known("model"):
-            raise UnknownName.of("model provider", provider, names.known("model"))
     _check_judge(spec)
     if not spec.writers:
         raise SpecError("No writer is named; name at least one, such as 'sketch'.")
-    if LLM in spec.writers and MODEL_ROLE not in spec.models:
-        raise SpecError(
-            "The writer 'llm' needs a model. Name one with --model provider:name, or in the file "
-            'as models.writer = "provider:name"; or leave the writer out.'
-        )
-    if MODEL_ROLE in spec.models and LLM not in spec.writers:
-        raise SpecError(
-            f"The model {spec.models[MODEL_ROLE]!r} would not be used: no writer is 'llm'. Add it, "
-            "or leave the model out."
-        )
+    _check_models(spec)
 
 
 def check_languages(languages: Iterable[Language]) -> None:
@@ -164,6 +170,32 @@ def _check_outside(spec: RunSpec) -> None:
         raise SpecError(
             f"The strategy {FROM_OUTSIDE!r} is for runs that a coding agent leads, and takes no "
             "other writer. Start one with `kernelwright agent init` or `kernelwright mcp`."
+        )
+
+
+def _check_models(spec: RunSpec) -> None:
+    """Each model has a provider and a role in which it is asked, and no writer lacks one."""
+    known = sorted({role for roles in ROLES.values() for role in roles})
+    for role, model in spec.models.items():
+        if role not in known:
+            raise UnknownName.of("role of a model", role, known)
+        provider = Address.parse(model).provider
+        if provider not in names.known("model"):
+            raise UnknownName.of("model provider", provider, names.known("model"))
+    for writer in spec.writers:
+        lacking = [role for role in ROLES.get(writer, ()) if role not in models_of(spec, writer)]
+        if lacking:
+            raise SpecError(
+                f"The writer {writer!r} needs a model. Name one with --model provider:name, or in "
+                'the file as models.writer = "provider:name"; or leave the writer out. '
+                f"Now nobody is {' or '.join(lacking)}."
+            )
+    roles = {role for writer in spec.writers for role in ROLES.get(writer, ())}
+    asked = {role if role in spec.models else WRITER for role in roles}
+    for role in sorted(set(spec.models) - asked):
+        raise SpecError(
+            f"The model {spec.models[role]!r} would not be used: no writer of the run asks it as "
+            f"{role!r}. Add one that does ({', '.join(ROLES)}), or leave the model out."
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from kernelwright.core.candidate import Candidate
@@ -36,14 +37,21 @@ def record_verdict(
 
 
 async def evaluated(log: RunLog, evaluator: Evaluator, candidate: Candidate) -> Evaluation:
-    """The verdict of a search. When the judge fails its own test, what it said lately is taken
-    back: the steps that it was said of are unfinished again.
+    """The verdict of a search; see `taking_back`.
 
     Raises:
         FaultError: the judge's own failure.
     """
-    try:
+    with taking_back(log):
         return await evaluator.evaluate(candidate, "search")
+
+
+@contextmanager
+def taking_back(log: RunLog) -> Iterator[None]:
+    """While something may ask the judge. When the judge fails its own test, what it said lately is
+    taken back: the steps that it was said of are unfinished again."""
+    try:
+        yield
     except JudgeBroken as broken:
         ids = list(broken.candidate_ids)
         log.record("void", {"candidate_ids": ids, "reason": str(broken)})

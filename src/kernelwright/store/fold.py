@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from kernelwright.core.candidate import Candidate, Plan, Proposal
+from kernelwright.core.candidate import Candidate, ModelCall, Plan, Proposal
 from kernelwright.core.errors import StoreError
 from kernelwright.core.evaluation import Evaluation, Fault
 from kernelwright.core.problem import Problem
@@ -33,13 +33,20 @@ _ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One attempt as the log has it. `fault` is the one that ended it, if one did."""
+    """One attempt as the log has it. `fault` is the one that ended it, if one did. `lost_calls`
+    were answered in tries that a fault broke off."""
 
     number: int
     plan: Plan
     proposal: Proposal | None = None
     evaluation: Evaluation | None = None
     fault: Fault | None = None
+    lost_calls: tuple[ModelCall, ...] = ()
+
+    @property
+    def model_calls(self) -> tuple[ModelCall, ...]:
+        """Every model call that was answered for it, those of broken tries first."""
+        return (*self.lost_calls, *(self.proposal.model_calls if self.proposal else ()))
 
     @property
     def candidate(self) -> Candidate | None:
@@ -156,7 +163,7 @@ class RunState:
     @property
     def spent(self) -> Spent:
         """What has been used by all sessions together."""
-        calls = [c for s in self.steps.values() if s.proposal for c in s.proposal.model_calls]
+        calls = [call for step in self.steps.values() for call in step.model_calls]
         paid = [c for c in calls if not c.cached]
         return Spent(
             attempts=len(self.steps),
@@ -270,11 +277,16 @@ def _sessions(
 
 
 def _with_fault(state: RunState, fault: Fault) -> RunState:
-    faults = (*state.faults, fault)
-    if fault.retryable or fault.step is None:
-        return replace(state, faults=faults)
-    ended = replace(state.steps[fault.step], fault=fault)
-    return replace(state, faults=faults, steps={**state.steps, fault.step: ended})
+    state = replace(state, faults=(*state.faults, fault))
+    if fault.step is None or (fault.retryable and not fault.model_calls):
+        return state
+    step = state.steps[fault.step]
+    ended = replace(
+        step,
+        fault=step.fault if fault.retryable else fault,
+        lost_calls=(*step.lost_calls, *fault.model_calls),
+    )
+    return replace(state, steps={**state.steps, fault.step: ended})
 
 
 def _without_verdicts(state: RunState, candidate_ids: frozenset[str]) -> RunState:

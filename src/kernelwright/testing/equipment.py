@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.evaluation import Evaluation
 from kernelwright.core.problem import Problem, Source
-from kernelwright.core.protocols import Evaluator, Writer
+from kernelwright.core.protocols import Evaluator, Store, Writer
 from kernelwright.core.record import Record
 from kernelwright.core.run import RunSpec
 from kernelwright.problems.admission import Admission
@@ -26,9 +26,11 @@ class FakeEquip:
 
     `opened` has the origins that it was asked for; `closed` counts how often it was taken down. The
     library has `library` kernels for the problem, which `writer` hands out too; `remarks` are said.
+    Writers that `writers` makes for the run's store and folder stand in for `writer`, by name.
     """
 
     writer: Writer = field(default_factory=NumberWriter)
+    writers: Callable[[Store, RunFolder], Mapping[str, Writer]] = lambda _store, _folder: {}
     evaluator: Evaluator = field(default_factory=ScriptedEvaluator)
     opened: list[str | Source] = field(default_factory=list)
     closed: int = 0
@@ -46,9 +48,10 @@ class FakeEquip:
                 problem=known or row_problem(),
                 evaluator=self.evaluator,
                 admit=_admitted,
-                writers=lambda _store, _folder: dict.fromkeys(
-                    (*spec.writers, "tuner"), self.writer
-                ),
+                writers=lambda store, folder: {
+                    **dict.fromkeys((*spec.writers, "tuner"), self.writer),
+                    **self.writers(store, folder),
+                },
                 deliver=_deliver,
                 retries=Retries(pause_s=0.0),
                 library_drafts=lambda _language: self.library,

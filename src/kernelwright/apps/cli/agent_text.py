@@ -9,7 +9,6 @@ from kernelwright.agents.records import (
     Attempts,
     Best,
     BuildResult,
-    Found,
     Left,
     Profile,
     Promoted,
@@ -19,6 +18,7 @@ from kernelwright.agents.records import (
     Verdict,
 )
 from kernelwright.agents.supervising import AgentRun
+from kernelwright.generate.looking_up import Found
 from kernelwright.report.formats import counted
 from kernelwright.report.plain import visible
 

@@ -170,7 +170,8 @@ def _promoted(run: str, writer: str | None) -> Promoted:
     if step is None or step.candidate is None or story.headline is None:
         raise UsageError(f"The run in {folder.path} has no best candidate to put into a library.")
     problem, candidate = story.problem, step.candidate
-    model = story.spec.models.get("writer") if step.plan.writer == "llm" else None
+    # The last call of an attempt is the one that wrote it.
+    model = step.model_calls[-1].model if step.model_calls else None
     return Promoted(
         problem=problem,
         form=_form(problem),

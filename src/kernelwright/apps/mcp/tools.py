@@ -24,7 +24,6 @@ from kernelwright.agents.records import (
     BuildResult,
     Description,
     Diff,
-    Found,
     Problems,
     ProblemText,
     Profile,
@@ -38,6 +37,7 @@ from kernelwright.agents.submission import Submission
 from kernelwright.apps.cli.runs import write_reports
 from kernelwright.core.errors import KernelwrightError
 from kernelwright.core.problem import Direction
+from kernelwright.generate.looking_up import Found
 from kernelwright.languages.sources import MAX_BYTES, MAX_FILES
 from kernelwright.report.result import Result
 

@@ -1,5 +1,5 @@
-"""What is known, for an agent that asks: guides, what usually lies behind a verdict, sketches, and
-verified kernels.
+"""What is known, for whoever asks: guides, how an action is done, what usually lies behind a
+verdict, sketches, and verified kernels.
 
 A source is a function that gives passages for a task.
 """
@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kernelwright.agents.records import Found, Passage
+from kernelwright.core.action import Action
 from kernelwright.core.diagnosis import MEANINGS
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import Example, Language
+from kernelwright.core.record import Record
 from kernelwright.generate.advice import DISTRIBUTIONS, MISMATCHES, SIGNALS, TRAITS
+from kernelwright.generate.briefing import no_examples, no_page
 from kernelwright.generate.listed_writer import Drafts, NoDrafts
-from kernelwright.generate.llm_writer import no_examples
 
 MOST_PASSAGES = 8
 _LONGEST_PASSAGE = 12_000
@@ -25,15 +26,33 @@ _WORD = re.compile(r"[a-z0-9]+")
 _HEADING = re.compile(r"^##+[ \t]+(.+)$", re.MULTILINE)
 
 
+class Passage(Record):
+    """Something that is known: where it is from, what it is about, and the text."""
+
+    source: str
+    title: str
+    text: str
+
+
+class Found(Record):
+    """The passages that fit best, the best first; `more` were left out."""
+
+    passages: tuple[Passage, ...]
+    more: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """What is being worked on. `sketches` is None where no problem is open to ask them of;
-    `examples` are kernels of the library in a language."""
+    `examples` are kernels of the library in a language. `page` says how one of `actions` is done in
+    a language."""
 
     problem: Problem
     language: Language
     sketches: Callable[[str], Drafts | NoDrafts] | None = None
     examples: Callable[[str], Sequence[Example]] = no_examples
+    actions: Sequence[Action] = ()
+    page: Callable[[str, str], str | None] = no_page
 
 
 Source = Callable[[Task], Iterator[Passage]]
@@ -78,6 +97,15 @@ def _notes(_: Task) -> Iterator[Passage]:
             yield _passage(f"notes: {source}", str(title).replace("_", " "), text)
 
 
+def _actions(task: Task) -> Iterator[Passage]:
+    """How each action is done in the language, and when it pays."""
+    for action in task.actions:
+        page = task.page(action.name, task.language.name)
+        if page is not None:
+            text = f"{action.summary}\n\n{page}"
+            yield _passage("actions", action.name.replace("-", " "), text)
+
+
 def _sketches(task: Task) -> Iterator[Passage]:
     """Programs for this very problem that need no model: a place to begin, and not the fastest."""
     found = task.sketches(task.language.name) if task.sketches else None
@@ -97,4 +125,4 @@ def _passage(source: str, title: str, text: str) -> Passage:
     return Passage(source=source, title=title, text=text.strip()[:_LONGEST_PASSAGE])
 
 
-SOURCES: tuple[Source, ...] = (_guide, _notes, _kernels, _sketches)
+SOURCES: tuple[Source, ...] = (_guide, _actions, _notes, _kernels, _sketches)

@@ -1,0 +1,99 @@
+"""The writers of a run that ask models, each model opened once, and the tools that one is lent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from kernelwright.core.protocols import Example, Language, Model, Store, Writer
+from kernelwright.core.run import RunSpec
+from kernelwright.generate.asking import Asking
+from kernelwright.generate.briefing import Briefing
+from kernelwright.generate.llm_writer import WRITER, LlmWriter
+from kernelwright.generate.team import CODER, CRITIC, PLANNER, Team
+from kernelwright.generate.tool_writer import ToolWriter
+from kernelwright.generate.toolbox import Toolbox
+from kernelwright.knowledge import actions
+from kernelwright.llm.opening import open_model
+from kernelwright.llm.recording import Replies
+from kernelwright.run.folder import RunFolder
+from kernelwright.run.spec import LLM, ROLES, TEAM, TOOLS, models_of
+
+REPLIES = "replies"
+
+
+def check_models(spec: RunSpec) -> None:
+    """Whether every model of `spec` can be opened: a missing key or package shows here.
+
+    Raises:
+        UsageError: one cannot.
+    """
+    for name in _named(spec):
+        open_model(name, spec.model_settings)
+
+
+def model_writers(
+    spec: RunSpec,
+    languages: Mapping[str, Language],
+    store: Store,
+    folder: RunFolder,
+    examples: Callable[[str], Sequence[Example]],
+    toolbox: Toolbox,
+) -> dict[str, Writer]:
+    """Those writers of `spec` that ask models, by name. Roles and writers that name the same model
+    share it, and with it the limits on calls."""
+    # A reply that was paid for before a crash is found again when the run is resumed.
+    replies = spec.model_settings.replies or str(folder.path / REPLIES)
+    settings = spec.model_settings.model_copy(update={"replies": replies})
+    opened = {name: open_model(name, settings) for name in _named(spec)}
+    asking = Asking(
+        put=store.put,
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        seed=spec.seed,
+    )
+    briefing = Briefing(examples=examples, page=actions.page)
+
+    def models(writer: str) -> dict[str, Model]:
+        return {role: opened[name] for role, name in models_of(spec, writer).items()}
+
+    def llm() -> Writer:
+        return LlmWriter(
+            model=models(LLM)[WRITER], languages=languages, asking=asking, briefing=briefing
+        )
+
+    def team() -> Writer:
+        of = models(TEAM)
+        return Team(
+            planner=of[PLANNER],
+            coder=of[CODER],
+            critic=of[CRITIC],
+            languages=languages,
+            asking=asking,
+            briefing=briefing,
+            actions=actions.ACTIONS,
+        )
+
+    def tools() -> Writer:
+        return ToolWriter(
+            model=models(TOOLS)[WRITER],
+            languages=languages,
+            asking=asking,
+            toolbox=toolbox,
+            budget=spec.tool_budget,
+            briefing=briefing,
+            replies=Replies(folder=Path(replies)),
+        )
+
+    made: dict[str, Callable[[], Writer]] = {LLM: llm, TEAM: team, TOOLS: tools}
+    return {name: made[name]() for name in spec.writers if name in made}
+
+
+def _named(spec: RunSpec) -> set[str]:
+    """The names of all models that a writer of `spec` asks."""
+    return {
+        name
+        for writer in ROLES
+        if writer in spec.writers
+        for name in models_of(spec, writer).values()
+    }
