@@ -11,14 +11,28 @@ from kernelwright.core.problem import Problem
 from kernelwright.knowledge.sketches.poly import Poly
 from kernelwright.knowledge.sketches.poly import product as space
 from kernelwright.knowledge.sketches.rewrites import by_one_load, by_reciprocal
-from kernelwright.knowledge.sketches.stages import Plan, Product, Stage, Temporary, mapped
+from kernelwright.knowledge.sketches.stages import (
+    Attention,
+    Plan,
+    Product,
+    Stage,
+    Temporary,
+    mapped,
+)
 from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.across import Across, beside, tensors_read
+from kernelwright.knowledge.sketches.triton.attention import AttentionNest, attended
 from kernelwright.knowledge.sketches.triton.folds import FoldText, with_moments
 from kernelwright.knowledge.sketches.triton.looped import Looped
 from kernelwright.knowledge.sketches.triton.module import Written, candidate, device
 from kernelwright.knowledge.sketches.triton.nests import Kernel, Pointwise, indented
-from kernelwright.knowledge.sketches.triton.product import Pieces, ProductNest, fits, programs
+from kernelwright.knowledge.sketches.triton.product import (
+    LEAST,
+    Pieces,
+    ProductNest,
+    fits,
+    programs,
+)
 from kernelwright.knowledge.sketches.triton.resident import Whole
 from kernelwright.knowledge.sketches.triton.split import Joined, Parts, partial, results
 from kernelwright.knowledge.sketches.triton.text import TritonText
@@ -35,6 +49,12 @@ TILES = (
     Tunable(name="TILE_DEPTH", choices=(16, 32, 64), default=32),
     Tunable(name="STAGES", choices=(1, 2, 3, 4), default=3),
 )
+ATTENTION = (
+    Tunable(name="TILE_QUERIES", choices=(16, 32, 64, 128), default=128),
+    Tunable(name="TILE_KEYS", choices=(16, 32, 64, 128), default=64),
+    Tunable(name="ATTENTION_WARPS", choices=(2, 4, 8), default=8),
+    Tunable(name="ATTENTION_STAGES", choices=(1, 2, 3, 4), default=2),
+)
 # First guesses where rows are brought together; where a program keeps results of all columns as
 # well; and where rows are so long that they are read from memory again and again.
 _ROWS = {"BLOCK": 2048, "NUM_WARPS": 8}
@@ -46,9 +66,24 @@ _TOGETHER = {"BLOCK": 8192, "NUM_WARPS": 4}
 _TILES = {"TILE_ROWS": 128, "TILE_COLUMNS": 64, "STAGES": 3, "NUM_WARPS": 4}
 _SMALL_TILES = _TILES | {"TILE_ROWS": 64, "STAGES": 4}
 
+_FEW_QUERIES = {"ATTENTION_WARPS": 4, "ATTENTION_STAGES": 3}
+
 # Fewer programs than this leave much of a device idle, if each has more elements than a few.
 _MANY_PROGRAMS = 264
 _MANY_ELEMENTS = 8192
+
+
+def flash(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate | None:
+    """Attention is one kernel that keeps no scores, of float32 in `pieces`; None where no stage is
+    attention."""
+    if not any(stage.attention for stage in plan.stages):
+        return None
+    return _Draft(problem, attended(plan)).candidate(flash=True, tiled=pieces, resident=True)
+
+
+def flash_in_bfloat16(problem: Problem, plan: Plan) -> Candidate | None:
+    """As `flash`, of six products of bfloat16."""
+    return flash(problem, plan, "bf16x6")
 
 
 def tiled(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate | None:
@@ -115,6 +150,7 @@ class _Draft:
     def candidate(
         self,
         *,
+        flash: bool = False,
         tiled: Pieces | None = None,
         resident: bool = False,
         together: bool = False,
@@ -126,6 +162,9 @@ class _Draft:
         while left:
             number, stage = left.pop(0)
             name = f"kw_stage_{number}"
+            if flash and tiled and stage.product is not None and stage.attention is not None:
+                self.launches += self._flash(name, stage, stage.attention, tiled)
+                continue
             if tiled and stage.product is not None and self.is_tiled(stage):
                 self.launches += self._tiled(name, stage, stage.product, tiled)
                 continue
@@ -217,6 +256,17 @@ class _Draft:
         self.guesses = self.guesses | (_SMALL_TILES if few else _TILES)
         made = mapped(stage, lambda e: by_reciprocal(self.maker, e, {"depth", "right"})).product
         nest = ProductNest(self.text, made or product, pieces)
+        return self._allocated(stage) + self._launched(name, nest.kernel())
+
+    def _flash(self, name: str, stage: Stage, attention: Attention, pieces: Pieces) -> list[str]:
+        """Attention, some queries at a time."""
+        product = stage.product
+        assert product is not None
+        loops = (product.batch, product.rows, product.columns)
+        self.spaces.append(space([v.extent for v in loops]))
+        if product.rows.extent.at(self.sizes) <= LEAST:
+            self.guesses = self.guesses | _FEW_QUERIES
+        nest = AttentionNest(self.text, attention, product, pieces)
         return self._allocated(stage) + self._launched(name, nest.kernel())
 
     def _launched(self, name: str, kernel: Kernel) -> list[str]:
@@ -318,7 +368,7 @@ class _Draft:
         )
         tile = {"INDEX": self.text.unique("index")} | kernel.tile
         given = [*self._used(body), *(f"{c}={tile[c]}" for c in constants)]
-        given += ["num_warps=NUM_WARPS", *kernel.options]
+        given += [f"num_warps={kernel.warps}", *kernel.options]
         return f"{name}[({grid},)]({', '.join(given)})"
 
     def _used(self, body: str) -> list[str]:
@@ -354,7 +404,7 @@ class _Draft:
         written += " PROGRAMS" if "kw_parts" in written else ""
         return tuple(
             t.model_copy(update={"default": self.guesses.get(t.name, t.default)})
-            for t in (*TILES, BLOCK, NUM_WARPS, COLUMNS, PROGRAMS)
+            for t in (*ATTENTION, *TILES, BLOCK, NUM_WARPS, COLUMNS, PROGRAMS)
             if re.search(rf"\b{t.name}\b", written)
         )
 

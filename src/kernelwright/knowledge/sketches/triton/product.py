@@ -24,7 +24,7 @@ from kernelwright.knowledge.sketches.triton.text import TritonText
 # What values of float32 are multiplied as: three products of TF32 or six of bfloat16.
 Pieces = Literal["tf32x3", "bf16x6"]
 # How far a tile goes at least, in each of its loops: tensor cores take no fewer.
-_LEAST = 16
+LEAST = 16
 # Rows of tiles that are neighbours in the order of the programs.
 _GROUP = 8
 _LOOPS = {"batch": "batch", "block": "place", "left": "row", "right": "column", "depth": "k"}
@@ -201,7 +201,7 @@ def fits(product: Product, sizes: Mapping[str, int]) -> bool:
     """Whether `product` is large enough for tensor cores at these sizes, and of a type that they
     multiply."""
     loops = (product.rows, product.columns, product.depth)
-    return product.dtype == "float32" and all(v.extent.at(sizes) >= _LEAST for v in loops)
+    return product.dtype == "float32" and all(v.extent.at(sizes) >= LEAST for v in loops)
 
 
 def programs(product: Product, sizes: Mapping[str, int], tile: Mapping[str, int]) -> int:
