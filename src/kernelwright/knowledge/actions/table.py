@@ -41,7 +41,7 @@ ACTIONS: tuple[Action, ...] = (
         summary="Let several workers each reduce a part of a long row, and join their results.",
         bottlenecks=("latency_bound", "low_occupancy"),
         languages=_ALL,
-        sketches=("together",),
+        sketches=("together", "divided", "divided_in_bfloat16"),
     ),
     Action(
         name="change-the-layout",

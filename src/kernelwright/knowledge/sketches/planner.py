@@ -271,6 +271,7 @@ class _Planner:
             columns=space.var("right"),
             depth=space.var("depth"),
             key=key,
+            at=flattened(space.kept_at, space.kept_shape),
             dtype=what.dtype,
             left=factors.left(at),
             right=factors.right(at),

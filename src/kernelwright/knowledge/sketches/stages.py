@@ -127,8 +127,8 @@ class Product:
     """A stage that is one matrix product, in the loops of such: for each of `batch` and `block` the
     sums over `depth` of `left` times `right`, one for each of `rows` and `columns`.
 
-    `left` does not depend on `block` and `columns`, nor `right` on `rows`. The sum is the result of
-    reduction `key` in `stores`, which are written once for each of the sums.
+    `left` does not depend on `block` and `columns`, nor `right` on `rows`. The sum is result number
+    `at` of reduction `key` in `stores`, which are written once for each of the sums.
     """
 
     batch: Var
@@ -137,6 +137,7 @@ class Product:
     columns: Var
     depth: Var
     key: str
+    at: Index
     dtype: DType
     left: Expr
     right: Expr

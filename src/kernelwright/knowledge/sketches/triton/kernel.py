@@ -31,9 +31,10 @@ from kernelwright.knowledge.sketches.triton.product import (
     Pieces,
     ProductNest,
     fits,
+    is_long,
     programs,
 )
-from kernelwright.knowledge.sketches.triton.resident import Whole
+from kernelwright.knowledge.sketches.triton.resident import Whole, power
 from kernelwright.knowledge.sketches.triton.split import Joined, Parts, partial, results
 from kernelwright.knowledge.sketches.triton.text import TritonText
 from kernelwright.knowledge.sketches.triton.together import Together
@@ -44,9 +45,9 @@ NUM_WARPS = Tunable(name="NUM_WARPS", choices=(2, 4, 8, 16, 32), default=4)
 COLUMNS = Tunable(name="COLUMNS", choices=(32, 64, 128, 256), default=128)
 PROGRAMS = Tunable(name="PROGRAMS", choices=(128, 256, 512, 1024), default=512)
 TILES = (
-    Tunable(name="TILE_ROWS", choices=(32, 64, 128, 256), default=128),
-    Tunable(name="TILE_COLUMNS", choices=(32, 64, 128, 256), default=64),
-    Tunable(name="TILE_DEPTH", choices=(16, 32, 64), default=32),
+    Tunable(name="TILE_ROWS", choices=(16, 32, 64, 128, 256), default=128),
+    Tunable(name="TILE_COLUMNS", choices=(16, 32, 64, 128, 256), default=64),
+    Tunable(name="TILE_DEPTH", choices=(16, 32, 64, 128), default=32),
     Tunable(name="STAGES", choices=(1, 2, 3, 4), default=3),
 )
 ATTENTION = (
@@ -64,6 +65,7 @@ _LONG = 65536
 _TOGETHER = {"BLOCK": 8192, "NUM_WARPS": 4}
 # As measured on an H100, also where a device would have fewer programs than room for them.
 _TILES = {"TILE_ROWS": 128, "TILE_COLUMNS": 64, "STAGES": 3, "NUM_WARPS": 4}
+_SKINNY_TILES = {"TILE_DEPTH": 64, "STAGES": 4, "NUM_WARPS": 4}
 _SMALL_TILES = _TILES | {"TILE_ROWS": 64, "STAGES": 4}
 
 _FEW_QUERIES = {"ATTENTION_WARPS": 4, "ATTENTION_STAGES": 3}
@@ -84,6 +86,20 @@ def flash(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate 
 def flash_in_bfloat16(problem: Problem, plan: Plan) -> Candidate | None:
     """As `flash`, of six products of bfloat16."""
     return flash(problem, plan, "bf16x6")
+
+
+def divided(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate | None:
+    """As `tiled`, with several programs for each sum where tiles are few and sums are long; None
+    where no stage is like that."""
+    draft = _Draft(problem, plan)
+    if not any(draft.is_divided(stage) for stage in plan.stages):
+        return None
+    return draft.candidate(tiled=pieces, divided=True, resident=True)
+
+
+def divided_in_bfloat16(problem: Problem, plan: Plan) -> Candidate | None:
+    """As `divided`, of six products of bfloat16."""
+    return divided(problem, plan, "bf16x6")
 
 
 def tiled(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate | None:
@@ -152,6 +168,7 @@ class _Draft:
         *,
         flash: bool = False,
         tiled: Pieces | None = None,
+        divided: bool = False,
         resident: bool = False,
         together: bool = False,
         spread: bool = False,
@@ -166,7 +183,8 @@ class _Draft:
                 self.launches += self._flash(name, stage, stage.attention, tiled)
                 continue
             if tiled and stage.product is not None and self.is_tiled(stage):
-                self.launches += self._tiled(name, stage, stage.product, tiled)
+                made = self._divided if divided and self.is_divided(stage) else self._tiled
+                self.launches += made(name, stage, stage.product, tiled)
                 continue
             lines = self._beside(name, stage, left[0][1]) if resident and left else []
             if lines:
@@ -188,6 +206,14 @@ class _Draft:
     def is_tiled(self, stage: Stage) -> bool:
         """Whether `stage` is a matrix product of a size and a type for tensor cores."""
         return stage.product is not None and fits(stage.product, self.sizes)
+
+    def is_divided(self, stage: Stage) -> bool:
+        """Whether `stage` is such a product with few tiles and long sums."""
+        product = stage.product
+        if product is None or not self.is_tiled(stage) or not stage.in_rows:
+            return False
+        few = programs(product, self.sizes, self._tiles(product)) < _MANY_PROGRAMS
+        return few and is_long(product, self.sizes)
 
     def can_reside(self, stage: Stage) -> bool:
         """Whether a program can hold a row of `stage`, and has a reason to."""
@@ -250,13 +276,47 @@ class _Draft:
 
     def _tiled(self, name: str, stage: Stage, product: Product, pieces: Pieces) -> list[str]:
         """A matrix product, tile by tile."""
+        self.guesses = self.guesses | self._tiles(product)
+        nest = ProductNest(self.text, self._multiplied(stage, product), pieces)
+        return self._allocated(stage) + self._launched(name, nest.kernel())
+
+    def _divided(self, name: str, stage: Stage, product: Product, pieces: Pieces) -> list[str]:
+        """A matrix product in parts of its sums, tile by tile, and then what they come to."""
+        self.guesses = self.guesses | self._tiles(product)
+        ((fold,),) = stage.passes
+        sums = FoldText(fold=fold, number=0, text=self.text)
+        (state,) = sums.states
+        parts = self.text.unique(partial(state))
+        nest = ProductNest(self.text, self._multiplied(stage, product), pieces, parts)
+        kernel = nest.kernel()
+        steps = f"triton.cdiv({self.text.poly(product.depth.extent)}, TILE_DEPTH)"
+        lines = [
+            *kernel.before,
+            f"{nest.part}s = kw_parts({kernel.grid}, {steps})",
+            *self._partials(stage, [sums]),
+            self._call(f"{name}_parts", kernel, f"{kernel.grid}, {nest.part}s"),
+        ]
+        joined = Joined(self.text, self._cheaper(stage))
+        return self._allocated(stage) + lines + self._launched(f"{name}_joined", joined.kernel())
+
+    def _multiplied(self, stage: Stage, product: Product) -> Product:
+        """The product of `stage`, with what it divides by as a factor."""
         loops = (product.batch, product.block, product.rows, product.columns)
         self.spaces.append(space([v.extent for v in loops]))
-        few = programs(product, self.sizes, _TILES) < _MANY_PROGRAMS
-        self.guesses = self.guesses | (_SMALL_TILES if few else _TILES)
         made = mapped(stage, lambda e: by_reciprocal(self.maker, e, {"depth", "right"})).product
-        nest = ProductNest(self.text, made or product, pieces)
-        return self._allocated(stage) + self._launched(name, nest.kernel())
+        return made or product
+
+    def _tiles(self, product: Product) -> dict[str, int]:
+        """A first guess at the tiles of a product."""
+        rows, columns = (v.extent.at(self.sizes) for v in (product.rows, product.columns))
+        narrow = max(LEAST, power(int(min(rows, columns))))
+        if narrow >= _TILES["TILE_COLUMNS"]:
+            few = programs(product, self.sizes, _TILES) < _MANY_PROGRAMS
+            return _SMALL_TILES if few else _TILES
+        sides = (narrow, _TILES["TILE_COLUMNS"])
+        rows_first = dict(zip(("TILE_ROWS", "TILE_COLUMNS"), sides, strict=True))
+        columns_first = dict(zip(("TILE_COLUMNS", "TILE_ROWS"), sides, strict=True))
+        return _SKINNY_TILES | (rows_first if rows <= columns else columns_first)
 
     def _flash(self, name: str, stage: Stage, attention: Attention, pieces: Pieces) -> list[str]:
         """Attention, some queries at a time."""
