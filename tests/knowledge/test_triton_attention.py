@@ -16,7 +16,13 @@ SIZES = (
     {"B": 1, "C": 20, "D": 16},
     {"B": 16, "C": 1, "D": 1},
 )
-TILES = {"TILE_QUERIES": 16, "TILE_KEYS": 32, "BLOCK": 512}
+MANY_KEYS = (
+    {"B": 4, "C": 600, "D": 18},
+    {"B": 3, "C": 35, "D": 7},
+    {"B": 1, "C": 20, "D": 16},
+    {"B": 5, "C": 1, "D": 1},
+)
+TILES = {"TILE_QUERIES": 16, "TILE_KEYS": 16, "BLOCK": 512, "PROGRAMS": 128}
 QUERIES, KEYS = "torch.randn(2, 3, B, D)", "torch.randn(2, 3, C, D)"
 OWN = ("torch.randn(2, B, D)",) * 3
 TRIANGLE = "torch.ones(x.shape[1], y.shape[1], dtype=torch.bool).tril({})"
@@ -33,10 +39,6 @@ FILES = {
         "forward": "return F.scaled_dot_product_attention("
         "x, y, z, is_causal=True, enable_gqa=True)",
         "inputs": ("torch.randn(2, 6, B, D)", "torch.randn(2, 2, B, D)", "torch.randn(2, 2, B, D)"),
-    },
-    "decoding": {
-        "forward": "return F.scaled_dot_product_attention(x, y, z, enable_gqa=True)",
-        "inputs": ("torch.randn(2, 6, 1, D)", "torch.randn(2, 2, C, D)", "torch.randn(2, 2, C, D)"),
     },
     # A layer around it: a projection of the keys, a bias on the scores, values of another size.
     "einsum": {
@@ -70,22 +72,50 @@ FILES = {
         "inputs": OWN,
     },
 }  # fmt: skip
+# With few queries keys are divided among programs, and heads that share them are rows of a tile.
+DECODING = {
+    "decoding": {
+        "forward": "return F.scaled_dot_product_attention(x, y, z, enable_gqa=True)",
+        "inputs": ("torch.randn(2, 6, 1, D)", "torch.randn(2, 2, C, D)", "torch.randn(2, 2, C, D)"),
+    },
+    "decoding_a_few": {
+        "forward": "return F.scaled_dot_product_attention("
+        "x, y, z, is_causal=True, enable_gqa=True)",
+        "inputs": ("torch.randn(2, 6, B, D)", "torch.randn(2, 2, C, D)", "torch.randn(2, 2, C, D)"),
+    },
+    # No head shares its keys, and of one everything is masked.
+    "decoding_with_a_mask": {
+        "forward": "s = x @ y.transpose(1, 2) + z\n"
+        "                return F.relu(torch.softmax(s, -1) @ y[:, :, :1].exp())",
+        "inputs": (
+            "torch.randn(2, 1, D)",
+            "torch.randn(2, C, D)",
+            "torch.stack([torch.full((1, C), float('-inf')), torch.randn(1, C)])",
+        ),
+    },
+}
+ALL = {name: (parts, SIZES) for name, parts in FILES.items()} | {
+    name: (parts, MANY_KEYS) for name, parts in DECODING.items()
+}
 # How many places ahead of its own a query sees keys.
-AHEAD = {"causal": 0, "groups": 0, "a_triangle": -1, "a_higher_triangle": 3}
+AHEAD = {
+    "causal": 0, "groups": 0, "decoding_a_few": 0, "a_triangle": -1, "a_higher_triangle": 3,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def studies(tracing, make_file):
-    return {name: tracing(make_file(**parts), SIZES) for name, parts in FILES.items()}
+    return {name: tracing(make_file(**parts), sizes) for name, (parts, sizes) in ALL.items()}
 
 
 @pytest.fixture(scope="module")
 def returned(studies, triton_runs):
     runs = triton_runs()
     for name, studied in studies.items():
-        runs.add(name, studied, SIZES, **TILES)
+        runs.add(name, studied, ALL[name][1], **TILES)
         tensors = [s.name for s in studied.problem.inputs + studied.problem.outputs]
-        types = dict.fromkeys([*tensors, *(f"kept_{n}" for n in range(9))], "*fp32")
+        parts = ["sums_parts", "peak_parts", "total_parts"]
+        types = dict.fromkeys([*tensors, *parts, *(f"kept_{n}" for n in range(9))], "*fp32")
         # The others are tried elsewhere, and slow to interpret.
         first, *others = runs.places[name]
         for place in others:
@@ -97,20 +127,21 @@ def returned(studies, triton_runs):
     return runs
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ALL)
 def test_attention_in_one_kernel_agrees_with_the_program(name, returned):
     (text,) = returned.texts[name]
     assert "QUERIES: tl.constexpr" in text
+    assert ("_parts[" in text) == (name in DECODING)
     returned.check(name)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ALL)
 def test_attention_in_one_kernel_compiles_for_a_gpu_that_is_not_here(name, returned):
     (place,) = returned.places[name]
     assert min(json.loads((place / "compiled.json").read_text()).values()) > 500
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ALL)
 def test_keys_that_no_query_of_a_tile_sees_are_not_read(name, studies):
     found = [s.attention for s in plan(studies[name].problem, studies[name].graph).stages]
     (attention,) = [a for a in found if a is not None]

@@ -28,7 +28,7 @@ _OTHERS = (
     "k", "other_k", "k_in", "other_k_in", "end", "begin", "queries", "keys", "values", "scores",
     "seen", "peak", "grown", "base", "weights", "fade", "total", "sums", "result",
     "queries_in", "keys_in", "values_in", "seen_in", "result_in",
-    "tile_queries", "tile_keys", "inner_size", "head_size", "widest",
+    "place", "tile_queries", "tile_keys", "inner_size", "head_size", "widest",
 )  # fmt: skip
 
 
@@ -160,9 +160,13 @@ class AttentionNest:
             f"{own['total']} = tl.zeros([QUERIES, 1], tl.float32)",
             f"{sums} = tl.zeros([QUERIES, HEAD], tl.float32)",
             f"{own['end']} = {self._end()}",
-            f"for {own['begin']} in range(0, {own['end']}, KEYS):",
+            f"for {own['begin']} in {self._steps()}:",
             *indented(body),
         ]
+
+    def _steps(self) -> str:
+        """Where the tiles of keys begin that a program takes."""
+        return f"range(0, {self.own['end']}, KEYS)"
 
     @property
     def _precision(self) -> str:
@@ -236,14 +240,17 @@ class AttentionNest:
     def _finished(self) -> list[str]:
         """The sums as means, what is made of them, and written."""
         own, text, stores = self.own, self.text, self.product.stores
-        lanes = {"left": own["row_in"], "right": own["column_in"]}
-        lines = [self._at_tile("result", lanes, "[QUERIES, HEAD]"), self._result()]
+        lines = [self._at_results(), self._result()]
         inside, roots = dict(self.known), [s.value for s in stores]
         for expr in walk(text.maker, roots):
             if isinstance(expr.form, Reduced) and expr.form.key == self.product.key:
                 inside[expr.number] = own["result"]
         lines += text.define(roots, inside)
         return [*lines, *(self._stored(store, inside) for store in stores)]
+
+    def _at_results(self) -> str:
+        lanes = {"left": self.own["row_in"], "right": self.own["column_in"]}
+        return self._at_tile("result", lanes, "[QUERIES, HEAD]")
 
     def _result(self) -> str:
         """The means. Where no key is seen both sums are 0, and where there is none at all."""

@@ -22,6 +22,11 @@ from kernelwright.knowledge.sketches.stages import (
 from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.across import Across, beside, tensors_read
 from kernelwright.knowledge.sketches.triton.attention import AttentionNest, attended
+from kernelwright.knowledge.sketches.triton.decoding import (
+    AttentionJoined,
+    AttentionParts,
+    with_shared_keys,
+)
 from kernelwright.knowledge.sketches.triton.folds import FoldText, with_moments
 from kernelwright.knowledge.sketches.triton.looped import Looped
 from kernelwright.knowledge.sketches.triton.module import Written, candidate, device
@@ -68,7 +73,7 @@ _TILES = {"TILE_ROWS": 128, "TILE_COLUMNS": 64, "STAGES": 3, "NUM_WARPS": 4}
 _SKINNY_TILES = {"TILE_DEPTH": 64, "STAGES": 4, "NUM_WARPS": 4}
 _SMALL_TILES = _TILES | {"TILE_ROWS": 64, "STAGES": 4}
 
-_FEW_QUERIES = {"ATTENTION_WARPS": 4, "ATTENTION_STAGES": 3}
+_FEW_QUERIES = {"ATTENTION_WARPS": 4, "ATTENTION_STAGES": 3, "PROGRAMS": 256}
 
 # Fewer programs than this leave much of a device idle, if each has more elements than a few.
 _MANY_PROGRAMS = 264
@@ -325,9 +330,27 @@ class _Draft:
         loops = (product.batch, product.rows, product.columns)
         self.spaces.append(space([v.extent for v in loops]))
         if product.rows.extent.at(self.sizes) <= LEAST:
-            self.guesses = self.guesses | _FEW_QUERIES
+            return self._decoded(name, with_shared_keys(self.maker, stage), pieces)
         nest = AttentionNest(self.text, attention, product, pieces)
         return self._allocated(stage) + self._launched(name, nest.kernel())
+
+    def _decoded(self, name: str, stage: Stage, pieces: Pieces) -> list[str]:
+        """Attention of few queries, in parts of the keys, and then what they come to."""
+        attention, product = stage.attention, stage.product
+        assert attention is not None
+        assert product is not None
+        self.guesses = self.guesses | _FEW_QUERIES
+        nest = AttentionParts(self.text, attention, product, pieces)
+        kernel, parts = nest.kernel(), f"{nest.part}s"
+        steps = f"triton.cdiv({self.text.poly(product.depth.extent)}, {kernel.tile['KEYS']})"
+        lines = [*kernel.before, f"{parts} = kw_parts({kernel.grid}, {steps})"]
+        for tensor, size in nest.tensors.items():
+            self.text.partials[tensor] = None
+            count = f"{parts} * {grouped(self.text.poly(size))}"
+            lines.append(f"{tensor} = torch.empty({count}, dtype=torch.float32, {self.device})")
+        lines.append(self._call(f"{name}_parts", kernel, f"{kernel.grid}, {parts}"))
+        joined = AttentionJoined(self.text, attention, product, pieces).kernel()
+        return self._allocated(stage) + lines + self._launched(f"{name}_joined", joined)
 
     def _launched(self, name: str, kernel: Kernel) -> list[str]:
         return [*kernel.before, self._call(name, kernel, kernel.grid)]
