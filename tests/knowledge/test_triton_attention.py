@@ -40,6 +40,10 @@ FILES = {
         "x, y, z, is_causal=True, enable_gqa=True)",
         "inputs": ("torch.randn(2, 6, B, D)", "torch.randn(2, 2, B, D)", "torch.randn(2, 2, B, D)"),
     },
+    "halves": {
+        "forward": "return F.scaled_dot_product_attention(x, y, z)",
+        "inputs": tuple(f"{each}.half()" for each in (QUERIES, KEYS, KEYS)),
+    },
     # A layer around it: a projection of the keys, a bias on the scores, values of another size.
     "einsum": {
         "forward": "s = torch.einsum('bqd,bkd->bqk', x, y @ self.weight) / D**0.5\n"
@@ -72,6 +76,14 @@ FILES = {
         "inputs": OWN,
     },
 }  # fmt: skip
+# What a softmax is not, or is not of the keys.
+OTHERS = {
+    "over_queries": "torch.softmax(x @ y.transpose(1, 2), 1) @ z",
+    "squared": "torch.softmax(x @ y.transpose(1, 2), -1).square() @ z",
+    "of_another_sum": "(s - s.amax(-1, keepdim=True)).exp() / s.exp().sum(-1, keepdim=True) @ z",
+    "below_another_peak": "torch.exp(s - t) / torch.exp(s - t).sum(-1, keepdim=True) @ z",
+    "of_no_product": "torch.softmax(x[:, :, :1] + y[:, None, :, 0], -1) @ z",
+}
 # With few queries keys are divided among programs, and heads that share them are rows of a tile.
 DECODING = {
     "decoding": {
@@ -113,9 +125,10 @@ def returned(studies, triton_runs):
     runs = triton_runs()
     for name, studied in studies.items():
         runs.add(name, studied, ALL[name][1], **TILES)
-        tensors = [s.name for s in studied.problem.inputs + studied.problem.outputs]
+        tensors = studied.problem.inputs + studied.problem.outputs
         parts = ["sums_parts", "peak_parts", "total_parts"]
-        types = dict.fromkeys([*tensors, *parts, *(f"kept_{n}" for n in range(9))], "*fp32")
+        types = dict.fromkeys([*parts, *(f"kept_{n}" for n in range(9))], "*fp32")
+        types |= {s.name: "*fp16" if s.dtype == "float16" else "*fp32" for s in tensors}
         # The others are tried elsewhere, and slow to interpret.
         first, *others = runs.places[name]
         for place in others:
@@ -147,3 +160,16 @@ def test_keys_that_no_query_of_a_tile_sees_are_not_read(name, studies):
     (attention,) = [a for a in found if a is not None]
     ahead = attention.ahead.constant if attention.ahead is not None else None
     assert ahead == AHEAD.get(name)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_only_looks_like_attention_is_none(name, tracing, make_file):
+    forward = (
+        "s = x @ y.transpose(1, 2)\n"
+        "                t = (s * 2).amax(-1, keepdim=True)\n"
+        f"                return {OTHERS[name]}"
+    )
+    studied = tracing(make_file(forward, inputs=OWN), SIZES)
+    stages = plan(studied.problem, studied.graph).stages
+    assert any(stage.product for stage in stages)
+    assert not any(stage.attention for stage in stages)

@@ -238,6 +238,10 @@ class AttentionNest:
     # What is made of the sums.
 
     def _finished(self) -> list[str]:
+        """What is done when the keys are taken."""
+        return self._written()
+
+    def _written(self) -> list[str]:
         """The sums as means, what is made of them, and written."""
         own, text, stores = self.own, self.text, self.product.stores
         lines = [self._at_results(), self._result()]
@@ -287,10 +291,8 @@ def attended(plan: Plan) -> Plan:
     for number in reversed(range(len(stages))):
         read = {t for later in stages[number + 1 :] for t in _read(maker, later)}
         stages[number] = _storing(stages[number], read | outputs)
-    stages = [s for s in stages if s.stores]
-    kept = {s.target for stage in stages for s in stage.stores}
-    temporaries = tuple(t for t in plan.temporaries if t.name in kept)
-    return replace(plan, stages=tuple(stages), temporaries=temporaries)
+    # Temporaries that nobody writes stay: the names of more are counted from them.
+    return replace(plan, stages=tuple(s for s in stages if s.stores))
 
 
 def _storing(stage: Stage, wanted: set[str]) -> Stage:

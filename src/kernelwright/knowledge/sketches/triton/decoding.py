@@ -129,7 +129,7 @@ class AttentionJoined(AttentionParts):
         """The kernel and its launch."""
         own, head = self.own, self.text.poly(self.product.columns.extent)
         return Kernel(
-            body=[*self._place(), *self._joined(), *AttentionNest._finished(self)],
+            body=[*self._place(), *self._joined(), *self._written()],
             before=[f"{own['head_size']} = max(16, kw_power({head}))"],
             grid=self.text.poly(self.results),
             tile={"PARTS": f"kw_power({self.part}s)", "HEAD": own["head_size"]},

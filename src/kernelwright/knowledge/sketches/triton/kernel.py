@@ -318,10 +318,9 @@ class _Draft:
         if narrow >= _TILES["TILE_COLUMNS"]:
             few = programs(product, self.sizes, _TILES) < _MANY_PROGRAMS
             return _SMALL_TILES if few else _TILES
-        sides = (narrow, _TILES["TILE_COLUMNS"])
-        rows_first = dict(zip(("TILE_ROWS", "TILE_COLUMNS"), sides, strict=True))
-        columns_first = dict(zip(("TILE_COLUMNS", "TILE_ROWS"), sides, strict=True))
-        return _SKINNY_TILES | (rows_first if rows <= columns else columns_first)
+        wide = _TILES["TILE_COLUMNS"]
+        first, second = (narrow, wide) if rows <= columns else (wide, narrow)
+        return _SKINNY_TILES | {"TILE_ROWS": first, "TILE_COLUMNS": second}
 
     def _flash(self, name: str, stage: Stage, attention: Attention, pieces: Pieces) -> list[str]:
         """Attention, some queries at a time."""
