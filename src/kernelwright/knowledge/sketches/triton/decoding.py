@@ -61,16 +61,11 @@ def _placed(
 ) -> Stage:
     """`stage` over `batch` and `rows`, of which `places` says what its own loops are."""
     stage = mapped(stage, lambda e: moved(maker, e, places))
-    attention, product = stage.attention, stage.product
-    assert attention is not None
+    product = stage.product
     assert product is not None
     stores = tuple(replace(s, at=_index_moved(maker, s.at, places)) for s in product.stores)
-    return replace(
-        stage,
-        product=replace(product, batch=batch, rows=rows, stores=stores),
-        # The queries of a tile are no longer one after another.
-        attention=replace(attention, ahead=None),
-    )
+    # No query is after its row, so that no key is further ahead of the row than of the query.
+    return replace(stage, product=replace(product, batch=batch, rows=rows, stores=stores))
 
 
 def _index_moved(maker: Maker, at: Index, places: Mapping[Var, Index]) -> Index:
