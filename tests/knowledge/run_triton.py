@@ -15,7 +15,8 @@ import torch
 
 # Elements around each tensor that a module makes, none of which it may write.
 MARGIN, UNTOUCHED = 4096, 0x55
-TILE = {"ROWS": 4, "DEPTHS": 8, "LANES": 256, "PARTS": 16}
+TILE = {"ROWS": 4, "DEPTHS": 8, "LANES": 256, "PARTS": 16, "QUERIES": 64, "KEYS": 32, "INNER": 16,
+        "HEAD": 32, "TILE_ROWS": 64, "TILE_COLUMNS": 32, "TILE_DEPTH": 16}  # fmt: skip
 
 
 def load(path: Path):

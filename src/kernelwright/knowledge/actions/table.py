@@ -34,13 +34,14 @@ ACTIONS: tuple[Action, ...] = (
         summary="Compute in one pass what takes several, so that nothing between them is stored.",
         bottlenecks=("memory_bound", "call_overhead", "latency_bound"),
         languages=_ALL,
+        sketches=("flash", "flash_in_bfloat16"),
     ),
     Action(
         name="split-the-reduction",
         summary="Let several workers each reduce a part of a long row, and join their results.",
         bottlenecks=("latency_bound", "low_occupancy"),
         languages=_ALL,
-        sketches=("together",),
+        sketches=("together", "divided", "divided_in_bfloat16"),
     ),
     Action(
         name="change-the-layout",

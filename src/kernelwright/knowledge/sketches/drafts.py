@@ -13,6 +13,10 @@ from kernelwright.knowledge.sketches.planner import plan
 from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan
 from kernelwright.knowledge.sketches.triton.kernel import (
+    divided,
+    divided_in_bfloat16,
+    flash,
+    flash_in_bfloat16,
     looped,
     resident,
     spread,
@@ -63,6 +67,10 @@ SKETCHES: tuple[Sketch, ...] = (
     Sketch(name="stored", language="cpp", render=stored),
     Sketch(name="recomputed", language="cpp", render=recomputed),
     Sketch(name="unsplit", language="cpp", render=unsplit),
+    Sketch(name="flash", language="triton", render=flash),
+    Sketch(name="flash_in_bfloat16", language="triton", render=flash_in_bfloat16),
+    Sketch(name="divided", language="triton", render=divided),
+    Sketch(name="divided_in_bfloat16", language="triton", render=divided_in_bfloat16),
     Sketch(name="tiled", language="triton", render=tiled),
     Sketch(name="tiled_in_bfloat16", language="triton", render=tiled_in_bfloat16),
     Sketch(name="resident", language="triton", render=resident),

@@ -14,12 +14,14 @@ from types import MappingProxyType
 from kernelwright.core.graph import Extent
 from kernelwright.core.problem import DType
 from kernelwright.knowledge.sketches.index import (
+    Atom,
     Data,
     Index,
     Quotient,
     Remainder,
     Var,
     atoms,
+    divided,
     index,
 )
 
@@ -222,9 +224,14 @@ def replaced(maker: Maker, root: Expr, swap: Callable[[Expr], Expr | None]) -> E
 
 def renamed(maker: Maker, root: Expr, names: Mapping[Var, Var]) -> Expr:
     """`root` with other loop variables in the place of its own."""
+    return moved(maker, root, {var: index(name) for var, name in names.items()})
+
+
+def moved(maker: Maker, root: Expr, places: Mapping[Var, Index]) -> Expr:
+    """`root` with positions in the place of loop variables."""
     done: dict[int, Expr] = {}
     for expr in walk(maker, [root]):
-        done[expr.number] = _rebuilt(maker, expr, done, names)
+        done[expr.number] = _rebuilt(maker, expr, done, places)
     return done[root.number]
 
 
@@ -245,7 +252,10 @@ def guarded(maker: Maker, root: Expr, guard: Expr | None) -> Expr:
 
 
 def _rebuilt(
-    maker: Maker, expr: Expr, done: dict[int, Expr], names: Mapping[Var, Var] = MappingProxyType({})
+    maker: Maker,
+    expr: Expr,
+    done: dict[int, Expr],
+    places: Mapping[Var, Index] = MappingProxyType({}),
 ) -> Expr:
     """`expr` over the new versions of its parts."""
     form = expr.form
@@ -257,11 +267,11 @@ def _rebuilt(
         case Cast(arg=arg, through=through):
             form = Cast(done[arg.number], through)
         case Load(tensor=tensor, at=at):
-            form = Load(tensor, _rebuilt_index(maker, at, done, names), new_guard)
+            form = Load(tensor, _rebuilt_index(maker, at, done, places), new_guard)
         case Position(at=at):
-            form = Position(_rebuilt_index(maker, at, done, names))
+            form = Position(_rebuilt_index(maker, at, done, places))
         case Reduced(key=key, at=many):
-            at_new = tuple(_rebuilt_index(maker, a, done, names) for a in many)
+            at_new = tuple(_rebuilt_index(maker, a, done, places) for a in many)
             form = Reduced(key, at_new, new_guard)
         case Scalar() | Constant():
             pass
@@ -269,18 +279,23 @@ def _rebuilt(
 
 
 def _rebuilt_index(
-    maker: Maker, of: Index, done: dict[int, Expr], names: Mapping[Var, Var]
+    maker: Maker, of: Index, done: dict[int, Expr], places: Mapping[Var, Index]
 ) -> Index:
     total = index(of.constant)
     for atom, coefficient in of.terms:
-        match atom:
-            case Data(number=number):
-                atom = maker.data(done[number])
-            case Quotient(of=inner, by=by):
-                atom = Quotient(_rebuilt_index(maker, inner, done, names), by)
-            case Remainder(of=inner, by=by):
-                atom = Remainder(_rebuilt_index(maker, inner, done, names), by)
-            case Var():
-                atom = names.get(atom, atom)
-        total = total + Index(((atom, coefficient),))
+        total = total + _rebuilt_atom(maker, atom, done, places) * coefficient
     return total
+
+
+def _rebuilt_atom(
+    maker: Maker, atom: Atom, done: dict[int, Expr], places: Mapping[Var, Index]
+) -> Index:
+    match atom:
+        case Data(number=number):
+            return index(maker.data(done[number]))
+        case Quotient(of=of, by=by):
+            return divided(_rebuilt_index(maker, of, done, places), by)[0]
+        case Remainder(of=of, by=by):
+            return divided(_rebuilt_index(maker, of, done, places), by)[1]
+        case Var():
+            return places.get(atom, index(atom))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem
+from kernelwright.knowledge.sketches.attention import attention_of
 from kernelwright.knowledge.sketches.expr import Expr, Load, Reduced, replaced, walk
 from kernelwright.knowledge.sketches.index import (
     Var,
@@ -234,6 +235,7 @@ class _Planner:
             stores.append(store)
         if not all(self._computed(f.value, number, space) for f in [*folds, *scans]):
             return None
+        product = self._product(draft)
         return Stage(
             row=space.var("row"),
             depth=space.var("depth"),
@@ -241,8 +243,9 @@ class _Planner:
             in_rows=space.in_rows,
             passes=self._passes(folds),
             stores=tuple(stores),
-            product=self._product(draft),
+            product=product,
             scans=tuple(scans),
+            attention=attention_of(self.lowering, product) if product is not None else None,
         )
 
     def _product(self, draft: _Draft) -> Product | None:
@@ -268,6 +271,7 @@ class _Planner:
             columns=space.var("right"),
             depth=space.var("depth"),
             key=key,
+            at=flattened(space.kept_at, space.kept_shape),
             dtype=what.dtype,
             left=factors.left(at),
             right=factors.right(at),

@@ -127,8 +127,8 @@ class Product:
     """A stage that is one matrix product, in the loops of such: for each of `batch` and `block` the
     sums over `depth` of `left` times `right`, one for each of `rows` and `columns`.
 
-    `left` does not depend on `block` and `columns`, nor `right` on `rows`. The sum is the result of
-    reduction `key` in `stores`, which are written once for each of the sums.
+    `left` does not depend on `block` and `columns`, nor `right` on `rows`. The sum is result number
+    `at` of reduction `key` in `stores`, which are written once for each of the sums.
     """
 
     batch: Var
@@ -137,6 +137,7 @@ class Product:
     columns: Var
     depth: Var
     key: str
+    at: Index
     dtype: DType
     left: Expr
     right: Expr
@@ -144,11 +145,31 @@ class Product:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attention:
+    """A product whose left factor is a softmax along its depth of what is made of products.
+
+    For each row of the product, a query, and each step of its depth, a key, `score` is the sum over
+    `inner` of `query` times `key`, and `masked` is what is made of it. Where every one of a row is
+    -inf the factors are NaN, or nothing if they are `zeros`. A key more than `ahead` places after
+    its query is -inf in any case, if that is not None.
+    """
+
+    inner: Var
+    query: Expr
+    key: Expr
+    score: Expr
+    masked: Expr
+    zeros: bool
+    ahead: Poly | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """One loop nest: `passes`, each a list of folds over all elements of a row, then `stores`.
 
     The running values of the folds `scans` are there for the stores that write each element.
-    `product` says the same in other loops, where it is a matrix product.
+    `product` says the same in other loops, where it is a matrix product, and `attention` says it
+    again, where it is that.
     """
 
     row: Var
@@ -159,6 +180,7 @@ class Stage:
     stores: tuple[Store, ...]
     product: Product | None = None
     scans: tuple[Fold, ...] = ()
+    attention: Attention | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,9 +203,20 @@ def mapped(stage: Stage, change: Callable[[Expr], Expr]) -> Stage:
             right=change(product.right),
             stores=_changed(product.stores, change),
         )
+    attention = stage.attention
+    if attention is not None:
+        attention = replace(
+            attention,
+            query=change(attention.query),
+            key=change(attention.key),
+            score=change(attention.score),
+            masked=change(attention.masked),
+        )
     scans = tuple(replace(f, value=change(f.value)) for f in stage.scans)
     stores = _changed(stage.stores, change)
-    return replace(stage, passes=passes, stores=stores, scans=scans, product=product)
+    return replace(
+        stage, passes=passes, stores=stores, scans=scans, product=product, attention=attention
+    )
 
 
 def _changed(stores: tuple[Store, ...], change: Callable[[Expr], Expr]) -> tuple[Store, ...]:

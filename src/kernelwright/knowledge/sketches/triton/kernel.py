@@ -11,15 +11,35 @@ from kernelwright.core.problem import Problem
 from kernelwright.knowledge.sketches.poly import Poly
 from kernelwright.knowledge.sketches.poly import product as space
 from kernelwright.knowledge.sketches.rewrites import by_one_load, by_reciprocal
-from kernelwright.knowledge.sketches.stages import Plan, Product, Stage, Temporary, mapped
+from kernelwright.knowledge.sketches.stages import (
+    Attention,
+    Plan,
+    Product,
+    Stage,
+    Temporary,
+    mapped,
+)
 from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.across import Across, beside, tensors_read
+from kernelwright.knowledge.sketches.triton.attention import AttentionNest, attended
+from kernelwright.knowledge.sketches.triton.decoding import (
+    AttentionJoined,
+    AttentionParts,
+    with_shared_keys,
+)
 from kernelwright.knowledge.sketches.triton.folds import FoldText, with_moments
 from kernelwright.knowledge.sketches.triton.looped import Looped
 from kernelwright.knowledge.sketches.triton.module import Written, candidate, device
 from kernelwright.knowledge.sketches.triton.nests import Kernel, Pointwise, indented
-from kernelwright.knowledge.sketches.triton.product import Pieces, ProductNest, fits, programs
-from kernelwright.knowledge.sketches.triton.resident import Whole
+from kernelwright.knowledge.sketches.triton.product import (
+    LEAST,
+    Pieces,
+    ProductNest,
+    fits,
+    is_long,
+    programs,
+)
+from kernelwright.knowledge.sketches.triton.resident import Whole, power
 from kernelwright.knowledge.sketches.triton.split import Joined, Parts, partial, results
 from kernelwright.knowledge.sketches.triton.text import TritonText
 from kernelwright.knowledge.sketches.triton.together import Together
@@ -30,10 +50,16 @@ NUM_WARPS = Tunable(name="NUM_WARPS", choices=(2, 4, 8, 16, 32), default=4)
 COLUMNS = Tunable(name="COLUMNS", choices=(32, 64, 128, 256), default=128)
 PROGRAMS = Tunable(name="PROGRAMS", choices=(128, 256, 512, 1024), default=512)
 TILES = (
-    Tunable(name="TILE_ROWS", choices=(32, 64, 128, 256), default=128),
-    Tunable(name="TILE_COLUMNS", choices=(32, 64, 128, 256), default=64),
-    Tunable(name="TILE_DEPTH", choices=(16, 32, 64), default=32),
+    Tunable(name="TILE_ROWS", choices=(16, 32, 64, 128, 256), default=128),
+    Tunable(name="TILE_COLUMNS", choices=(16, 32, 64, 128, 256), default=64),
+    Tunable(name="TILE_DEPTH", choices=(16, 32, 64, 128), default=32),
     Tunable(name="STAGES", choices=(1, 2, 3, 4), default=3),
+)
+ATTENTION = (
+    Tunable(name="TILE_QUERIES", choices=(16, 32, 64, 128), default=128),
+    Tunable(name="TILE_KEYS", choices=(16, 32, 64, 128), default=64),
+    Tunable(name="ATTENTION_WARPS", choices=(2, 4, 8), default=8),
+    Tunable(name="ATTENTION_STAGES", choices=(1, 2, 3, 4), default=2),
 )
 # First guesses where rows are brought together; where a program keeps results of all columns as
 # well; and where rows are so long that they are read from memory again and again.
@@ -44,11 +70,41 @@ _LONG = 65536
 _TOGETHER = {"BLOCK": 8192, "NUM_WARPS": 4}
 # As measured on an H100, also where a device would have fewer programs than room for them.
 _TILES = {"TILE_ROWS": 128, "TILE_COLUMNS": 64, "STAGES": 3, "NUM_WARPS": 4}
+_SKINNY_TILES = {"TILE_DEPTH": 64, "STAGES": 4, "NUM_WARPS": 4}
 _SMALL_TILES = _TILES | {"TILE_ROWS": 64, "STAGES": 4}
+
+_FEW_QUERIES = {"ATTENTION_WARPS": 4, "ATTENTION_STAGES": 3, "PROGRAMS": 256}
 
 # Fewer programs than this leave much of a device idle, if each has more elements than a few.
 _MANY_PROGRAMS = 264
 _MANY_ELEMENTS = 8192
+
+
+def flash(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate | None:
+    """Attention is one kernel that keeps no scores, of float32 in `pieces`; None where no stage is
+    attention."""
+    if not any(stage.attention for stage in plan.stages):
+        return None
+    return _Draft(problem, attended(plan)).candidate(flash=True, tiled=pieces, resident=True)
+
+
+def flash_in_bfloat16(problem: Problem, plan: Plan) -> Candidate | None:
+    """As `flash`, of six products of bfloat16."""
+    return flash(problem, plan, "bf16x6")
+
+
+def divided(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate | None:
+    """As `tiled`, with several programs for each sum where tiles are few and sums are long; None
+    where no stage is like that."""
+    draft = _Draft(problem, plan)
+    if not any(draft.is_divided(stage) for stage in plan.stages):
+        return None
+    return draft.candidate(tiled=pieces, divided=True, resident=True)
+
+
+def divided_in_bfloat16(problem: Problem, plan: Plan) -> Candidate | None:
+    """As `divided`, of six products of bfloat16."""
+    return divided(problem, plan, "bf16x6")
 
 
 def tiled(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate | None:
@@ -115,7 +171,9 @@ class _Draft:
     def candidate(
         self,
         *,
+        flash: bool = False,
         tiled: Pieces | None = None,
+        divided: bool = False,
         resident: bool = False,
         together: bool = False,
         spread: bool = False,
@@ -126,8 +184,12 @@ class _Draft:
         while left:
             number, stage = left.pop(0)
             name = f"kw_stage_{number}"
+            if flash and tiled and stage.product is not None and stage.attention is not None:
+                self.launches += self._flash(name, stage, stage.attention, tiled)
+                continue
             if tiled and stage.product is not None and self.is_tiled(stage):
-                self.launches += self._tiled(name, stage, stage.product, tiled)
+                made = self._divided if divided and self.is_divided(stage) else self._tiled
+                self.launches += made(name, stage, stage.product, tiled)
                 continue
             lines = self._beside(name, stage, left[0][1]) if resident and left else []
             if lines:
@@ -149,6 +211,14 @@ class _Draft:
     def is_tiled(self, stage: Stage) -> bool:
         """Whether `stage` is a matrix product of a size and a type for tensor cores."""
         return stage.product is not None and fits(stage.product, self.sizes)
+
+    def is_divided(self, stage: Stage) -> bool:
+        """Whether `stage` is such a product with few tiles and long sums."""
+        product = stage.product
+        if product is None or not self.is_tiled(stage) or not stage.in_rows:
+            return False
+        few = programs(product, self.sizes, self._tiles(product)) < _MANY_PROGRAMS
+        return few and is_long(product, self.sizes)
 
     def can_reside(self, stage: Stage) -> bool:
         """Whether a program can hold a row of `stage`, and has a reason to."""
@@ -211,13 +281,75 @@ class _Draft:
 
     def _tiled(self, name: str, stage: Stage, product: Product, pieces: Pieces) -> list[str]:
         """A matrix product, tile by tile."""
+        self.guesses = self.guesses | self._tiles(product)
+        nest = ProductNest(self.text, self._multiplied(stage, product), pieces)
+        return self._allocated(stage) + self._launched(name, nest.kernel())
+
+    def _divided(self, name: str, stage: Stage, product: Product, pieces: Pieces) -> list[str]:
+        """A matrix product in parts of its sums, tile by tile, and then what they come to."""
+        self.guesses = self.guesses | self._tiles(product)
+        ((fold,),) = stage.passes
+        sums = FoldText(fold=fold, number=0, text=self.text)
+        (state,) = sums.states
+        parts = self.text.unique(partial(state))
+        nest = ProductNest(self.text, self._multiplied(stage, product), pieces, parts)
+        kernel = nest.kernel()
+        steps = f"triton.cdiv({self.text.poly(product.depth.extent)}, TILE_DEPTH)"
+        lines = [
+            *kernel.before,
+            f"{nest.part}s = kw_parts({kernel.grid}, {steps})",
+            *self._partials(stage, [sums]),
+            self._call(f"{name}_parts", kernel, f"{kernel.grid}, {nest.part}s"),
+        ]
+        joined = Joined(self.text, self._cheaper(stage))
+        return self._allocated(stage) + lines + self._launched(f"{name}_joined", joined.kernel())
+
+    def _multiplied(self, stage: Stage, product: Product) -> Product:
+        """The product of `stage`, with what it divides by as a factor."""
         loops = (product.batch, product.block, product.rows, product.columns)
         self.spaces.append(space([v.extent for v in loops]))
-        few = programs(product, self.sizes, _TILES) < _MANY_PROGRAMS
-        self.guesses = self.guesses | (_SMALL_TILES if few else _TILES)
         made = mapped(stage, lambda e: by_reciprocal(self.maker, e, {"depth", "right"})).product
-        nest = ProductNest(self.text, made or product, pieces)
+        return made or product
+
+    def _tiles(self, product: Product) -> dict[str, int]:
+        """A first guess at the tiles of a product."""
+        rows, columns = (v.extent.at(self.sizes) for v in (product.rows, product.columns))
+        narrow = max(LEAST, power(int(min(rows, columns))))
+        if narrow >= _TILES["TILE_COLUMNS"]:
+            few = programs(product, self.sizes, _TILES) < _MANY_PROGRAMS
+            return _SMALL_TILES if few else _TILES
+        wide = _TILES["TILE_COLUMNS"]
+        first, second = (narrow, wide) if rows <= columns else (wide, narrow)
+        return _SKINNY_TILES | {"TILE_ROWS": first, "TILE_COLUMNS": second}
+
+    def _flash(self, name: str, stage: Stage, attention: Attention, pieces: Pieces) -> list[str]:
+        """Attention, some queries at a time."""
+        product = stage.product
+        assert product is not None
+        loops = (product.batch, product.rows, product.columns)
+        self.spaces.append(space([v.extent for v in loops]))
+        if product.rows.extent.at(self.sizes) <= LEAST:
+            return self._decoded(name, with_shared_keys(self.maker, stage), pieces)
+        nest = AttentionNest(self.text, attention, product, pieces)
         return self._allocated(stage) + self._launched(name, nest.kernel())
+
+    def _decoded(self, name: str, stage: Stage, pieces: Pieces) -> list[str]:
+        """Attention of few queries, in parts of the keys, and then what they come to."""
+        attention, product = stage.attention, stage.product
+        assert attention is not None
+        assert product is not None
+        self.guesses = self.guesses | _FEW_QUERIES
+        nest = AttentionParts(self.text, attention, product, pieces)
+        kernel, parts = nest.kernel(), f"{nest.part}s"
+        steps = f"triton.cdiv({self.text.poly(product.depth.extent)}, {kernel.tile['KEYS']})"
+        lines = [*kernel.before, f"{parts} = kw_parts({kernel.grid}, {steps})"]
+        for tensor, size in nest.tensors.items():
+            self.text.partials[tensor] = None
+            count = f"{parts} * {grouped(self.text.poly(size))}"
+            lines.append(f"{tensor} = torch.empty({count}, dtype=torch.float32, {self.device})")
+        lines.append(self._call(f"{name}_parts", kernel, f"{kernel.grid}, {parts}"))
+        joined = AttentionJoined(self.text, attention, product, pieces).kernel()
+        return self._allocated(stage) + lines + self._launched(f"{name}_joined", joined)
 
     def _launched(self, name: str, kernel: Kernel) -> list[str]:
         return [*kernel.before, self._call(name, kernel, kernel.grid)]
@@ -318,7 +450,7 @@ class _Draft:
         )
         tile = {"INDEX": self.text.unique("index")} | kernel.tile
         given = [*self._used(body), *(f"{c}={tile[c]}" for c in constants)]
-        given += ["num_warps=NUM_WARPS", *kernel.options]
+        given += [f"num_warps={kernel.warps}", *kernel.options]
         return f"{name}[({grid},)]({', '.join(given)})"
 
     def _used(self, body: str) -> list[str]:
@@ -354,7 +486,7 @@ class _Draft:
         written += " PROGRAMS" if "kw_parts" in written else ""
         return tuple(
             t.model_copy(update={"default": self.guesses.get(t.name, t.default)})
-            for t in (*TILES, BLOCK, NUM_WARPS, COLUMNS, PROGRAMS)
+            for t in (*ATTENTION, *TILES, BLOCK, NUM_WARPS, COLUMNS, PROGRAMS)
             if re.search(rf"\b{t.name}\b", written)
         )
 

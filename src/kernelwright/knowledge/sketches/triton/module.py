@@ -28,6 +28,10 @@ _MEANING = {
     "TILE_COLUMNS": "columns of a tile of a matrix product",
     "TILE_DEPTH": "products of each sum that are loaded at once",
     "STAGES": "tiles of the factors that are loaded ahead",
+    "TILE_QUERIES": "queries that a program of attention is for, fewer where a head is long",
+    "TILE_KEYS": "keys that it takes at once, fewer where a head is long",
+    "ATTENTION_WARPS": "warps of a program of attention",
+    "ATTENTION_STAGES": "tiles of keys and values that it loads ahead",
     "PROGRAMS": "programs that few rows or columns are shared among",
 }
 

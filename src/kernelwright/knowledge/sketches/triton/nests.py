@@ -32,8 +32,8 @@ def indented(lines: list[str]) -> list[str]:
 class Kernel:
     """One kernel: its body, and what is said in Python where it is launched.
 
-    `before` names what the launch needs, `grid` are the programs, `tile` its constants, `options`
-    what Triton is told beside the number of warps.
+    `before` names what the launch needs, `grid` are the programs, `tile` its constants, `warps` how
+    many of them a program has, and `options` what Triton is told beside that.
     """
 
     body: list[str]
@@ -41,6 +41,7 @@ class Kernel:
     grid: str
     tile: dict[str, str]
     options: tuple[str, ...] = ()
+    warps: str = "NUM_WARPS"
 
 
 @dataclass

@@ -4,6 +4,9 @@ What is multiplied may be anything that the graph makes of its inputs: it is wor
 loaded. What is made of a sum is worked out where the sum is. Values of float32 are multiplied in
 pieces, with float32's accuracy; float32's own units are slower.
 
+Where tiles are few and sums are long, several programs take a part of each sum, and `split.Joined`
+brings the parts together.
+
 Programs that follow each other share rows and columns in groups, as in Triton's tutorial on matrix
 multiplication, so that what they read is still in the L2 cache.
 """
@@ -16,6 +19,7 @@ from typing import Literal
 
 from kernelwright.knowledge.sketches.expr import Expr, Load, Reduced, walk
 from kernelwright.knowledge.sketches.poly import ONE
+from kernelwright.knowledge.sketches.poly import product as size_of
 from kernelwright.knowledge.sketches.stages import Product, Store
 from kernelwright.knowledge.sketches.text import grouped, invariant
 from kernelwright.knowledge.sketches.triton.nests import Kernel, indented
@@ -24,7 +28,9 @@ from kernelwright.knowledge.sketches.triton.text import TritonText
 # What values of float32 are multiplied as: three products of TF32 or six of bfloat16.
 Pieces = Literal["tf32x3", "bf16x6"]
 # How far a tile goes at least, in each of its loops: tensor cores take no fewer.
-_LEAST = 16
+LEAST = 16
+# A sum of fewer products is not worth a second kernel.
+_LONG = 1024
 # Rows of tiles that are neighbours in the order of the programs.
 _GROUP = 8
 _LOOPS = {"batch": "batch", "block": "place", "left": "row", "right": "column", "depth": "k"}
@@ -36,11 +42,13 @@ _OTHERS = (
 
 @dataclass
 class ProductNest:
-    """A stage that is a matrix product, as a kernel."""
+    """A stage that is a matrix product, as a kernel: one that writes it, or with the name of a
+    tensor as `parts` one that leaves parts of the sums there."""
 
     text: TritonText
     product: Product
     pieces: Pieces = "tf32x3"
+    parts: str = ""
     known: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -52,7 +60,8 @@ class ProductNest:
 
     def kernel(self) -> Kernel:
         """The kernel and its launch."""
-        body = [*self._place(), *self._summed(), *self._finished()]
+        finished = self._left() if self.parts else self._finished()
+        body = [*self._place(), *self._summed(), *finished]
         product, text = self.product, self.text
         rows, columns = (text.poly(v.extent) for v in (product.rows, product.columns))
         programs = [
@@ -130,10 +139,15 @@ class ProductNest:
             body += inside
         sums, steps = own["sums"], own["steps"]
         pieces = f'input_precision="{self.pieces}"'
+        part, depth = self.part, text.poly(product.depth.extent)
+        walk_of = f"range(0, {depth}, TILE_DEPTH)"
+        if self.parts:
+            before += [f"{part} = tl.program_id(1)", f"{part}s = tl.num_programs(1)"]
+            walk_of = f"range({part} * TILE_DEPTH, {depth}, {part}s * TILE_DEPTH)"
         return [
             *before,
             f"{sums} = tl.zeros([TILE_ROWS, TILE_COLUMNS], tl.float32)",
-            f"for {steps} in range(0, {text.poly(product.depth.extent)}, TILE_DEPTH):",
+            f"for {steps} in {walk_of}:",
             *indented(body),
             f"    {sums} += tl.dot({left.name}, {right.name}, {pieces})",
         ]
@@ -159,6 +173,22 @@ class ProductNest:
         if not isinstance(value.form, Load):
             found = f"tl.where({own['k_in']}, {found}, 0.0)"
         return before, [*lines, f"{factor.name} = {found}"]
+
+    @property
+    def part(self) -> str:
+        """The number of a program's part of the sums."""
+        return self.text.unique("part")
+
+    def _left(self) -> list[str]:
+        """The part of the sums, where the parts are."""
+        own, text, product = self.own, self.text, self.product
+        loops = (product.batch, product.block, product.rows, product.columns)
+        count = text.poly(size_of([v.extent for v in loops]))
+        place = f"{self.part}.to(INDEX) * {grouped(count)} + {text.index(product.at)}"
+        return [
+            f"{text.inside} = {own['row_in']} & {own['column_in']}",
+            f"tl.store({self.parts} + {place}, {own['sums']}, mask={text.inside})",
+        ]
 
     # What is made of them.
 
@@ -199,9 +229,17 @@ class _Factor:
 
 def fits(product: Product, sizes: Mapping[str, int]) -> bool:
     """Whether `product` is large enough for tensor cores at these sizes, and of a type that they
-    multiply."""
-    loops = (product.rows, product.columns, product.depth)
-    return product.dtype == "float32" and all(v.extent.at(sizes) >= _LEAST for v in loops)
+    multiply. A few rows are enough, or a few columns: what is read is the other side."""
+    rows, columns, depth = (
+        v.extent.at(sizes) for v in (product.rows, product.columns, product.depth)
+    )
+    few = min(rows, columns)
+    return product.dtype == "float32" and few > 1 and min(max(rows, columns), depth) >= LEAST
+
+
+def is_long(product: Product, sizes: Mapping[str, int]) -> bool:
+    """Whether a sum is worth more than one program at these sizes."""
+    return product.depth.extent.at(sizes) >= _LONG
 
 
 def programs(product: Product, sizes: Mapping[str, int], tile: Mapping[str, int]) -> int:

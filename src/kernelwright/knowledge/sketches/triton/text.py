@@ -29,7 +29,8 @@ from kernelwright.knowledge.sketches.triton.calls import TYPES, call_text, numbe
 
 # Names that a kernel's file has already; a tensor or size of that name gets an underscore.
 _OTHERS = ("torch", "nn", "triton", "tl", "operator", "self", "Model", "ModelNew",
-           "INDEX", "ROWS", "DEPTHS", "LANES", "PARTS")  # fmt: skip
+           "INDEX", "ROWS", "DEPTHS", "LANES", "PARTS", "QUERIES", "KEYS", "INNER",
+           "HEAD")  # fmt: skip
 _COMPARED = ("eq", "ne", "lt", "le", "gt", "ge")
 _LONGEST_NAME = 32
 
