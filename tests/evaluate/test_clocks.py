@@ -40,7 +40,10 @@ class Turns:
     def start(self):
         pass
 
-    def take(self, *asked, lead):
+    def upcoming(self, calls, *, lead):
+        return ()
+
+    def take(self, *asked, lead, cases=()):
         self.clocks.look()
         elapsed = asked[-1] * round(10_000 * FULL_MHZ / self.card.mhz)
         self.clocks.look()
@@ -50,6 +53,7 @@ class Turns:
 
 class Grounds:
     most, block_ns = 64, 400_000
+    paired = False
 
     def __init__(self, card, clocks):
         self.card, self.clocks = card, clocks

@@ -26,7 +26,10 @@ class Turns:
     def start(self):
         pass
 
-    def take(self, *asked, lead):
+    def upcoming(self, calls, *, lead):
+        return ()
+
+    def take(self, *asked, lead, cases=()):
         *_, calls = asked
         self.taken += 1
         waited_ns = self.waits_ns if calls == 1 and self.taken % 4 else 0
@@ -37,6 +40,7 @@ class Grounds:
     """Where a single call of the candidate takes `alone_ns` in the measurement of that number."""
 
     most, block_ns = 64, 2_000_000
+    paired = False
 
     def __init__(self, alone_ns, waits_ns):
         self.alone_ns, self.waits_ns = alone_ns, waits_ns

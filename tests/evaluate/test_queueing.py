@@ -24,7 +24,10 @@ class Turns:
     def start(self):
         pass
 
-    def take(self, *asked, lead):
+    def upcoming(self, calls, *, lead):
+        return ()
+
+    def take(self, *asked, lead, cases=()):
         *_, calls = asked
         if self.queued and calls > self.most:
             self.seen.append((self.subject, "blocked", calls))
@@ -37,6 +40,7 @@ class Grounds:
     """Where the candidate and eager can queue as many calls as `most` says."""
 
     most, block_ns = 64, 400_000
+    paired = False
 
     def __init__(self, **most):
         self.limits, self.seen = most, []

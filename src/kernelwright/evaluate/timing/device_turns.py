@@ -100,6 +100,10 @@ class DeviceTurns:
             return len(self._unused)
         return len(self.keeper) if self._unused or self.witness.can_tell else 0
 
+    def upcoming(self, calls: int, *, lead: bool) -> Sequence[int]:  # noqa: ARG002
+        """None: a GPU takes as long whatever the values are."""
+        return ()
+
     def take(self, calls: int, *, lead: bool) -> int:  # noqa: ARG002 - it needs none
         """The nanoseconds that `calls` calls take; none is made before them.
 
@@ -248,8 +252,17 @@ class DeviceRivalTurns:
     clocks: Clocks
     queued: bool = True
 
-    def take(self, subject: str, regime: Regime, calls: int, *, lead: bool) -> int:  # noqa: ARG002
-        """The nanoseconds that `calls` calls take. None is needed before them: `lead` is ignored.
+    def take(
+        self,
+        subject: str,
+        regime: Regime,
+        calls: int,
+        *,
+        lead: bool,  # noqa: ARG002
+        cases: Sequence[int] = (),  # noqa: ARG002
+    ) -> int:
+        """The nanoseconds that `calls` calls take. None is needed before them: `lead` is ignored,
+        and so are `cases`.
 
         Raises:
             WorkerError: the baselines' process broke.

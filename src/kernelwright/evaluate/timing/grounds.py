@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +39,9 @@ class Turns(Protocol):
     def left(self) -> int:
         """How many calls it can still be given."""
 
+    def upcoming(self, calls: int, *, lead: bool) -> Sequence[int]:
+        """The cases of the block that `take` would time next; none where it does not matter."""
+
     def take(self, calls: int, *, lead: bool) -> int:
         """The nanoseconds of a block, after an untimed call when `lead` asks for it."""
 
@@ -46,8 +49,11 @@ class Turns(Protocol):
 class Rivals(Protocol):
     """The baselines' turns."""
 
-    def take(self, subject: str, regime: Regime, calls: int, *, lead: bool) -> int:
-        """The nanoseconds of a block, after an untimed call when `lead` asks for it."""
+    def take(
+        self, subject: str, regime: Regime, calls: int, *, lead: bool, cases: Sequence[int] = ()
+    ) -> int:
+        """The nanoseconds of a block, after an untimed call when `lead` asks for it. `cases` has
+        one for each call; any are taken where there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +78,10 @@ class Grounds(Protocol):
     def block_ns(self) -> int:
         """How long a block should take at least, so that the clock's own error is small in it."""
 
+    @property
+    def paired(self) -> bool:
+        """Whether all blocks of a round have the same calls, on the same inputs."""
+
     def life(self, body: Body, lane: Lane) -> contextlib.AbstractContextManager[Life]:
         """A life of the candidate that `body` starts."""
 
@@ -92,7 +102,9 @@ class HostGrounds:
     baseline: Baseline
     level: Isolation
     log: Path
-    block_ns: int = 2_000_000
+    block_ns: int = 4_000_000
+    # A processor takes longer for some values than for others: three times for what underflows.
+    paired: bool = True
 
     @property
     def most(self) -> int:
@@ -131,6 +143,7 @@ class DeviceGrounds:
     log: Path
     clocks: Clocks
     block_ns: int = 3_000_000
+    paired: bool = False
 
     @property
     def most(self) -> int:

@@ -24,7 +24,7 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kernelwright.core.candidate import Lane
@@ -50,6 +50,8 @@ from kernelwright.evaluate.timing.rounds import SINGLE, Precision, Rounds
 from kernelwright.evaluate.timing.staging import TimedCases
 from kernelwright.evaluate.timing.turns import Answers, Spare
 
+# Blocks of one round have the same calls, so that who is slow makes them shorter for the others.
+_LONGEST_BLOCK_NS = 50_000_000
 _SLOW_CALL_NS = 5_000_000  # a call this long needs no call before it to wake the threads
 # Below this a single call is mostly its own round trip, and says nothing.
 _SINGLE_CALL_NS = 50_000
@@ -228,11 +230,14 @@ class Timer:
         waited, started = waited_us(), time.monotonic()
         taken: dict[str, tuple[int, int]] = {}
         mhz: dict[str, int | None] = {}
+        counts = self._counts(ours, rounds)
+        lead = self._leads(CANDIDATE, rounds.estimate_ns)
+        cases = ours.upcoming(counts[CANDIDATE], lead=lead)
         for name in self._random.sample(list(rounds.blocks), len(rounds.blocks)):
-            calls = self._count(name, rounds)
+            calls = counts[name]
             clocks.of_block()  # whatever was seen before is no part of it
             try:
-                taken[name] = self._block(name, calls, ours, regime, rounds.estimate_ns)
+                taken[name] = self._block(name, calls, ours, regime, rounds.estimate_ns, cases)
             except Blocked:
                 if calls == 1:
                     raise
@@ -246,16 +251,24 @@ class Timer:
             time.sleep(_COOLING_S)
 
     def _block(
-        self, name: str, calls: int, ours: Turns, regime: Regime, estimate_ns: dict[str, float]
+        self,
+        name: str,
+        calls: int,
+        ours: Turns,
+        regime: Regime,
+        estimate_ns: dict[str, float],
+        cases: Sequence[int] = (),
     ) -> tuple[int, int]:
-        """The calls that a block of `name` had, and its nanoseconds; its estimate follows."""
+        """The calls that a block of `name` had, and its nanoseconds; its estimate follows. A
+        rival's are on `cases`, which are the candidate's of this round, where there are any."""
         known_ns = estimate_ns.get(name, float("inf"))
-        lead = known_ns <= _SLOW_CALL_NS or name not in estimate_ns
+        lead = self._leads(name, estimate_ns)
         if name == CANDIDATE:
             calls = min(calls, ours.left - lead)
             elapsed = ours.take(calls, lead=lead)
         else:
-            elapsed = self._theirs.take(self._rivals[name], regime, calls, lead=lead)
+            rival = self._rivals[name]
+            elapsed = self._theirs.take(rival, regime, calls, lead=lead, cases=cases)
         spent = elapsed - (self._overhead_ns(name) if self._queued else 0)
         estimate_ns[name] = min(known_ns, max(spent, 1) / calls)
         return calls, elapsed
@@ -268,8 +281,24 @@ class Timer:
             if name not in estimate_ns:
                 self._block(name, 1, ours, regime, estimate_ns)
 
+    def _leads(self, name: str, estimate_ns: Mapping[str, float]) -> bool:
+        """Whether a block of `name` follows on an untimed call."""
+        return estimate_ns.get(name, 0.0) <= _SLOW_CALL_NS
+
+    def _counts(self, ours: Turns, rounds: Rounds) -> dict[str, int]:
+        """A secret number of calls that fills a block, for each subject. Where all are to have the
+        same calls, whoever is the fastest fills one, unless that took the slowest too long."""
+        if not self._session.grounds.paired:
+            return {name: self._count(name, rounds) for name in rounds.blocks}
+        fastest = min(rounds.blocks, key=rounds.estimate_ns.__getitem__)
+        slowest_ns = max(rounds.estimate_ns[name] for name in rounds.blocks)
+        bearable = max(1, int(_LONGEST_BLOCK_NS / max(slowest_ns, 1)))
+        left = ours.left - self._leads(CANDIDATE, rounds.estimate_ns)
+        calls = min(self._count(fastest, rounds), bearable, left)
+        return dict.fromkeys(rounds.blocks, calls)
+
     def _count(self, name: str, rounds: Rounds) -> int:
-        """A secret number of calls that fills a block."""
+        """A secret number of calls that fills a block of `name`."""
         grounds, estimate_ns = self._session.grounds, rounds.estimate_ns[name]
         largest = rounds.precision.largest or grounds.most
         largest = min(largest, self._largest.get(name, largest))

@@ -135,6 +135,11 @@ class CandidateTurns:
         """How many calls it has not met the inputs of."""
         return len(self._unused)
 
+    def upcoming(self, calls: int, *, lead: bool) -> Sequence[int]:
+        """The cases of the block that `take` would time next."""
+        end = len(self._unused) - lead
+        return self._unused[end - calls : end]
+
     def take(self, calls: int, *, lead: bool) -> int:
         """The nanoseconds that `calls` calls take, after an untimed one when `lead` asks for it.
 
@@ -241,19 +246,25 @@ class RivalTurns:
     baseline: Baseline
     random: random.Random
 
-    def take(self, subject: str, regime: Regime, calls: int, *, lead: bool) -> int:
+    def take(
+        self, subject: str, regime: Regime, calls: int, *, lead: bool, cases: Sequence[int] = ()
+    ) -> int:
         """The nanoseconds that `calls` calls take, after an untimed one when `lead` asks for it.
+        They are on `cases`, or on any where there are none.
 
         Raises:
             WorkerError: the baselines' process broke.
         """
         if lead:
-            self._calls(subject, regime, 1)
-        return self._calls(subject, regime, calls)
+            self._calls(subject, regime, self._any(1))
+        return self._calls(subject, regime, cases or self._any(calls))
 
-    def _calls(self, subject: str, regime: Regime, calls: int) -> int:
-        first = self.random.randint(0, self.staging.slots - calls)
-        for slot, index in enumerate(self.random.sample(range(len(self.cases)), calls), first):
+    def _any(self, count: int) -> Sequence[int]:
+        return self.random.sample(range(len(self.cases)), count)
+
+    def _calls(self, subject: str, regime: Regime, cases: Sequence[int]) -> int:
+        first = self.random.randint(0, self.staging.slots - len(cases))
+        for slot, index in enumerate(cases, first):
             self.staging.put(slot, self.cases.cases[index])
-        self.baseline.stage(subject, first, calls)
-        return self.baseline.time(regime, calls)
+        self.baseline.stage(subject, first, len(cases))
+        return self.baseline.time(regime, len(cases))
