@@ -1,7 +1,8 @@
 """Runs or compiles Triton candidates in a process of its own, for `test_triton_sketches`.
 
 python run_triton.py run FOLDER       calls each module on its tensors, under the interpreter
-python run_triton.py compile FOLDER   compiles each kernel for a GPU that need not be there
+python run_triton.py compile FOLDER   compiles each kernel for a GPU that need not be there, where
+                                      types.json has the types of its tensors
 """
 
 import importlib.util
@@ -85,6 +86,9 @@ def compile_kernels(folder: Path):
 if __name__ == "__main__":
     for candidate in sorted(p for p in Path(sys.argv[2]).iterdir() if p.is_dir()):
         try:
-            run(candidate) if sys.argv[1] == "run" else compile_kernels(candidate)
+            if sys.argv[1] == "run":
+                run(candidate)
+            elif (candidate / "types.json").exists():
+                compile_kernels(candidate)
         except Exception:
             (candidate / "error.txt").write_text(traceback.format_exc())

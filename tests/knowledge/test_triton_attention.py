@@ -112,6 +112,8 @@ DECODING = {
 ALL = {name: (parts, SIZES) for name, parts in FILES.items()} | {
     name: (parts, MANY_KEYS) for name, parts in DECODING.items()
 }
+# Each takes seconds to compile.
+COMPILED = ("causal", "decoding")
 # How many places ahead of its own a query sees keys.
 AHEAD = {
     "causal": 0, "groups": 0, "decoding_a_few": 0, "a_triangle": -1, "a_higher_triangle": 3,
@@ -137,7 +139,8 @@ def returned(studies, triton_runs):
         for place in others:
             shutil.rmtree(place)
         runs.places[name], runs.texts[name] = [first], runs.texts[name][:1]
-        first.joinpath("types.json").write_text(json.dumps(types))
+        if name in COMPILED:
+            first.joinpath("types.json").write_text(json.dumps(types))
     runs.run("compile")
     runs.run(TRITON_INTERPRET="1")
     return runs
@@ -151,7 +154,7 @@ def test_attention_in_one_kernel_agrees_with_the_program(name, returned):
     returned.check(name)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", COMPILED)
 def test_attention_in_one_kernel_compiles_for_a_gpu_that_is_not_here(name, returned):
     (place,) = returned.places[name]
     assert min(json.loads((place / "compiled.json").read_text()).values()) > 500

@@ -25,9 +25,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from kernelwright.core.candidate import ModelCall
+if TYPE_CHECKING:  # `--help` loads this module, and not pydantic
+    from kernelwright.core.candidate import ModelCall
 
 Where = Literal["model", "sandbox", "device", "store", "ours"]
 
