@@ -13,10 +13,11 @@ RUN = [
     "activations", "moved_elements", "lower_triangle", "whole_numbers", "numbers_from_sizes",
     "running_sum", "running_sums_between", "double_precision", "means_of_windows",
     "one_place_written_in_each_row", "gradient_of_cross_entropy", "reduced_over_one_element",
-    "filters_over_windows", "linear_and_activation", "convolution",
+    "filters_over_windows",
 ]  # fmt: skip
-# These take the interpreter minutes.
+# These take the interpreter minutes; products have tests of their own that are quicker.
 RUN_SLOWLY = [
+    "linear_and_activation", "convolution",
     "running_values_needed_elsewhere", "scans_of_whole_numbers", "scans_in_other_precisions",
     "other_scans", "scans_down_columns", "floats_taken_apart", "largest_of_windows",
     "convolution_in_groups", "product_with_a_prologue", "attention",
