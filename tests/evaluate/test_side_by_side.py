@@ -9,6 +9,7 @@ from kernelwright.core.evaluation import Crashed, Passed, TimedOut, WrongResult
 from kernelwright.evaluate import sitting
 from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.defences import ALL_ON
+from kernelwright.evaluate.health import others_may_be_to_blame
 from kernelwright.evaluate.judge import Judge
 from kernelwright.evaluate.places import Places
 
@@ -103,7 +104,7 @@ def test_two_are_verified_at_once_and_nobody_is_while_one_is_timed(pair, cpp, si
     ],
 )
 def test_others_may_be_to_blame_for_time_and_memory_that_was_short(said, again):
-    assert sitting.others_may_be_to_blame(said) is again
+    assert others_may_be_to_blame(said) is again
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from kernelwright.compare.curves import colour, curves_chart
-from kernelwright.compare.standing import Comparison, Interval, Standing, curve, estimate
+from kernelwright.compare.standing import Comparison, Interval, Standing, curve
 from kernelwright.compare.trial import Trial
-from kernelwright.report.formats import counted, interval, ratio, times
+from kernelwright.report.formats import counted, ratio, times
 from kernelwright.report.html import template
 
 HEADINGS = (
@@ -47,11 +47,12 @@ def summary(comparison: Comparison) -> str:
     seeds = len({trial.seed for trial in comparison.trials})
     limit = comparison.budget.max_attempts
     budget = counted(limit, "attempt") if limit else "no limit of attempts"
+    count = len(comparison.standings)
     return (
-        f"{counted(len(comparison.standings), 'strategie')} on "
+        f"{count} {'strategy' if count == 1 else 'strategies'} on "
         f"{counted(len(comparison.problems), 'problem')}, {counted(seeds, 'seed')} each, "
         f"{budget}, {comparison.where}; ratios are to {comparison.reference}."
-    ).replace("1 strategie ", "1 strategy ")
+    )
 
 
 def render(comparison: Comparison) -> str:
@@ -88,4 +89,4 @@ def _ended(trials: list[Trial]) -> str:
 def _written(found: Interval | None) -> str:
     if found is None:
         return NOTHING
-    return f"{ratio(found.mean)} ({interval(estimate(found))})"
+    return f"{ratio(found.mean)} ({ratio(found.ci_low)}–{ratio(found.ci_high)})"

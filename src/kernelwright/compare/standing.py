@@ -16,7 +16,7 @@ from kernelwright.compare.trial import Trial
 from kernelwright.core.evaluation import Environment
 from kernelwright.core.record import Record
 from kernelwright.core.run import Budget
-from kernelwright.core.statistics import SAME_WITHIN, Estimate
+from kernelwright.core.statistics import SAME_WITHIN
 
 _RESAMPLES = 4000
 
@@ -167,8 +167,3 @@ def curve(trials: Sequence[Trial], length: int) -> list[float | None]:
         whole = len(known) == len(trials) and known
         found.append(math.exp(sum(known) / len(known)) if whole else None)
     return found
-
-
-def estimate(found: Interval) -> Estimate:
-    """As figures are written."""
-    return Estimate(median=found.mean, ci_low=found.ci_low, ci_high=found.ci_high)

@@ -38,6 +38,12 @@ _MAX_SAID = 300
 _FULL = "CUDA_ERROR_OUT_OF_MEMORY"  # as the driver calls it
 _FREE_SHARE = 1 / 8  # with less, a device counts as filled by others
 
+# A crowded GPU refuses a context as "busy or unavailable", when it has memory left for none.
+_NO_ROOM = re.compile(
+    r"out.of.memory|MemoryError|SIGKILL|cannot allocate|busy or unavailable|DEVICE_UNAVAILABLE",
+    re.IGNORECASE,
+)
+
 CHECKED = "probes of the device, since it ended badly"
 STAGE = "health"
 
@@ -115,6 +121,13 @@ def ran_out(outcome: Outcome) -> bool:
     if not isinstance(outcome, Crashed):
         return False
     return OUT_OF_MEMORY.search(f"{outcome.signal} {outcome.detail}") is not None
+
+
+def others_may_be_to_blame(outcome: Outcome) -> bool:
+    """Whether it may have come about since others used the device and the memory at that time."""
+    if isinstance(outcome, Crashed):
+        return bool(_NO_ROOM.search(f"{outcome.signal} {outcome.detail}"))
+    return isinstance(outcome, TimedOut)
 
 
 class Health:

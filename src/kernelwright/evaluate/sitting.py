@@ -7,7 +7,6 @@ which `evaluate.judge` prepares; what comes out is an outcome, and what was seen
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import shutil
 import time
@@ -46,6 +45,7 @@ from kernelwright.evaluate.correctness.far import look_far
 from kernelwright.evaluate.correctness.notes import Verified, merged
 from kernelwright.evaluate.correctness.verify import run_stage
 from kernelwright.evaluate.forms import Form, Forms
+from kernelwright.evaluate.health import others_may_be_to_blame
 from kernelwright.evaluate.profile.diagnose import diagnose
 from kernelwright.evaluate.profile.disassembly import look, look_at
 from kernelwright.evaluate.profile.occupancy import most_shared_bytes
@@ -59,11 +59,6 @@ from kernelwright.evaluate.timing.plausible import known_peaks
 from kernelwright.languages.machine import cuda_arch
 
 _Place = Callable[[], contextlib.AbstractContextManager[None]]
-# A crowded GPU refuses a context as "busy or unavailable", when it has memory left for none.
-_NO_ROOM = re.compile(
-    r"out.of.memory|MemoryError|SIGKILL|cannot allocate|busy or unavailable|DEVICE_UNAVAILABLE",
-    re.IGNORECASE,
-)
 
 
 class _Ended(Exception):
@@ -91,13 +86,6 @@ def _at_once() -> contextlib.AbstractContextManager[None]:
 
 def _nothing() -> None:
     """What there is to do when nothing was drawn."""
-
-
-def others_may_be_to_blame(outcome: Outcome) -> bool:
-    """Whether it may have come about since others used the device and the memory at that time."""
-    if isinstance(outcome, Crashed):
-        return bool(_NO_ROOM.search(f"{outcome.signal} {outcome.detail}"))
-    return isinstance(outcome, TimedOut)
 
 
 class Sitting:

@@ -51,6 +51,15 @@ def source(name: str, *, sizes: Sizes = "cpu") -> Source:
     return Source(files={file.name: text}, entry_point=f"{file.name}::{_CLASS}")
 
 
+def named(problem: str) -> str:
+    """Where `problem` is read: a built-in one may be called by its bare name.
+
+    >>> named("softmax"), named("model.py")
+    ('builtin:softmax', 'model.py')
+    """
+    return PREFIX + problem if problem in names() else problem
+
+
 def read_source(origin: str | Path | Source, *, sizes: Sizes = "cpu") -> tuple[Source, str]:
     """A reference by path, ``builtin:<name>`` or as it is, and where it came from in words.
 

@@ -49,7 +49,9 @@ def ablate(
         number = _best(log.state, path)
         spec, problem = log.state.spec, log.state.problem
         if spec is None or problem is None:
-            raise UsageError(f"The run in {path} was stopped before it began.")
+            raise UsageError(
+                f"The run in {path} was stopped before it began. Delete the folder and start anew."
+            )
         with equip(completed(spec), problem.reference, problem) as equipment:
             asyncio.run(_ablate(log, number, equipment, most))
         return log.state

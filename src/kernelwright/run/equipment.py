@@ -150,22 +150,7 @@ def furnished(
     sketches = Sketches(problem, trace)
     shelves = Shelves(kernels, problem, trace, tuned_for)
     alone = evaluator if isinstance(evaluator, Judge) else None
-    toolbox = Toolbox(
-        judge=lambda candidate: evaluator.evaluate(candidate, "search"),
-        look_up=lambda words, language: look_up(
-            words,
-            Task(
-                problem=problem,
-                language=languages[language],
-                sketches=sketches,
-                examples=shelves.to_read,
-                actions=actions.ACTIONS,
-                page=actions.page,
-            ),
-        ),
-        build=alone.try_build if alone else None,
-        profile=functools.partial(_limits, alone) if alone else None,
-    )
+    toolbox = _toolbox(problem, languages, sketches, shelves, evaluator)
     return Equipment(
         problem=problem,
         evaluator=evaluator,
@@ -188,6 +173,34 @@ def furnished(
         profile=functools.partial(profiled, alone) if alone else None,
         sketches=sketches,
         judges_modules=spec.judge is None,
+    )
+
+
+def _toolbox(
+    problem: Problem,
+    languages: Mapping[str, Language],
+    sketches: Sketches,
+    shelves: Shelves,
+    evaluator: Evaluator,
+) -> Toolbox:
+    """What a model may be lent. Where the judge is elsewhere nothing is built or profiled."""
+    alone = evaluator if isinstance(evaluator, Judge) else None
+
+    def task(language: str) -> Task:
+        return Task(
+            problem=problem,
+            language=languages[language],
+            sketches=sketches,
+            examples=shelves.to_read,
+            actions=actions.ACTIONS,
+            page=actions.page,
+        )
+
+    return Toolbox(
+        judge=lambda candidate: evaluator.evaluate(candidate, "search"),
+        look_up=lambda words, language: look_up(words, task(language)),
+        build=alone.try_build if alone else None,
+        profile=functools.partial(_limits, alone) if alone else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from kernelwright.core.protocols import Example, Language, Model, Store, Writer
+from kernelwright.core.protocols import Example, Language, Store, Writer
 from kernelwright.core.run import RunSpec
 from kernelwright.generate.asking import Asking
 from kernelwright.generate.briefing import Briefing
@@ -54,39 +54,24 @@ def model_writers(
     )
     briefing = Briefing(examples=examples, page=actions.page)
 
-    def models(writer: str) -> dict[str, Model]:
-        return {role: opened[name] for role, name in models_of(spec, writer).items()}
-
-    def llm() -> Writer:
-        return LlmWriter(
-            model=models(LLM)[WRITER], languages=languages, asking=asking, briefing=briefing
-        )
-
-    def team() -> Writer:
-        of = models(TEAM)
-        return Team(
-            planner=of[PLANNER],
-            coder=of[CODER],
-            critic=of[CRITIC],
-            languages=languages,
-            asking=asking,
-            briefing=briefing,
-            actions=actions.ACTIONS,
-        )
-
-    def tools() -> Writer:
-        return ToolWriter(
-            model=models(TOOLS)[WRITER],
-            languages=languages,
-            asking=asking,
-            toolbox=toolbox,
-            budget=spec.tool_budget,
-            briefing=briefing,
-            replies=Replies(folder=Path(replies)),
-        )
-
-    made: dict[str, Callable[[], Writer]] = {LLM: llm, TEAM: team, TOOLS: tools}
-    return {name: made[name]() for name in spec.writers if name in made}
+    made: dict[str, Writer] = {}
+    for writer in spec.writers:
+        models = {role: opened[name] for role, name in models_of(spec, writer).items()}
+        if writer == LLM:
+            made[writer] = LlmWriter(
+                model=models[WRITER], languages=languages, asking=asking, briefing=briefing
+            )
+        elif writer == TEAM:
+            made[writer] = Team(
+                planner=models[PLANNER], coder=models[CODER], critic=models[CRITIC],
+                languages=languages, asking=asking, briefing=briefing, actions=actions.ACTIONS,
+            )  # fmt: skip
+        elif writer == TOOLS:
+            made[writer] = ToolWriter(
+                model=models[WRITER], languages=languages, asking=asking, toolbox=toolbox,
+                budget=spec.tool_budget, briefing=briefing, replies=Replies(folder=Path(replies)),
+            )  # fmt: skip
+    return made
 
 
 def _named(spec: RunSpec) -> set[str]:

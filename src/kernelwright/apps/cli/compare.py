@@ -82,7 +82,7 @@ def command(
     else:
         given = {
             "writers": tuple(writer or [SKETCH]), "languages": language or None, "device": device,
-            "problem": _origin(wanted[0]),
+            "problem": suite.read_source(suite.named(wanted[0]))[1],
         }  # fmt: skip
         here, where = environment(device_of(load_spec(None, given))), "live"
         trials = _live(wanted, given, chosen, range(seeds), limits)
@@ -138,12 +138,6 @@ def _budget(said: str) -> Budget:
     return Budget.model_validate(limits)
 
 
-def _origin(problem: str) -> str:
-    origin = suite.PREFIX + problem if problem in suite.names() else problem
-    suite.read_source(origin)
-    return origin
-
-
 def _live(
     problems: Sequence[str],
     given: Mapping[str, object],
@@ -151,7 +145,7 @@ def _live(
     seeds: Sequence[int],
     budget: Budget,
 ) -> Iterator[Trial]:
-    origins = {problem: _origin(problem) for problem in problems}
+    origins = {name: suite.read_source(suite.named(name))[1] for name in problems}
     with tempfile.TemporaryDirectory(prefix="kernelwright-compare-") as folder:
         for name, origin in origins.items():
             say(Text(f"Loading {visible(origin)} …"))

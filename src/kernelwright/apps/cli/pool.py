@@ -49,7 +49,7 @@ def command(
     `kernelwright compare --pool FOLDER` plays searches from them. What was judged is not judged
     again, so a recording that was stopped goes on. Exits with 1 when a pool is not whole.
     """
-    origins = [_origin(problem) for problem in problems]
+    origins = [suite.read_source(suite.named(problem))[1] for problem in problems]
     whole = True
     for origin in origins:
         given = {
@@ -64,13 +64,6 @@ def command(
             say(Text(f"{visible(name)}: {visible(str(error))}", style="red"))
             whole = False
     return 0 if whole else 1
-
-
-def _origin(problem: str) -> str:
-    """A built-in problem by its name, or what was given."""
-    origin = suite.PREFIX + problem if problem in suite.names() else problem
-    suite.read_source(origin)
-    return origin
 
 
 def _record(name: str, spec: RunSpec, folder: Path, most: int) -> bool:
