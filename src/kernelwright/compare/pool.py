@@ -2,8 +2,9 @@
 verdicts in milliseconds and comes out the same each time.
 
 A pool is closed: a tunable has only those choices of which every combination was judged, so that
-whatever a strategy asks for is there. On disk it is one file of JSON lines, a head and then a
-verdict on each line, written as they come.
+whatever a strategy asks for is there. A draft that is far behind with its first guess has that
+alone. On disk it is one file of JSON lines, a head and then a verdict on each line, written as they
+come.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ def lean(outcome: Outcome) -> Outcome:
 
 def thinned(candidate: Candidate, most: int) -> Candidate:
     """`candidate` with fewer choices for its tunables, of which at most `most` combinations are
-    left: those that are spread most widely, and always the first guess.
+    left: the first guess and those about it.
 
     Where the first guesses alone are as many as two choices each, one choice is left of some.
     """
@@ -188,18 +189,14 @@ def thinned(candidate: Candidate, most: int) -> Candidate:
     while math.prod(sizes) > most:
         largest = max(range(len(sizes)), key=lambda index: sizes[index])
         sizes[largest] -= 1
-    kept = [_spread(t, size) for t, size in zip(candidate.tunables, sizes, strict=True)]
+    kept = [_about(t, size) for t, size in zip(candidate.tunables, sizes, strict=True)]
     return candidate.model_copy(update={"tunables": tuple(kept)})
 
 
-def _spread(tunable: Tunable, count: int) -> Tunable:
-    """`tunable` with `count` of its choices, evenly spread and with the first guess."""
+def _about(tunable: Tunable, count: int) -> Tunable:
+    """`tunable` with `count` choices in a row, the first guess in their middle or, where that ends
+    before they do, among them. Of an even number one more lies above it."""
     choices = tunable.choices
-    if count >= len(choices):
-        return tunable
-    places = {round(i * (len(choices) - 1) / max(count - 1, 1)) for i in range(count)}
-    first = choices.index(tunable.default)
-    if first not in places:
-        places.discard(min(places, key=lambda place: abs(place - first)))
-        places.add(first)
-    return tunable.model_copy(update={"choices": tuple(choices[i] for i in sorted(places))})
+    start = choices.index(tunable.default) - (count - 1) // 2
+    start = min(max(start, 0), len(choices) - count)
+    return tunable.model_copy(update={"choices": choices[start : start + count]})

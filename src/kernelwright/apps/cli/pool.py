@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from kernelwright.apps.cli.terminal import say
-from kernelwright.compare.pool import SUFFIX
+from kernelwright.compare.pool import SUFFIX, Pool
 from kernelwright.compare.recording import Recorded, head_of, record
 from kernelwright.core.cards import only_card
 from kernelwright.core.errors import KernelwrightError, UsageError
@@ -70,7 +70,6 @@ def _record(name: str, spec: RunSpec, folder: Path, most: int) -> bool:
     """Record one pool; whether it is whole."""
     path, device = folder / f"{name}{SUFFIX}", device_of(spec)
     say(Text(f"Loading {visible(spec.problem)} …"))
-    faults = 0
     with only_card(spec.device), Reference.open(spec.problem, device=device) as reference:
         problem = reference.load()
         drafts = _drafts(problem, reference, spec.languages)
@@ -83,10 +82,11 @@ def _record(name: str, spec: RunSpec, folder: Path, most: int) -> bool:
 
         head = head_of(spec.problem, problem, drafts, environment(device), most)
         for one in record(path, head, opening):
-            faults += isinstance(one.found, Fault)
             say(Text(f"{visible(name)}: {_line(one)}"))
-    say(Text(f"{path}: {counted(faults, 'candidate')} got no verdict." if faults else str(path)))
-    return not faults
+    pool = Pool.read(path)
+    missing = len(pool.unseen) or len(pool.contenders)
+    say(Text(f"{path}: {counted(missing, 'candidate')} got no verdict." if missing else str(path)))
+    return not missing
 
 
 def _drafts(problem: Problem, reference: Reference, languages: Sequence[str]) -> list[Covered]:
