@@ -31,7 +31,7 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	touch $@
 
 # Tests that time nothing and start no judge: two at once. All others have the machine for themselves.
-UNTIMED := $(addprefix tests/,compare core generate knowledge languages llm problems report search store)
+UNTIMED := $(addprefix tests/,compare core generate knowledge languages learning llm problems report search store)
 
 # Everything that must hold before a change lands.
 check:

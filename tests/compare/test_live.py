@@ -45,8 +45,8 @@ def test_a_choice_is_valued_by_a_judge_that_no_search_sees(tmp_path, monkeypatch
     monkeypatch.setattr(grounds, "Judge", Counted)
     (tmp_path / "model.py").write_text(MODEL)
     given = {"problem": str(tmp_path / "model.py"), "writers": ("sketch",), "device": "cpu"}
-    with grounds.live("model", load_spec(None, given), RunFolder(tmp_path)) as ground:
-        trials = on_ground(ground, ["best_of_n", "refine"], [0], Budget(max_attempts=1))
+    with grounds.live("model", load_spec(None, given), RunFolder(tmp_path)) as told:
+        trials = on_ground(told(()), ["best_of_n", "refine"], [0], Budget(max_attempts=1))
         first, second = trials
     searched, valued = judges
     assert first.final > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,10 @@ from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.judge import Judge
 from kernelwright.generate.listed_writer import SketchWriter
 from kernelwright.knowledge import actions
+from kernelwright.knowledge.lessons.applying import Advised, fitting
+from kernelwright.knowledge.lessons.lesson import Lesson
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered
+from kernelwright.library.records import device_name
 from kernelwright.problems.reference import Reference
 from kernelwright.run.equipment import drafters, furnished, library_of
 from kernelwright.run.folder import RunFolder
@@ -35,7 +38,8 @@ class Ground:
     """One problem, its writers, and who judges them. `origin` is where the problem was read.
 
     `worth` is the speedup of a candidate over the best baseline by a verdict that no search sees,
-    so that a lucky figure helps nobody; None when it did not pass.
+    so that a lucky figure helps nobody; None when it did not pass. `told` are the lessons of which
+    its writers make use.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Ground:
     evaluator: Evaluator
     worth: Callable[[Candidate], Awaitable[float | None]]
     languages: tuple[str, ...]
+    told: tuple[Lesson, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,15 @@ class PooledEvaluator:
         )
 
 
-def pooled(name: str, pool: Pool) -> Ground:
-    """The ground that is a pool: its sketch writer has the pool's drafts, and the tuner their
-    settings."""
-    found = _drafts_by_language(pool)
+def pooled(name: str, pool: Pool, lessons: Sequence[Lesson] = ()) -> Ground:
+    """The ground that is a pool: its sketch writer has the pool's drafts, as `lessons` advise, and
+    the tuner their settings."""
+    device = device_name(pool.head.environment)
+    advised = {
+        language: Advised.of(covered, fitting(lessons, language, device))
+        for language, covered in _drafts_by_language(pool).items()
+    }
+    found = {language: each.covered for language, each in advised.items()}
 
     def sketches(language: str) -> Covered | NotCovered:
         return found.get(language) or NotCovered(reason=f"The pool has no draft in {language}.")
@@ -108,6 +118,7 @@ def pooled(name: str, pool: Pool) -> Ground:
         evaluator=PooledEvaluator(pool),
         worth=worth,
         languages=languages,
+        told=tuple(lesson for each in advised.values() for lesson in each.heeded),
     )
 
 
@@ -125,9 +136,11 @@ def _drafts_by_language(pool: Pool) -> Mapping[str, Covered]:
 
 
 @contextmanager
-def live(name: str, spec: RunSpec, folder: RunFolder) -> Iterator[Ground]:
-    """The ground that is this machine: the writers of `spec`, which is complete, and two judges,
-    one for the searches and one for what they chose.
+def live(
+    name: str, spec: RunSpec, folder: RunFolder
+) -> Iterator[Callable[[Sequence[Lesson]], Ground]]:
+    """The ground that is this machine, for searches that are told some lessons: the writers of
+    `spec`, which is complete, and two judges, one for the searches and one for what they chose.
 
     Raises:
         UsageError: the problem or this machine does not allow it.
@@ -140,19 +153,29 @@ def live(name: str, spec: RunSpec, folder: RunFolder) -> Iterator[Ground]:
             Judge(problem, reference, device=device, require_isolation=isolation) as judge,
             Judge(problem, reference, device=device, require_isolation=isolation) as second,
         ):
-            parts = furnished(spec, problem, reference, judge, library_of(spec))
+            library = library_of(spec)
+            here = environment(device)
 
             async def worth(candidate: Candidate) -> float | None:
                 return score((await second.evaluate(candidate, "search")).outcome)
 
-            yield Ground(
-                name=name,
-                origin=spec.problem,
-                problem=problem,
-                environment=environment(device),
-                drafters=drafters(spec, frozenset(), parts.library_drafts, parts.sketches),
-                writers=lambda store: parts.writers(store, folder),
-                evaluator=judge,
-                worth=worth,
-                languages=spec.languages,
-            )
+            def told(lessons: Sequence[Lesson]) -> Ground:
+                parts = furnished(
+                    spec, problem, reference, judge, library,
+                    here=device_name(here), lessons=lessons,
+                )  # fmt: skip
+                theirs = drafters(spec, frozenset(), parts.library_drafts, parts.sketches)
+                return Ground(
+                    name=name,
+                    origin=spec.problem,
+                    problem=problem,
+                    environment=here,
+                    drafters=theirs,
+                    writers=lambda store: parts.writers(store, folder),
+                    evaluator=judge,
+                    worth=worth,
+                    languages=spec.languages,
+                    told=parts.heeded(),
+                )
+
+            yield told

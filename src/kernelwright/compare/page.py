@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from kernelwright.compare.curves import colour, curves_chart
-from kernelwright.compare.standing import Comparison, Interval, Standing, curve
+from kernelwright.compare.standing import Comparison, Standing, curve
 from kernelwright.compare.trial import Trial
+from kernelwright.core.interval import Interval
 from kernelwright.report.formats import counted, ratio, times
 from kernelwright.report.html import template
 

@@ -14,19 +14,12 @@ import numpy as np
 
 from kernelwright.compare.trial import Trial
 from kernelwright.core.evaluation import Environment
+from kernelwright.core.interval import Interval
 from kernelwright.core.record import Record
 from kernelwright.core.run import Budget
 from kernelwright.core.statistics import SAME_WITHIN
 
 _RESAMPLES = 4000
-
-
-class Interval(Record):
-    """A geometric mean of ratios with its 95% interval."""
-
-    mean: float
-    ci_low: float
-    ci_high: float
 
 
 class Standing(Record):

@@ -33,6 +33,10 @@ from kernelwright.generate.looking_up import Task, look_up
 from kernelwright.generate.outside import Outside
 from kernelwright.generate.toolbox import Toolbox
 from kernelwright.knowledge import actions
+from kernelwright.knowledge.lessons.applying import Advised, fitting
+from kernelwright.knowledge.lessons.folder import SHIPPED as SHIPPED_LESSONS
+from kernelwright.knowledge.lessons.folder import read_lessons
+from kernelwright.knowledge.lessons.lesson import Lesson
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.library.finding import Shelves
 from kernelwright.library.records import device_name
@@ -69,7 +73,8 @@ class Equipment:
     What a coding agent may ask for besides a verdict is None where it cannot be had, as where the
     judge is on another machine: `build` compiles a candidate and says what came of it, `profile`
     looks at its code, and counts on a GPU, and `sketches` has the drafts in a language. `examples`
-    are verified kernels to read, in a language.
+    are verified kernels to read, in a language. `heeded` are the lessons that made a difference to
+    drafts so far.
     """
 
     problem: Problem
@@ -85,6 +90,7 @@ class Equipment:
     sketches: Callable[[str], Covered | NotCovered] | None = None
     judges_modules: bool = True  # the delivered module is more than one file
     examples: Callable[[str], Sequence[Example]] = no_examples
+    heeded: Callable[[], tuple[Lesson, ...]] = tuple
 
 
 class Equip(Protocol):
@@ -110,7 +116,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
         )
     device = device_of(spec)
     check_models(spec)  # before anything is started
-    library = library_of(spec)
+    library, lessons = library_of(spec), lessons_of(spec)
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
     with (
@@ -120,7 +126,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
         problem = same_problem(reference.load(), known)
         with _judging(spec, origin, problem, reference) as judge:
             here = device_name(environment(device))
-            yield furnished(spec, problem, reference, judge, library, tuned_for=here)
+            yield furnished(spec, problem, reference, judge, library, here=here, lessons=lessons)
 
 
 def library_of(spec: RunSpec) -> Library:
@@ -132,6 +138,16 @@ def library_of(spec: RunSpec) -> Library:
     return read_library(folders_of(spec.library) if reads_library(spec) else ())
 
 
+def lessons_of(spec: RunSpec) -> Sequence[Lesson]:
+    """The lessons that `spec` may use: those of which trials have proven that they help.
+
+    Raises:
+        UsageError: a folder of lessons is not there, or holds something else.
+    """
+    folders = [SHIPPED_LESSONS, *map(Path, spec.lessons)] if spec.use_lessons else []
+    return [lesson for lesson in read_lessons(folders) if lesson.status == "proven"]
+
+
 def furnished(
     spec: RunSpec,
     problem: Problem,
@@ -139,16 +155,18 @@ def furnished(
     evaluator: Evaluator,
     library: Library,
     *,
-    tuned_for: str | None = None,
+    here: str | None = None,
+    lessons: Sequence[Lesson] = (),
 ) -> Equipment:
     """The parts of a run for `spec` whose verdicts come from `evaluator`; `reference` stays the
-    caller's. Kernels of the library get the values that were the best on the device `tuned_for`.
+    caller's. Kernels of the library get the values that were the best on the device `here`, and
+    of `lessons` those are used that are for it.
     """
     languages: dict[str, Language] = {n: names.load("language", n)() for n in spec.languages}
     kernels, broken = library
     trace = functools.cache(reference.trace)
-    sketches = Sketches(problem, trace)
-    shelves = Shelves(kernels, problem, trace, tuned_for)
+    sketches = Sketches(problem, trace, here, lessons)
+    shelves = Shelves(kernels, problem, trace, here)
     alone = evaluator if isinstance(evaluator, Judge) else None
     toolbox = _toolbox(problem, languages, sketches, shelves, evaluator)
     return Equipment(
@@ -173,6 +191,7 @@ def furnished(
         profile=functools.partial(profiled, alone) if alone else None,
         sketches=sketches,
         judges_modules=spec.judge is None,
+        heeded=lambda: sketches.heeded,
     )
 
 
@@ -270,23 +289,40 @@ def _limits(judge: Judge, candidate: Candidate, evaluation: Evaluation) -> Diagn
 
 
 class Sketches:
-    """The sketches' drafts in a language, traced and drafted once."""
+    """The sketches' drafts in a language as lessons for the device `here` advise, traced and
+    drafted once. `heeded` are the lessons that changed some of them."""
 
-    def __init__(self, problem: Problem, trace: Callable[[], Graph]) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        trace: Callable[[], Graph],
+        here: str | None = None,
+        lessons: Sequence[Lesson] = (),
+    ) -> None:
         self._problem = problem
         self._trace = trace
+        self._here = here
+        self._lessons = lessons
         self._graph: Graph | None = None
         self._found: dict[str, Covered | NotCovered] = {}
+        self.heeded: tuple[Lesson, ...] = ()
 
     def __call__(self, language: str) -> Covered | NotCovered:
         """The drafts, or why there are none; a reference that cannot be traced has none."""
         if language not in self._found:
             try:
                 self._graph = self._graph or self._trace()
-                self._found[language] = drafts(self._problem, self._graph, language)
+                found = drafts(self._problem, self._graph, language)
             except ProblemError as error:
-                self._found[language] = NotCovered(reason=str(error))
+                found = NotCovered(reason=str(error))
+            self._found[language] = found if isinstance(found, NotCovered) else self._taught(found)
         return self._found[language]
+
+    def _taught(self, found: Covered) -> Covered:
+        language = found.candidates[0].language
+        taught = Advised.of(found, fitting(self._lessons, language, self._here))
+        self.heeded += taught.heeded
+        return taught.covered
 
     def carrying(self, action: str, language: str) -> Covered | NotCovered:
         """Those drafts in `language` that carry out `action`, or why there are none."""

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from kernelwright.apps.cli.searches import budget_of, listed
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
 from kernelwright.compare.comparing import in_pools, on_ground
 from kernelwright.compare.ground import live
@@ -66,8 +67,8 @@ def command(
     """
     chosen = _strategies(strategies)
     against = _reference(reference, chosen)
-    limits = _budget(budget)
-    wanted = _listed(problems)
+    limits = budget_of(budget)
+    wanted = listed(problems)
     if pool is None and not wanted:
         raise UsageError("Which problems? Give --problems a,b,c, or --pool with recorded ones.")
     if pool is not None:
@@ -97,16 +98,12 @@ def command(
     return 0
 
 
-def _listed(said: str | None) -> list[str]:
-    return [part.strip() for part in (said or "").split(",") if part.strip()]
-
-
 def _strategies(said: str | None) -> list[str]:
     known = [name for name in names.known("strategy") if name != FROM_OUTSIDE]
-    for name in _listed(said):
+    for name in listed(said):
         if name not in known:
             raise UnknownName.of("strategy", name, known)
-    return list(dict.fromkeys(_listed(said))) or known
+    return list(dict.fromkeys(listed(said))) or known
 
 
 def _reference(said: str | None, strategies: Sequence[str]) -> str:
@@ -116,26 +113,6 @@ def _reference(said: str | None, strategies: Sequence[str]) -> str:
     if said not in strategies:
         raise UnknownName.of("strategy that takes part", said, strategies)
     return said
-
-
-def _budget(said: str) -> Budget:
-    """What ``attempts=N,seconds=S`` means.
-
-    Raises:
-        UsageError: it means nothing.
-    """
-    fields = {"attempts": "max_attempts", "seconds": "max_wall_s"}
-    limits: dict[str, float | None] = {"max_attempts": None}
-    for part in _listed(said):
-        name, _, value = part.partition("=")
-        if name not in fields:
-            raise UnknownName.of("limit of a search", name, fields)
-        try:
-            limits[fields[name]] = float(value) if name == "seconds" else int(value)
-            Budget.model_validate(limits)
-        except ValueError as error:
-            raise UsageError(f"{part!r} is no limit; say {name}=40 or the like.") from error
-    return Budget.model_validate(limits)
 
 
 def _live(
@@ -150,8 +127,8 @@ def _live(
         for name, origin in origins.items():
             say(Text(f"Loading {visible(origin)} …"))
             spec = load_spec(None, {**given, "problem": origin})
-            with live(name, spec, RunFolder(Path(folder))) as ground:
-                yield from on_ground(ground, strategies, seeds, budget)
+            with live(name, spec, RunFolder(Path(folder))) as told:
+                yield from on_ground(told(()), strategies, seeds, budget)
 
 
 def _told(trials: Iterator[Trial]) -> list[Trial]:

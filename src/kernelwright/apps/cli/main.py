@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "report": "Write report.html and result.json of a run again, from its log.",
     "show": "Print a run, or one of its attempts with its source.",
     "library": "List, show, judge again and add verified kernels.",
+    "lessons": "Draw lessons from past searches, try what they are worth, and list them.",
     "problems": "List, show and admit problems.",
     "doctor": "Say what this machine can do, and what is missing.",
 }

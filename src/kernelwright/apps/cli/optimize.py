@@ -29,6 +29,8 @@ _DIRECTION = typer.Option(help="forward, backward or forward_backward, instead o
 _STRATEGY = typer.Option(help="What to try next: refine, best_of_n, beam, evolve, tree or bandit.")
 _WRITER = typer.Option(help="Who drafts: library, sketch or llm. May be repeated.")
 _LIBRARY = typer.Option(help="A folder of verified kernels to look in as well. May be repeated.")
+_LESSONS = typer.Option(help="A folder of lessons to use as well. May be repeated.")
+_NO_LESSONS = typer.Option("--no-lessons", help="Make no use of what earlier searches taught.")
 _MODEL = typer.Option(help="A language model, as provider:name or provider:name@url.")
 _LANGUAGE = typer.Option(help="What to write in: cpp, triton or cuda. May be repeated.")
 _ATTEMPTS = typer.Option(help="Stop after so many attempts.")
@@ -63,6 +65,8 @@ def command(
     strategy: Annotated[str | None, _STRATEGY] = None,
     writer: Annotated[list[str] | None, _WRITER] = None,
     library: Annotated[list[Path] | None, _LIBRARY] = None,
+    lessons: Annotated[list[Path] | None, _LESSONS] = None,
+    no_lessons: Annotated[bool, _NO_LESSONS] = False,
     model: Annotated[str | None, _MODEL] = None,
     language: Annotated[list[str] | None, _LANGUAGE] = None,
     max_attempts: Annotated[int | None, _ATTEMPTS] = None,
@@ -95,6 +99,8 @@ def command(
         "strategy": strategy,
         "writers": writer or None,
         "library": [str(folder) for folder in library] if library else None,
+        "lessons": [str(folder) for folder in lessons] if lessons else None,
+        "use_lessons": False if no_lessons else None,
         "models": {"writer": model},
         "languages": language or None,
         "budget": {

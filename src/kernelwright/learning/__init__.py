@@ -1,0 +1,1 @@
+"""Learning from what was judged: pairs of candidates, lessons drawn from them, and trials."""

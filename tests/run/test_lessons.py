@@ -1,0 +1,62 @@
+"""Which lessons a run uses, and what its sketches make of them."""
+
+import pytest
+
+from kernelwright.core.candidate import Tunable
+from kernelwright.core.errors import UsageError
+from kernelwright.core.interval import Interval
+from kernelwright.core.run import Budget, RunSpec
+from kernelwright.knowledge.lessons.folder import write_lesson
+from kernelwright.knowledge.lessons.lesson import Lesson, Setting, Trial
+from kernelwright.knowledge.sketches.drafts import Covered
+from kernelwright.run import equipment
+from kernelwright.testing.evaluators import number_candidate, row_problem
+
+WARPS = Tunable(name="WARPS", choices=(2, 4, 8), default=4)
+
+
+def lesson(value, low=None, *, problems=("a", "b", "c"), device="d"):
+    """One that says WARPS = `value`; tried when there is a `low` end of its interval of 0.2."""
+    effect = Interval(mean=low + 0.1, ci_low=low, ci_high=low + 0.2) if low else None
+    trial = Trial(
+        strategy="refine", budget=Budget(), seeds=1, problems=problems, where="here",
+        in_hand=effect, final=None, command="again",
+    )  # fmt: skip
+    return Lesson(
+        language="cpp",
+        device=device,
+        advice=Setting(sketch="s", settings={"WARPS": value}),
+        evidence=(),
+        trial=trial if low else None,
+    )
+
+
+def test_only_what_is_proven_is_used(tmp_path):
+    for each in (
+        lesson(2), lesson(8, 1.01), lesson(4, 0.95), lesson(16, 0.7),
+        lesson(32, 1.5, problems=("a", "b")),
+    ):  # fmt: skip
+        write_lesson(tmp_path, each)
+    spec = RunSpec(problem="p.py", lessons=(str(tmp_path),))
+    theirs = [one for one in equipment.lessons_of(spec) if "WARPS" in one.claim]
+    assert theirs == [lesson(8, 1.01)]
+    assert equipment.lessons_of(spec.model_copy(update={"use_lessons": False})) == []
+
+
+def test_a_folder_of_lessons_that_is_not_there_is_a_sentence():
+    with pytest.raises(UsageError, match="There is no folder nowhere"):
+        equipment.lessons_of(RunSpec(problem="p.py", lessons=("nowhere",)))
+
+
+def test_sketches_begin_as_lessons_for_their_device_say(monkeypatch):
+    draft = number_candidate(1.0, tunables=(WARPS,))
+    covered = Covered(candidates=(draft,), sketches=("s",))
+    monkeypatch.setattr(equipment, "drafts", lambda problem, graph, language: covered)
+    known = [lesson(8, 1.1), lesson(2, 1.3, device="another")]
+    found = equipment.Sketches(row_problem(), dict, "d", known)
+    assert [c.values["WARPS"] for c in found("cpp").candidates] == [8, 4]
+    assert found("cpp") is found("cpp")
+    assert found.heeded == (known[0],)
+    elsewhere = equipment.Sketches(row_problem(), dict, "a third", known)
+    assert elsewhere("cpp") == covered
+    assert elsewhere.heeded == ()
