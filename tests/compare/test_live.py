@@ -3,7 +3,7 @@
 import pytest
 
 from kernelwright.compare import ground as grounds
-from kernelwright.compare.comparing import on_ground
+from kernelwright.compare.comparing import Arm, on_ground
 from kernelwright.core.run import Budget
 from kernelwright.evaluate.judge import Judge
 from kernelwright.languages.cpp import Cpp
@@ -46,7 +46,9 @@ def test_a_choice_is_valued_by_a_judge_that_no_search_sees(tmp_path, monkeypatch
     (tmp_path / "model.py").write_text(MODEL)
     given = {"problem": str(tmp_path / "model.py"), "writers": ("sketch",), "device": "cpu"}
     with grounds.live("model", load_spec(None, given), RunFolder(tmp_path)) as told:
-        trials = on_ground(told(()), ["best_of_n", "refine"], [0], Budget(max_attempts=1))
+        trials = on_ground(
+            told, [Arm(strategy="best_of_n"), Arm(strategy="refine")], [0], Budget(max_attempts=1)
+        )
         first, second = trials
     searched, valued = judges
     assert first.final > 0

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kernelwright.compare.comparing import in_pools, on_ground
+from kernelwright.compare.comparing import Arm, in_pools, on_ground
 from kernelwright.compare.ground import PooledEvaluator, pooled
 from kernelwright.compare.trial import Trial, play
 from kernelwright.core import names
@@ -17,6 +17,10 @@ STRATEGIES = [name for name in names.known("strategy") if name != "from_outside"
 
 def trial_of(pool, strategy="refine", seed=0, attempts=40):
     return asyncio.run(play(pooled("rows", pool), strategy, seed, Budget(max_attempts=attempts)))
+
+
+def arms(*strategies):
+    return [Arm(strategy=strategy) for strategy in strategies]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -77,7 +81,7 @@ def test_a_strategy_that_there_is_not(make_pool):
 def test_processes_change_nothing(tmp_path, make_pool):
     for name in ("one", "two"):
         make_pool(1.0, 2.0, name=name, folder=tmp_path)
-    asked = ["one", "two"], ["best_of_n", "refine"], range(2), Budget(max_attempts=6)
+    asked = ["one", "two"], arms("best_of_n", "refine"), range(2), Budget(max_attempts=6)
     alone = list(in_pools(tmp_path, *asked, processes=1))
     assert alone == list(in_pools(tmp_path, *asked, processes=2))
     assert [(t.problem, t.seed, t.strategy) for t in alone][:3] == [
@@ -86,7 +90,8 @@ def test_processes_change_nothing(tmp_path, make_pool):
 
 
 def test_all_strategies_play_a_seed_before_the_next(make_pool):
-    found = on_ground(pooled("rows", make_pool(1.0)), ["refine", "beam"], [0, 1], Budget())
+    pool = make_pool(1.0)
+    found = on_ground(lambda _: pooled("rows", pool), arms("refine", "beam"), [0, 1], Budget())
     assert [(t.seed, t.strategy) for t in found] == [
         (0, "refine"), (0, "beam"), (1, "refine"), (1, "beam"),
     ]  # fmt: skip

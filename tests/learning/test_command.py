@@ -106,3 +106,21 @@ def test_a_file_that_is_no_lesson_is_a_sentence(tmp_path, capsys):
     (tmp_path / "lessons" / "x.json").write_text("{}")
     assert run(["lessons", "list", "--lessons", "lessons"]) == 2
     assert "x.json is no lesson" in capsys.readouterr().err
+
+
+def test_a_comparison_with_lessons_leaves_out_those_from_the_problem(pools, capsys):
+    assert run(["lessons", "mine", "pools", "--drawn-from", "a,b"]) == 0
+    words = ["compare", "--pool", "pools", "--strategies", "refine", "--lessons", "lessons"]
+    assert run(words) == 2
+    assert "No lesson in lessons is proven" in capsys.readouterr().err
+    assert run(["lessons", "test", "--pool", "pools", "--seeds", "1"]) == 0
+    capsys.readouterr()
+    assert run([*words, "--seeds", "1", "--budget", "attempts=5", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    first = {(t["strategy"], t["problem"]): t["worth"][0] for t in found["trials"]}
+    ratios = {name: first["refine+lessons", name] / first["refine", name] for name in "abcde"}
+    assert ratios == {
+        "a": 1.0, "b": 1.0, "c": pytest.approx(1.2, rel=0.01),
+        "d": pytest.approx(1.2, rel=0.01), "e": pytest.approx(1.2, rel=0.01),
+    }  # fmt: skip
+    assert [s["strategy"] for s in found["standings"]] == ["refine", "refine+lessons"]

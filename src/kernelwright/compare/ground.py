@@ -20,7 +20,7 @@ from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.judge import Judge
 from kernelwright.generate.listed_writer import SketchWriter
 from kernelwright.knowledge import actions
-from kernelwright.knowledge.lessons.applying import Advised, fitting
+from kernelwright.knowledge.lessons.applying import Advised, fitting, not_drawn_from
 from kernelwright.knowledge.lessons.lesson import Lesson
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered
 from kernelwright.library.records import device_name
@@ -31,6 +31,10 @@ from kernelwright.run.spec import SKETCH, TUNER, device_of
 from kernelwright.search.drafting import Drafter
 
 POOLED_JUDGE = "pool"
+
+# The ground of one problem, for searches that are told some lessons. One that was drawn from this
+# very problem is left out: it would have the answer.
+Told = Callable[[Sequence[Lesson]], "Ground"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +87,11 @@ class PooledEvaluator:
 
 def pooled(name: str, pool: Pool, lessons: Sequence[Lesson] = ()) -> Ground:
     """The ground that is a pool: its sketch writer has the pool's drafts, as `lessons` advise, and
-    the tuner their settings."""
+    the tuner their settings. See `Told`."""
     device = device_name(pool.head.environment)
+    fair = not_drawn_from(pool.head.problem, lessons)
     advised = {
-        language: Advised.of(covered, fitting(lessons, language, device))
+        language: Advised.of(covered, fitting(fair, language, device))
         for language, covered in _drafts_by_language(pool).items()
     }
     found = {language: each.covered for language, each in advised.items()}
@@ -136,11 +141,9 @@ def _drafts_by_language(pool: Pool) -> Mapping[str, Covered]:
 
 
 @contextmanager
-def live(
-    name: str, spec: RunSpec, folder: RunFolder
-) -> Iterator[Callable[[Sequence[Lesson]], Ground]]:
-    """The ground that is this machine, for searches that are told some lessons: the writers of
-    `spec`, which is complete, and two judges, one for the searches and one for what they chose.
+def live(name: str, spec: RunSpec, folder: RunFolder) -> Iterator[Told]:
+    """The ground that is this machine: the writers of `spec`, which is complete, and two judges,
+    one for the searches and one for what they chose.
 
     Raises:
         UsageError: the problem or this machine does not allow it.
@@ -162,7 +165,7 @@ def live(
             def told(lessons: Sequence[Lesson]) -> Ground:
                 parts = furnished(
                     spec, problem, reference, judge, library,
-                    here=device_name(here), lessons=lessons,
+                    here=device_name(here), lessons=not_drawn_from(problem, lessons),
                 )  # fmt: skip
                 theirs = drafters(spec, frozenset(), parts.library_drafts, parts.sketches)
                 return Ground(

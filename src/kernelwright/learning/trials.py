@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernelwright.compare.comparing import on_ground
-from kernelwright.compare.ground import Ground, pooled
+from kernelwright.compare.comparing import Arm, on_ground
+from kernelwright.compare.ground import Told, pooled
 from kernelwright.compare.pool import SUFFIX, Pool
 from kernelwright.compare.trial import Trial as Search
 from kernelwright.core.interval import of_logs
@@ -24,9 +24,6 @@ from kernelwright.knowledge.lessons.lesson import Lesson, Trial
 
 # What nothing counts while no candidate has passed, and the least that one which passed counts.
 NOTHING = 0.1
-
-# The ground of one problem, for searches that are told some lessons.
-Told = Callable[[Sequence[Lesson]], Ground]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,20 +47,14 @@ class Matched:
 
 def matched(name: str, told: Told, lessons: Sequence[Lesson], terms: Terms) -> Matched:
     """The searches on one ground: once without, and once more with each of `lessons`."""
-    plain = told(())
-    seeds = range(terms.seeds)
-    with_each = {
-        lesson.name: list(on_ground(told((lesson,)), [terms.strategy], seeds, terms.budget))
-        for lesson in lessons
-        if not drawn_from(lesson, plain) and told((lesson,)).told
-    }
-    without = list(on_ground(plain, [terms.strategy], seeds, terms.budget)) if with_each else []
+
+    def searches(*lessons: Lesson) -> list[Search]:
+        arm = Arm(strategy=terms.strategy, lessons=lessons)
+        return list(on_ground(told, [arm], range(terms.seeds), terms.budget))
+
+    with_each = {each.name: searches(each) for each in lessons if told((each,)).told}
+    without = searches() if with_each else []
     return Matched(problem=name, without=without, with_each=with_each)
-
-
-def drawn_from(lesson: Lesson, ground: Ground) -> bool:
-    """Whether the ground's problem is among those that the lesson was drawn from."""
-    return any(evidence.problem == ground.problem.id for evidence in lesson.evidence)
 
 
 def in_pools(

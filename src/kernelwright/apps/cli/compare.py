@@ -14,7 +14,7 @@ from rich.text import Text
 
 from kernelwright.apps.cli.searches import budget_of, listed
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
-from kernelwright.compare.comparing import in_pools, on_ground
+from kernelwright.compare.comparing import Arm, in_pools, on_ground
 from kernelwright.compare.ground import live
 from kernelwright.compare.page import HEADINGS, cells, render, summary
 from kernelwright.compare.pool import read_pools
@@ -24,6 +24,7 @@ from kernelwright.core import names
 from kernelwright.core.errors import StoreError, UnknownName, UsageError
 from kernelwright.core.run import Budget
 from kernelwright.evaluate.environment import environment
+from kernelwright.knowledge.lessons.folder import SHIPPED, read_lessons
 from kernelwright.problems import suite
 from kernelwright.report.formats import counted, times
 from kernelwright.report.plain import visible
@@ -41,6 +42,10 @@ _POOL = typer.Option(help="Play from the pools in this folder, instead of judgin
 _BUDGET = typer.Option(help="What each search may spend: attempts=N, seconds=S or both.")
 _SEEDS = typer.Option(min=1, help="How often each search is made, with another seed.")
 _REFERENCE = typer.Option(help="The strategy that the others are measured against.")
+_LESSONS = typer.Option(
+    help="Make each search once more, as NAME+lessons, with the proven lessons that ship and those "
+    "in this folder; not with one that was drawn from the problem itself."
+)
 _WRITER = typer.Option(help="Live: who drafts. May be repeated.")
 _LANGUAGE = typer.Option(help="Live: what to write in. May be repeated.")
 _DEVICE = typer.Option(help="Live: auto, cpu, cuda, or one of several GPUs as cuda:N.")
@@ -54,6 +59,7 @@ def command(
     budget: Annotated[str, _BUDGET] = "attempts=40",
     seeds: Annotated[int, _SEEDS] = 5,
     reference: Annotated[str | None, _REFERENCE] = None,
+    lessons: Annotated[Path | None, _LESSONS] = None,
     writer: Annotated[list[str] | None, _WRITER] = None,
     language: Annotated[list[str] | None, _LANGUAGE] = None,
     device: Annotated[str | None, _DEVICE] = None,
@@ -68,6 +74,7 @@ def command(
     chosen = _strategies(strategies)
     against = _reference(reference, chosen)
     limits = budget_of(budget)
+    arms = _arms(chosen, lessons)
     wanted = listed(problems)
     if pool is None and not wanted:
         raise UsageError("Which problems? Give --problems a,b,c, or --pool with recorded ones.")
@@ -78,7 +85,7 @@ def command(
         here = next(iter(pools.values())).head.environment
         where = f"from pools recorded on {here.device}"
         trials = in_pools(
-            pool, list(pools), chosen, range(seeds), limits, processes=os.cpu_count() or 1
+            pool, list(pools), arms, range(seeds), limits, processes=os.cpu_count() or 1
         )
     else:
         given = {
@@ -86,7 +93,7 @@ def command(
             "problem": suite.read_source(suite.named(wanted[0]))[1],
         }  # fmt: skip
         here, where = environment(device_of(load_spec(None, given))), "live"
-        trials = _live(wanted, given, chosen, range(seeds), limits)
+        trials = _live(wanted, given, arms, range(seeds), limits)
     found = compared(_told(trials), reference=against, budget=limits, where=where, environment=here)
     _write(found, out)
     if as_json:
@@ -115,10 +122,22 @@ def _reference(said: str | None, strategies: Sequence[str]) -> str:
     return said
 
 
+def _arms(strategies: Sequence[str], lessons: Path | None) -> list[Arm]:
+    plain = [Arm(strategy=strategy) for strategy in strategies]
+    if lessons is None:
+        return plain
+    proven = [one for one in read_lessons([SHIPPED, lessons]) if one.status == "proven"]
+    if not proven:
+        raise UsageError(
+            f"No lesson in {lessons} is proven; `kernelwright lessons test` tries them."
+        )
+    return plain + [Arm(strategy=strategy, lessons=tuple(proven)) for strategy in strategies]
+
+
 def _live(
     problems: Sequence[str],
     given: Mapping[str, object],
-    strategies: Sequence[str],
+    arms: Sequence[Arm],
     seeds: Sequence[int],
     budget: Budget,
 ) -> Iterator[Trial]:
@@ -128,7 +147,7 @@ def _live(
             say(Text(f"Loading {visible(origin)} …"))
             spec = load_spec(None, {**given, "problem": origin})
             with live(name, spec, RunFolder(Path(folder))) as told:
-                yield from on_ground(told(()), strategies, seeds, budget)
+                yield from on_ground(told, arms, seeds, budget)
 
 
 def _told(trials: Iterator[Trial]) -> list[Trial]:
