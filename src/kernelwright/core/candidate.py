@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -36,11 +38,16 @@ class Candidate(Record):
     tunables: tuple[Tunable, ...] = ()
     settings: dict[str, int] = {}
 
-    # Not cached: `model_copy` would carry the cached id over to the copy.
-    @property
+    @cached_property
     def id(self) -> str:
         """A hash of every field that changes behaviour."""
         return content_id(self.model_dump(mode="json") | {"settings": self.values})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As for any record; the copy works its id out anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("id", None)
+        return copied
 
     @property
     def values(self) -> dict[str, int]:

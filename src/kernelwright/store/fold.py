@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -66,7 +67,8 @@ class Step:
         declined = self.proposal is not None and self.proposal.reason is not None
         return declined or self.evaluation is not None or self.fault is not None
 
-    @property
+    # Cached: an attempt keeps its score, which takes a resampling, and a search asks at each plan.
+    @cached_property
     def attempt(self) -> Attempt:
         """The step as a strategy sees it."""
         return Attempt(
