@@ -1,6 +1,7 @@
 """What an agent may do, what it costs, what is kept, and what happens when somebody goes away."""
 
 import asyncio
+import functools
 import json
 
 import pytest
@@ -11,6 +12,7 @@ from kernelwright.agents.limits import Refused, Turns
 from kernelwright.agents.submission import Submission
 from kernelwright.apps.cli.main import run as command
 from kernelwright.core.errors import JudgeBroken, SandboxError, SpecError, UsageError
+from kernelwright.run.log import RunLog
 from kernelwright.run.optimize import resume
 from kernelwright.store.fold import fold
 from kernelwright.store.sql import FILE_NAME, SqlStore
@@ -176,22 +178,26 @@ def test_a_price_that_is_not_told_is_not_known(desk):
     assert desk.run(work) == (None, None)
 
 
-def test_a_budget_in_seconds_counts_all_sessions_and_not_what_is_between(desk):
-    desk.budget = {"max_wall_s": 0.2}
+def test_a_budget_in_seconds_counts_all_sessions_and_not_what_is_between(desk, monkeypatch):
+    now = [0.0]
+    clocked = functools.partial(RunLog, clock=lambda: now[0])
+    monkeypatch.setattr("kernelwright.agents.opening.RunLog", clocked)
+    desk.budget = {"max_wall_s": 20}
 
     async def slow(session):
-        await asyncio.sleep(0.15)
+        now[0] += 15
         return await session.submit(handed(2.0))
 
     async def more(session):
         assert session.budget().exhausted is None
         await session.submit(handed(3.0))
-        await asyncio.sleep(0.15)
-        with pytest.raises(Refused, match=r"budget of 0\.2 seconds"):
+        assert session.budget().exhausted is None
+        now[0] += 15
+        with pytest.raises(Refused, match=r"budget of 20 seconds"):
             await session.submit(handed(4.0))
 
     desk.run(slow)
-    asyncio.run(asyncio.sleep(0.3))
+    now[0] += 30
     desk.run(more, again=True)
 
 

@@ -268,6 +268,7 @@ class Study:
     derived: dict[str, Extent] = field(default_factory=dict)
     # Axes that no formula says, such as a number of windows: which dimension of which output.
     seen: dict[str, tuple[int, int]] = field(default_factory=dict)
+    drafted: dict[str, tuple[Candidate, ...]] = field(default_factory=dict)
 
     def program(self, sizes) -> Program:
         return load_program(self.problem.reference, sizes)
@@ -281,13 +282,25 @@ class Study:
         return found
 
     def candidates(self, language) -> tuple[Candidate, ...]:
+        if language not in self.drafted:
+            self.drafted[language] = self._drafts(language)
+        return self.drafted[language]
+
+    def _drafts(self, language) -> tuple[Candidate, ...]:
         found = drafts(self.problem, self.graph, language)
         assert isinstance(found, Covered), found
         return found.candidates
 
 
 def studied(text, sizes=SIZES) -> Study:
+    """What `text` is at `sizes`; each is traced once, which takes about a second."""
+    return _studied(text, tuple(tuple(s.items()) for s in sizes))
+
+
+@functools.cache
+def _studied(text, size_items) -> Study:
     """Trace `text`; an axis is a constant of the file, or what a size makes of some."""
+    sizes = [dict(items) for items in size_items]
     source = Source(files={"model.py": text}, entry_point="model.py::Model")
     programs = [load_program(source, s) for s in sizes]
     derived: dict[str, Extent] = {}

@@ -12,12 +12,66 @@ import sys
 import traceback
 from pathlib import Path
 
+import numpy as np
 import torch
 
 # Elements around each tensor that a module makes, none of which it may write.
 MARGIN, UNTOUCHED = 4096, 0x55
 TILE = {"ROWS": 4, "DEPTHS": 8, "LANES": 256, "PARTS": 16, "QUERIES": 64, "KEYS": 32, "INNER": 16,
         "HEAD": 32, "TILE_ROWS": 64, "TILE_COLUMNS": 32, "TILE_DEPTH": 16}  # fmt: skip
+
+
+def interpret_whole_tiles():
+    """Let Triton's interpreter combine whole tiles where it would call a function for each element.
+
+    Neighbours are combined, and then neighbours among what this gave, as a GPU does. So a function
+    that is not associative, or forgets that both sides can stand for many elements, is found out.
+    """
+    from triton.runtime import interpreter
+
+    def along(axis, part):
+        return (slice(None),) * axis + (part,)
+
+    def combined(op, kinds, left, right):
+        sides = [op.to_tensor(a, kind) for side in (left, right)
+                 for a, kind in zip(side, kinds, strict=True)]  # fmt: skip
+        found = op.combine_fn.fn(*sides)
+        found = found if isinstance(found, tuple) else (found,)
+        return [f.handle.data.astype(a.dtype) for f, a in zip(found, left, strict=True)]
+
+    def generic_reduce(op, given):
+        kinds, ranks = [g.dtype for g in given], given[0].handle.data.ndim
+        given, axis = op.unravel(given, op.axis)
+        values = [g.handle.data for g in given]
+        while (count := values[0].shape[axis]) > 1:
+            assert count % 2 == 0, "tiles have a power of two of elements"
+            left, right = ([v[along(axis, slice(n, None, 2))] for v in values] for n in (0, 1))
+            values = combined(op, kinds, left, right)
+        if op.axis is None:
+            values = [v.reshape((1,) * ranks if op.keep_dims else ()) for v in values]
+        elif not op.keep_dims:
+            values = [v.squeeze(axis) for v in values]
+        return [op.to_tensor(v if v.shape else v.item(), k)
+                for v, k in zip(values, kinds, strict=True)]  # fmt: skip
+
+    def generic_scan(op, given):
+        kinds, values = [g.dtype for g in given], [g.handle.data for g in given]
+        step = 1
+        while step < (count := values[0].shape[op.axis]):
+            before = combined(op, kinds, [np.roll(v, step, op.axis) for v in values], values)
+            kept = along(op.axis, slice(step)), along(op.axis, slice(step, count))
+            values = [np.concatenate([v[kept[0]], b[kept[1]]], op.axis)
+                      for v, b in zip(values, before, strict=True)]  # fmt: skip
+            step *= 2
+        return [op.to_tensor(v, k) for v, k in zip(values, kinds, strict=True)]
+
+    def call(function, *args, **kwargs):
+        # What the launch of the kernel patched is not patched again for each function it calls.
+        return function.rewrite()(*args, **kwargs)
+
+    interpreter.ReduceOps.generic_reduce = generic_reduce
+    interpreter.ScanOps.generic_scan = generic_scan
+    interpreter.InterpretedFunction.__call__ = call
 
 
 def load(path: Path):
@@ -84,6 +138,8 @@ def compile_kernels(folder: Path):
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "run":
+        interpret_whole_tiles()
     for candidate in sorted(p for p in Path(sys.argv[2]).iterdir() if p.is_dir()):
         try:
             if sys.argv[1] == "run":

@@ -3,7 +3,7 @@
 import itertools
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernelwright.knowledge.sketches.index import (
@@ -88,6 +88,7 @@ def test_splitting_a_position_finds_the_element_that_a_reshape_moves_there(shape
 
 
 @given(at=sizes, extents=st.tuples(*[st.integers(1, 5)] * 3))
+@settings(deadline=None)
 def test_dividing_a_sum_of_loops_gives_quotient_and_remainder(at, extents):
     row, k, j = (Var(n, Poly.number(e)) for n, e in zip("rkj", extents, strict=True))
     of = index(row) * (B * C) + index(k) * C + index(j)
