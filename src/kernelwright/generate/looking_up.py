@@ -1,7 +1,7 @@
 """What is known, for whoever asks: guides, how an action is done, what usually lies behind a
-verdict, sketches, and verified kernels.
+verdict, sketches, verified kernels, and what else a run knows, such as its device and other runs.
 
-A source is a function that gives passages for a task.
+A source is a function that gives passages for a task. Which of them fit, `ranking` says.
 """
 
 from __future__ import annotations
@@ -14,24 +14,18 @@ from typing import Any
 from kernelwright.core.action import Action
 from kernelwright.core.diagnosis import MEANINGS
 from kernelwright.core.problem import Problem
-from kernelwright.core.protocols import Example, Language
+from kernelwright.core.protocols import Example, Language, Passage
 from kernelwright.core.record import Record
 from kernelwright.generate.advice import DISTRIBUTIONS, MISMATCHES, SIGNALS, TRAITS
 from kernelwright.generate.briefing import no_examples, no_page
 from kernelwright.generate.listed_writer import Drafts, NoDrafts
+from kernelwright.generate.ranking import ranked
+
+__all__ = ["Found", "Passage", "Source", "Task", "look_up"]
 
 MOST_PASSAGES = 8
 _LONGEST_PASSAGE = 12_000
-_WORD = re.compile(r"[a-z0-9]+")
 _HEADING = re.compile(r"^##+[ \t]+(.+)$", re.MULTILINE)
-
-
-class Passage(Record):
-    """Something that is known: where it is from, what it is about, and the text."""
-
-    source: str
-    title: str
-    text: str
 
 
 class Found(Record):
@@ -45,7 +39,7 @@ class Found(Record):
 class Task:
     """What is being worked on. `sketches` is None where no problem is open to ask them of;
     `examples` are kernels of the library in a language. `page` says how one of `actions` is done in
-    a language."""
+    a language. `sources` has what is known beside that."""
 
     problem: Problem
     language: Language
@@ -53,27 +47,23 @@ class Task:
     examples: Callable[[str], Sequence[Example]] = no_examples
     actions: Sequence[Action] = ()
     page: Callable[[str, str], str | None] = no_page
+    sources: Sequence[Source] = ()
 
 
 Source = Callable[[Task], Iterator[Passage]]
 
 
 def look_up(query: str, task: Task) -> Found:
-    """The passages that share most words with `query`; all of them count for an empty one."""
-    wanted = set(_WORD.findall(query.lower()))
-    scored = [
-        (_score(wanted, passage), number, passage)
-        for number, passage in enumerate(p for source in SOURCES for p in source(task))
-    ]
-    fitting = sorted((s for s in scored if s[0] > 0 or not wanted), key=lambda s: (-s[0], s[1]))
-    shown = tuple(passage for _, _, passage in fitting[:MOST_PASSAGES])
+    """The passages that fit `query` best; all of them count for an empty one."""
+    known = [p for source in (*SOURCES, *task.sources) for p in source(task)]
+    fitting = ranked(query, known)
+    shown = tuple(_bounded(passage) for passage in fitting[:MOST_PASSAGES])
     return Found(passages=shown, more=len(fitting) - len(shown))
 
 
-def _score(wanted: set[str], passage: Passage) -> float:
-    title = set(_WORD.findall(f"{passage.source} {passage.title}".lower()))
-    text = set(_WORD.findall(passage.text.lower()))
-    return 3.0 * len(wanted & title) + len(wanted & text)
+def _bounded(passage: Passage) -> Passage:
+    text = passage.text.strip()[:_LONGEST_PASSAGE]
+    return passage.model_copy(update={"text": text})
 
 
 def _guide(task: Task) -> Iterator[Passage]:
@@ -122,7 +112,7 @@ def _kernels(task: Task) -> Iterator[Passage]:
 
 
 def _passage(source: str, title: str, text: str) -> Passage:
-    return Passage(source=source, title=title, text=text.strip()[:_LONGEST_PASSAGE])
+    return Passage(source=source, title=title, text=text.strip())
 
 
 SOURCES: tuple[Source, ...] = (_guide, _actions, _notes, _kernels, _sketches)
