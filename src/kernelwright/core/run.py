@@ -91,10 +91,12 @@ class RunSpec(Record):
     a role to a model name as ``provider:name``: "writer", and for the writer ``team`` "planner",
     "coder" and "critic", each of which has the model of "writer" unless it is named. `tool_budget`
     is for an attempt of the writer ``tools``. `library` are folders of verified kernels beside the
-    one that ships. With `approve` a person is asked before a candidate is handed back. `judge` is
-    the address of a `kernelwright serve` that judges instead of this machine, its token is never
-    part of the settings; or ``batch``, for attempts that wait until `kernelwright import` brings
-    their verdicts.
+    one that ships, `memory` folders of other runs, whose attempts a model is told of. With
+    `decontaminate` nothing of these is shown that is for this very problem or nearly the same, so
+    that a result may be reported. With `approve` a person is asked before a candidate is handed
+    back. `judge` is the address of a `kernelwright serve` that judges instead of this machine, its
+    token is never part of the settings; or ``batch``, for attempts that wait until `kernelwright
+    import` brings their verdicts.
     """
 
     problem: str
@@ -102,6 +104,8 @@ class RunSpec(Record):
     strategy: str = "refine"
     writers: tuple[str, ...] = ("library", "sketch")
     library: tuple[str, ...] = ()
+    memory: tuple[str, ...] = ()
+    decontaminate: bool = False
     models: dict[str, str] = {}
     model_settings: ModelSettings = ModelSettings()
     languages: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a problem is about, in words that other problems can be found by. Nothing of it is traced."""
+"""What a problem is about, in words that others can be found by. Nothing of it is traced."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kernelwright.generate.prompting import shape
 _PLUMBING = frozenset(
     {
         "__init__", "arange", "contiguous", "device", "empty", "float", "full", "linspace",
-        "manual_seed", "ones", "parameter", "permute", "rand", "randint", "randn", "register_buffer",
-        "reshape", "size", "squeeze", "super", "tensor", "to", "transpose", "unsqueeze", "view",
-        "zeros",
+        "manual_seed", "ones", "parameter", "permute", "rand", "randint", "randn",
+        "register_buffer", "reshape", "size", "squeeze", "super", "tensor", "to", "transpose",
+        "unsqueeze", "view", "zeros",
     }
 )  # fmt: skip
 _GIVEN = ("get_inputs", "get_init_inputs")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kernelwright.core.action import Action
@@ -21,9 +21,13 @@ from kernelwright.generate.briefing import no_examples, no_page
 from kernelwright.generate.listed_writer import Drafts, NoDrafts
 from kernelwright.generate.ranking import ranked
 
-__all__ = ["Found", "Passage", "Source", "Task", "look_up"]
+__all__ = ["Found", "Passage", "Source", "Task", "look_up", "told"]
 
 MOST_PASSAGES = 8
+# Of what a writer is told without asking.
+MOST_TOLD = 3
+LONGEST_TOLD = 6000
+_LEAST_TOLD = 400  # less of a passage than this is not worth its place
 _LONGEST_PASSAGE = 12_000
 _HEADING = re.compile(r"^##+[ \t]+(.+)$", re.MULTILINE)
 
@@ -39,7 +43,8 @@ class Found(Record):
 class Task:
     """What is being worked on. `sketches` is None where no problem is open to ask them of;
     `examples` are kernels of the library in a language. `page` says how one of `actions` is done in
-    a language. `sources` has what is known beside that."""
+    a language. `device` is about what the candidates run on, None where that is not known, and
+    `sources` has what is known beside all that: notes, and what other runs tried."""
 
     problem: Problem
     language: Language
@@ -47,6 +52,7 @@ class Task:
     examples: Callable[[str], Sequence[Example]] = no_examples
     actions: Sequence[Action] = ()
     page: Callable[[str, str], str | None] = no_page
+    device: Passage | None = None
     sources: Sequence[Source] = ()
 
 
@@ -61,9 +67,25 @@ def look_up(query: str, task: Task) -> Found:
     return Found(passages=shown, more=len(fitting) - len(shown))
 
 
-def _bounded(passage: Passage) -> Passage:
-    text = passage.text.strip()[:_LONGEST_PASSAGE]
-    return passage.model_copy(update={"text": text})
+def told(query: str, task: Task, shown: str | None = None) -> tuple[Passage, ...]:
+    """What a writer is told without asking: about the device, then what fits `query` best among the
+    actions, but for the one that is `shown` already, and the task's own sources. The guide, kernels
+    and sketches reach a writer by other ways."""
+    actions = [action for action in task.actions if action.name != shown]
+    known = [*_actions(replace(task, actions=actions)), *(p for s in task.sources for p in s(task))]
+    found: list[Passage] = []
+    left = LONGEST_TOLD
+    for passage in (*_device(task), *ranked(query, known)):
+        if len(found) == MOST_TOLD or left < _LEAST_TOLD:
+            break
+        cut = _bounded(passage, left - len(passage.source) - len(passage.title))
+        found.append(cut)
+        left -= len(cut.source) + len(cut.title) + len(cut.text)
+    return tuple(found)
+
+
+def _bounded(passage: Passage, longest: int = _LONGEST_PASSAGE) -> Passage:
+    return passage.model_copy(update={"text": passage.text.strip()[: max(longest, 0)].rstrip()})
 
 
 def _guide(task: Task) -> Iterator[Passage]:
@@ -96,6 +118,12 @@ def _actions(task: Task) -> Iterator[Passage]:
             yield _passage("actions", action.name.replace("-", " "), text)
 
 
+def _device(task: Task) -> Iterator[Passage]:
+    """What the device can do."""
+    if task.device is not None:
+        yield task.device
+
+
 def _sketches(task: Task) -> Iterator[Passage]:
     """Programs for this very problem that need no model: a place to begin, and not the fastest."""
     found = task.sketches(task.language.name) if task.sketches else None
@@ -115,4 +143,4 @@ def _passage(source: str, title: str, text: str) -> Passage:
     return Passage(source=source, title=title, text=text.strip())
 
 
-SOURCES: tuple[Source, ...] = (_guide, _actions, _notes, _kernels, _sketches)
+SOURCES: tuple[Source, ...] = (_guide, _device, _actions, _notes, _kernels, _sketches)

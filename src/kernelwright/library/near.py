@@ -2,9 +2,10 @@
 
 Two things are compared, either of which is enough. The graphs, with names, order and sizes taken
 out: the key of the normal form, which also takes the spelling out, and that of the plain graph,
-which every traced program has. And the texts of the references: the share of runs of tokens that they
-have in common, names and numbers taken out, where they also call much the same. So a variant with
-another type, axis or constant is found as well, and a forward pass where the backward one is meant.
+which every traced program has. And the texts of the references: the share of runs of tokens that
+they have in common, names and numbers taken out, where they also call much the same. So a variant
+with another type, axis or constant is found as well, and a forward pass where the backward one is
+meant.
 """
 
 from __future__ import annotations

@@ -29,6 +29,13 @@ _DIRECTION = typer.Option(help="forward, backward or forward_backward, instead o
 _STRATEGY = typer.Option(help="What to try next: refine, best_of_n, beam, evolve, tree or bandit.")
 _WRITER = typer.Option(help="Who drafts: library, sketch or llm. May be repeated.")
 _LIBRARY = typer.Option(help="A folder of verified kernels to look in as well. May be repeated.")
+_MEMORY = typer.Option(
+    help="A run's folder, or one of such, whose attempts a model is told of. May be repeated."
+)
+_DECONTAMINATE = typer.Option(
+    "--decontaminate",
+    help="Show nothing of other runs and of the library that is for this very problem, or nearly.",
+)
 _MODEL = typer.Option(help="A language model, as provider:name or provider:name@url.")
 _LANGUAGE = typer.Option(help="What to write in: cpp, triton or cuda. May be repeated.")
 _ATTEMPTS = typer.Option(help="Stop after so many attempts.")
@@ -63,6 +70,8 @@ def command(
     strategy: Annotated[str | None, _STRATEGY] = None,
     writer: Annotated[list[str] | None, _WRITER] = None,
     library: Annotated[list[Path] | None, _LIBRARY] = None,
+    memory: Annotated[list[Path] | None, _MEMORY] = None,
+    decontaminate: Annotated[bool, _DECONTAMINATE] = False,
     model: Annotated[str | None, _MODEL] = None,
     language: Annotated[list[str] | None, _LANGUAGE] = None,
     max_attempts: Annotated[int | None, _ATTEMPTS] = None,
@@ -95,6 +104,8 @@ def command(
         "strategy": strategy,
         "writers": writer or None,
         "library": [str(folder) for folder in library] if library else None,
+        "memory": [str(folder) for folder in memory] if memory else None,
+        "decontaminate": decontaminate or None,
         "models": {"writer": model},
         "languages": language or None,
         "budget": {
