@@ -10,7 +10,7 @@ from kernelwright.core.evaluation import Passed
 from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import Assignment, Example, Language, Passage
 from kernelwright.core.run import Attempt
-from kernelwright.generate.features import features
+from kernelwright.generate.features import words
 from kernelwright.generate.feedback import diagnosis
 from kernelwright.generate.prompting import Shown, draft_prompt, refine_prompt
 
@@ -114,8 +114,7 @@ def _query(assignment: Assignment, action: str | None) -> str:
         else outcome.kind
         for outcome in outcomes
     ]
-    words = [features(assignment.problem), assignment.plan.language, action or "", *ails]
-    return " ".join(words).replace("_", " ")
+    return " ".join([words(assignment.problem), assignment.plan.language, action or "", *ails])
 
 
 def _parents(assignment: Assignment) -> list[Shown]:

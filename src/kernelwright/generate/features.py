@@ -35,6 +35,13 @@ def features(problem: Problem) -> str:
     return f"{title} ({direction}). It calls: {called}. Tensors: {'; '.join(tensors)}."
 
 
+def words(problem: Problem) -> str:
+    """What a query for other problems like this one asks for: words without sentences around."""
+    types = dict.fromkeys(spec.dtype for spec in (*problem.inputs, *problem.outputs))
+    direction = "" if problem.direction == "forward" else problem.direction
+    return " ".join([problem.title, direction, *operations(problem.reference.text), *types])
+
+
 def operations(text: str) -> tuple[str, ...]:
     """The names of what a reference calls, in lower case and in the order of its text; none for one
     that is no Python.

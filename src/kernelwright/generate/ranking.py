@@ -17,6 +17,11 @@ from kernelwright.core.protocols import Passage
 # How much a word in a title counts against one in the text.
 _TITLE, _TEXT = 5.0, 1.0
 _MOST_TERMS = 200
+# Words that say nothing of what is looked for. A query of nothing else is taken as it is.
+_EMPTY = frozenset(
+    "a an and are as at be by can do does for from has how i if in into is it its not of on or that "
+    "the their then there this to was what when where which who why with you".split()
+)
 _WORD = re.compile(r"[^\W_]+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -28,7 +33,7 @@ def ranked(query: str, passages: Sequence[Passage]) -> list[Passage]:
     Raises:
         Unavailable: this Python's SQLite cannot search in texts.
     """
-    terms = list(dict.fromkeys(_words(query).lower().split()))[:_MOST_TERMS]
+    terms = _terms(query)
     if not terms:
         return list(passages)
     with closing(_indexed(passages)) as index:
@@ -40,6 +45,15 @@ def ranked(query: str, passages: Sequence[Passage]) -> list[Passage]:
             (wanted,),
         ).fetchall()
     return [passages[row] for (row,) in rows]
+
+
+def _terms(query: str) -> list[str]:
+    """The words of a query, and those as one that are joined in it: ``memory_bound`` asks for
+    both together before it asks for either."""
+    joined = [_words(part).lower() for part in query.split()]
+    apart = [word for part in joined for word in part.split()]
+    terms = [part for part in (*joined, *apart) if part]
+    return list(dict.fromkeys([t for t in terms if t not in _EMPTY] or terms))[:_MOST_TERMS]
 
 
 def _indexed(passages: Sequence[Passage]) -> sqlite3.Connection:

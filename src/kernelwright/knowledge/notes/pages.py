@@ -18,15 +18,21 @@ ABOUT_LANGUAGES = ("cpp", "triton", "cuda")
 ABOUT_BOTTLENECKS: tuple[Bottleneck, ...] = tuple(
     name for name in get_args(Bottleneck) if name != "unknown"
 )
+# What the diagnosis says of one kind of device only.
+_NOT_IN: dict[str, tuple[Bottleneck, ...]] = {
+    "cpp": ("low_occupancy",),
+    "triton": ("not_vectorised",),
+    "cuda": ("not_vectorised",),
+}
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
 
 def passages(language: str) -> Iterator[Passage]:
-    """The notes on `language`, none where there are none, and those on every bottleneck; one for
-    each part of a page."""
+    """The notes on `language`, none where there are none, and those on every bottleneck that it can
+    have; one for each part of a page."""
     if language in ABOUT_LANGUAGES:
         yield from _parts(language, f"notes on {language}")
-    for bottleneck in ABOUT_BOTTLENECKS:
+    for bottleneck in (b for b in ABOUT_BOTTLENECKS if b not in _NOT_IN.get(language, ())):
         yield from _parts(bottleneck, f"notes on {bottleneck.replace('_', ' ')}")
 
 
