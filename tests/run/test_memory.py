@@ -1,11 +1,13 @@
 """What other runs tried, as passages; and that nothing of the problem itself is among them where a
 result is to be reported."""
 
+import contextlib
+
 import pytest
 
 from kernelwright.core.candidate import Candidate, Plan, Proposal
 from kernelwright.core.diagnosis import Diagnosis
-from kernelwright.core.errors import UsageError, WorkerError
+from kernelwright.core.errors import ProblemError, UsageError, WorkerError
 from kernelwright.core.evaluation import BuildFailed
 from kernelwright.core.problem import Source
 from kernelwright.core.run import RunSpec
@@ -26,6 +28,7 @@ from kernelwright.testing.evaluators import (
     passed,
     row_problem,
 )
+from kernelwright.testing.library import norm
 
 BROKEN = BuildFailed(diagnostics="error: no such thing")
 
@@ -36,6 +39,11 @@ class Plain:
 
     def guide(self, problem):
         return "Write it."
+
+
+class Untraced:
+    def trace(self):
+        raise AssertionError("nobody needs a graph")
 
 
 def candidate(text, language="cpp"):
@@ -122,7 +130,7 @@ def test_of_a_long_run_the_largest_changes_are_told(tmp_path):
     write(tmp_path / "one", [(f"v{n}", outcome(s)) for n, s in enumerate(speedups)])
     found = remembered(tmp_path)
     assert len(found) == MOST_OF_A_RUN
-    assert found[0].title.startswith("Rows: 9 times as fast")
+    assert found[0].title.startswith("Rows: 6.92 times as fast")
 
 
 def test_a_long_change_is_cut(tmp_path):
@@ -167,7 +175,8 @@ def test_nothing_is_read_before_somebody_asks(tmp_path, monkeypatch):
     real = SqlStore.open
     monkeypatch.setattr(SqlStore, "open", lambda *a, **k: opened.append(a) or real(*a, **k))
     spec = RunSpec(problem="rows.py", languages=("cpp",), device="cpu", memory=(str(tmp_path),))
-    parts = furnished(spec, row_problem(), None, ScriptedEvaluator(), ((), ()), here=ENVIRONMENT)
+    judge = ScriptedEvaluator()
+    parts = furnished(spec, row_problem(), Untraced(), judge, ((), ()), here=ENVIRONMENT)
     assert opened == []
     task = Task(problem=row_problem(), language=Plain(), sources=parts.sources)
     assert look_up("Rows unroll", task).passages
@@ -183,7 +192,15 @@ def test_a_device_without_a_row_is_not_told_of():
 # What is planted: RMSNorm with a scale, the problem that is reported, and others beside.
 
 HEAD = "import torch\nimport torch.nn as nn\n\nrows = 16\ndim = 64\n\n\n"
-TAIL = "\n\ndef get_inputs():\n    return [torch.randn(rows, dim)]\n\n\ndef get_init_inputs():\n    return [dim]\n"
+TAIL = """
+
+def get_inputs():
+    return [torch.randn(rows, dim)]
+
+
+def get_init_inputs():
+    return [dim]
+"""
 NORM = """
 class Model(nn.Module):
     def __init__(self, dim):
@@ -218,54 +235,94 @@ class Model(nn.Module):
 """
 
 
-@pytest.fixture(scope="module")
-def problems(tmp_path_factory):
-    """Each program as a problem, and the graph of the first."""
-    folder = tmp_path_factory.mktemp("programs")
-    loaded = {}
-    for name, body in (
-        ("norm", NORM), ("renamed", RENAMED), ("nearly", NEARLY), ("unrelated", UNRELATED),
-    ):  # fmt: skip
-        path = folder / f"{name}.py"
-        path.write_text(HEAD + body + TAIL)
-        with Reference.open(path) as reference:
-            loaded[name] = reference.load()
-            if name == "norm":
-                graph = reference.trace()
-    return loaded, graph
+BODIES = {"norm": NORM, "renamed": RENAMED, "nearly": NEARLY, "unrelated": UNRELATED}
 
 
-@pytest.fixture
-def planted(problems, tmp_path):
+def traced(name):
+    """One of them as a problem and its graph, as the process of a reference would make them."""
+    names = {"x": "signal", "weight": "gain", "dim": "columns", "swapped": True}
+    problem, graph = norm(**names) if name == "renamed" else norm()
+    if name in ("nearly", "unrelated"):
+        nodes = [
+            node.model_copy(update={"op": node.op.replace("rsqrt", name)}) for node in graph.nodes
+        ]
+        graph = graph.model_copy(update={"nodes": tuple(nodes)})
+    source = Source(files={"p.py": HEAD + BODIES[name] + TAIL}, entry_point="p.py::Model")
+    return problem.model_copy(update={"id": name, "reference": source}), graph
+
+
+class ByHand:
+    """A reference's process that knows the graphs above; `opened` has what it was asked for."""
+
+    opened = []
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, source, *, direction, known):
+        cls.opened.append(known.id)
+        yield type("Known", (), {"trace": lambda self: traced(known.id)[1]})()
+
+
+def planted(folder, problems, kept):
     """A run for each of the problems, and the shelves of the first."""
-    loaded, graph = problems
-    for name, problem in loaded.items():
-        write(tmp_path / name, [(f"{name} a", outcome(1.0)), (f"{name} b", outcome(2.0))], problem)
-    return lambda kept: (
-        RunSpec(problem="norm.py", memory=(str(tmp_path),), decontaminate=kept),
-        Shelves((), loaded["norm"], lambda: graph, decontaminate=kept),
-    )
+    for name, (problem, _) in problems.items():
+        write(folder / name, [(f"{name} a", outcome(1.0)), (f"{name} b", outcome(2.0))], problem)
+    spec = RunSpec(problem="norm.py", memory=(str(folder),), decontaminate=kept)
+    problem, graph = problems["norm"]
+    return spec, Shelves((), problem, lambda: graph, decontaminate=kept)
 
 
-def of_runs(spec, shelves, query=""):
+def of_runs(spec, shelves):
+    """The runs that are remembered."""
     task = Task(problem=row_problem(), language=Plain(), sources=sources_of(spec, shelves))
     found = [p.source for source in task.sources for p in source(task)]
     return sorted(source.rpartition(" ")[2] for source in found if source.startswith("past"))
 
 
-def test_by_itself_a_run_remembers_the_same_problem_too(planted):
-    assert of_runs(*planted(False)) == ["nearly", "norm", "renamed", "unrelated"]
+@pytest.fixture
+def by_hand(monkeypatch):
+    """The four problems, and what was asked of their references."""
+    knowing._keys.cache_clear()
+    monkeypatch.setattr(knowing, "Reference", ByHand)
+    monkeypatch.setattr(ByHand, "opened", [])
+    yield {name: traced(name) for name in BODIES}
+    knowing._keys.cache_clear()
 
 
-def test_where_a_result_is_reported_nothing_of_the_problem_is_remembered(planted):
-    assert of_runs(*planted(True)) == ["unrelated"]
+def test_by_itself_a_run_remembers_the_same_problem_too(tmp_path, by_hand):
+    assert of_runs(*planted(tmp_path, by_hand, kept=False)) == sorted(BODIES)
+    assert ByHand.opened == []
 
 
-def test_what_cannot_be_compared_is_left_out(planted, monkeypatch):
+def test_where_a_result_is_reported_nothing_of_the_problem_is_remembered(tmp_path, by_hand):
+    assert of_runs(*planted(tmp_path, by_hand, kept=True)) == ["unrelated"]
+    # The texts of the others say enough.
+    assert ByHand.opened == ["renamed", "unrelated"]
+
+
+def test_what_cannot_be_compared_is_left_out(tmp_path, by_hand, monkeypatch):
     def breaks(*_args, **_named):
         raise WorkerError("The process ended.")
 
+    monkeypatch.setattr(ByHand, "open", breaks)
+    assert of_runs(*planted(tmp_path, by_hand, kept=True)) == []
+
+
+def test_what_cannot_be_traced_is_known_by_its_text(tmp_path, by_hand, monkeypatch):
+    def refuses(*_args, **_named):
+        raise ProblemError("It branches on its data.")
+
+    monkeypatch.setattr(ByHand, "open", refuses)
+    assert of_runs(*planted(tmp_path, by_hand, kept=True)) == ["renamed", "unrelated"]
+
+
+@pytest.mark.slow
+def test_real_programs_are_told_apart_by_their_graphs(tmp_path):
     knowing._keys.cache_clear()
-    monkeypatch.setattr(Reference, "open", breaks)
-    assert of_runs(*planted(True)) == []
-    knowing._keys.cache_clear()
+    found = {}
+    for name, body in BODIES.items():
+        path = tmp_path / f"{name}.py"
+        path.write_text(HEAD + body + TAIL)
+        with Reference.open(path) as reference:
+            found[name] = (reference.load(), reference.trace() if name == "norm" else None)
+    assert of_runs(*planted(tmp_path / "runs", found, kept=True)) == ["unrelated"]
