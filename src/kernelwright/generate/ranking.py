@@ -19,9 +19,13 @@ _TITLE, _TEXT = 5.0, 1.0
 _MOST_TERMS = 200
 # Words that say nothing of what is looked for. A query of nothing else is taken as it is.
 _EMPTY = frozenset(
-    "a an and are as at be by can do does for from has how i if in into is it its not of on or that "
-    "the their then there this to was what when where which who why with you".split()
-)
+    {
+        "a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "has",
+        "how", "i", "if", "in", "into", "is", "it", "its", "not", "of", "on", "or", "that", "the",
+        "their", "then", "there", "this", "to", "was", "what", "when", "where", "which", "who",
+        "why", "with", "you",
+    }
+)  # fmt: skip
 _WORD = re.compile(r"[^\W_]+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 

@@ -20,6 +20,7 @@ from kernelwright.apps.cli.terminal import JSON_OPTION, say
 from kernelwright.core.errors import UsageError
 from kernelwright.problems.suite import read_source
 from kernelwright.report.plain import visible
+from kernelwright.run.memory import runs_in
 from kernelwright.run.optimize import optimize
 from kernelwright.run.spec import load_spec
 
@@ -128,6 +129,7 @@ def command(
         check_terminal()
     # Read here too, before a folder is chosen or a process started: a slip should cost nothing.
     read_source(spec.problem)
+    runs_in(spec.memory)
     folder = chosen_folder(spec.problem, name, out)
     if not quiet:
         say(Text(f"Loading {visible(spec.problem)} … the run is in {folder}"))
