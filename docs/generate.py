@@ -175,7 +175,8 @@ def _tools() -> str:
             [
                 "agents/records.py",
                 "agents/submission.py:Submission",
-                "generate/looking_up.py:Found,Passage",
+                "generate/looking_up.py:Found",
+                "core/protocols.py:Passage",
             ]
         ),
     ]

@@ -76,6 +76,38 @@ def test_the_table_has_three_forms_that_say_the_same(root, runs):
         assert "<script" not in page
 
 
+@pytest.mark.parametrize(
+    ("words", "kept", "said"),
+    [
+        ([], True, "Decontaminated: no writer was shown"),
+        (["--no-decontaminate"], False, "Not decontaminated: for 1 of 1 problems"),
+    ],
+)
+def test_the_table_says_whether_writers_could_see_the_problem_itself(root, runs, words, kept, said):
+    go(root, "2", *words)
+    table = Table.model_validate_json(Path("bench/kernelbench-level1-cpu.json").read_text())
+    assert [entry.decontaminated for entry in table.problems] == [kept]
+    for suffix in (".md", ".html"):
+        assert said in Path(f"bench/kernelbench-level1-cpu{suffix}").read_text()
+
+
+def test_what_was_run_before_is_said_as_it_was(root, runs):
+    go(root, "2", "--no-decontaminate")
+    go(root, "2", "1_")
+    table = Table.model_validate_json(Path("bench/kernelbench-level1-cpu.json").read_text())
+    assert {e.id: e.decontaminated for e in table.problems} == {
+        "2_columns": False, "1_cells": True,
+    }  # fmt: skip
+
+
+def test_settings_may_come_from_a_file(root, runs):
+    Path("bench.toml").write_text("seed = 7\nwriters = ['library', 'sketch']\n")
+    go(root, "2", "--config", "bench.toml")
+    with SqlStore.open(Path("bench/runs/2_columns") / FILE_NAME, "x", writable=False) as store:
+        spec = fold(store.records()).spec
+    assert (spec.seed, spec.writers, spec.decontaminate) == (7, ("library", "sketch"), True)
+
+
 def test_what_is_finished_is_not_run_again(root, runs):
     go(root, "2")
     go(root)

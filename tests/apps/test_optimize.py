@@ -46,6 +46,8 @@ def folder(tmp_path, monkeypatch):
         (["model.py", "--max-device-seconds", "0"], "max_device_s"),
         (["model.py", "--target-speedup", "-2"], "target_speedup"),
         (["model.py", "--min-headroom", "0.9"], "min_headroom"),
+        (["model.py", "--memory", "folder"], "There is no run in folder to remember"),
+        (["model.py", "--memory", "nowhere"], "There is no run in nowhere to remember"),
         (["model.py", "--approve"], "there is none here"),
         (["model.py", "--width", "0"], "width"),
         (["model.py", "--require-isolation", "magic"], "bubblewrap"),

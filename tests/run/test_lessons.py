@@ -5,11 +5,13 @@ import pytest
 from kernelwright.core.candidate import Tunable
 from kernelwright.core.errors import UsageError
 from kernelwright.core.interval import Interval
+from kernelwright.core.problem import Source
 from kernelwright.core.run import Budget, RunSpec
 from kernelwright.knowledge.lessons.folder import write_lesson
-from kernelwright.knowledge.lessons.lesson import Lesson, Setting, Trial
+from kernelwright.knowledge.lessons.lesson import Evidence, Lesson, Setting, Trial
 from kernelwright.knowledge.sketches.drafts import Covered
 from kernelwright.run import equipment
+from kernelwright.run.lessons import lessons_of, not_drawn_from
 from kernelwright.testing.evaluators import number_candidate, row_problem
 
 WARPS = Tunable(name="WARPS", choices=(2, 4, 8), default=4)
@@ -38,14 +40,14 @@ def test_only_what_is_proven_is_used(tmp_path):
     ):  # fmt: skip
         write_lesson(tmp_path, each)
     spec = RunSpec(problem="p.py", lessons=(str(tmp_path),))
-    theirs = [one for one in equipment.lessons_of(spec) if "WARPS" in one.claim]
+    theirs = [one for one in lessons_of(spec) if "WARPS" in one.claim]
     assert theirs == [lesson(8, 1.01)]
-    assert equipment.lessons_of(spec.model_copy(update={"use_lessons": False})) == []
+    assert lessons_of(spec.model_copy(update={"use_lessons": False})) == []
 
 
 def test_a_folder_of_lessons_that_is_not_there_is_a_sentence():
     with pytest.raises(UsageError, match="There is no folder nowhere"):
-        equipment.lessons_of(RunSpec(problem="p.py", lessons=("nowhere",)))
+        lessons_of(RunSpec(problem="p.py", lessons=("nowhere",)))
 
 
 def test_sketches_begin_as_lessons_for_their_device_say(monkeypatch):
@@ -60,3 +62,26 @@ def test_sketches_begin_as_lessons_for_their_device_say(monkeypatch):
     elsewhere = equipment.Sketches(row_problem(), dict, "a third", known)
     assert elsewhere("cpp") == covered
     assert elsewhere.heeded == ()
+
+
+def evidence(problem, reference):
+    return Evidence(
+        source="p", problem=problem, reference=reference, slow="x", fast="y", ratio=None
+    )
+
+
+def test_a_lesson_from_the_problem_or_nearly_it_is_left_out():
+    text = "def forward(self, x):\n    return torch.softmax(x * self.scale, dim=-1) + self.bias\n"
+    other = "def forward(self, x):\n    return self.linear(x.mean(1)).relu().cumsum(-1).flip(0)\n"
+    problem = row_problem().model_copy(
+        update={"reference": Source(files={"m.py": text}, entry_point="m.py::Model")}
+    )
+    known = [
+        lesson(2).model_copy(update={"evidence": (evidence(*found),)})
+        for found in (
+            ("rows", other),
+            ("elsewhere", text.replace("x", "value").replace("scale", "factor")),
+            ("elsewhere", other),
+        )
+    ]
+    assert not_drawn_from(problem, known) == [known[2]]

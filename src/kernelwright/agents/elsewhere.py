@@ -22,6 +22,7 @@ from kernelwright.problems.reference import Reference
 from kernelwright.problems.suite import PREFIX, read_source
 from kernelwright.run import equipment
 from kernelwright.run.equipment import Equipment, furnished, library_of, same_problem
+from kernelwright.run.memory import runs_in
 from kernelwright.run.spec import BATCH, device_of
 from kernelwright.serve.client import Client
 from kernelwright.serve.records import Submission
@@ -120,6 +121,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
         return
     device = device_of(spec)
     library = library_of(spec)
+    runs_in(spec.memory)  # before anything is started
     source, _ = read_source(origin, sizes="gpu" if device == "cuda" else "cpu")
     with Reference.open(source, device="cpu", direction=spec.direction) as reference:
         problem = same_problem(reference.load(), known)

@@ -158,6 +158,8 @@ class Session(Reading):
                 examples=equipment.examples,
                 actions=actions.ACTIONS,
                 page=actions.page,
+                device=equipment.about_device,
+                sources=equipment.sources,
             )
             return await asyncio.to_thread(look_up, query, task)
 

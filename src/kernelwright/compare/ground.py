@@ -20,13 +20,14 @@ from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.judge import Judge
 from kernelwright.generate.listed_writer import SketchWriter
 from kernelwright.knowledge import actions
-from kernelwright.knowledge.lessons.applying import Advised, fitting, not_drawn_from
+from kernelwright.knowledge.lessons.applying import Advised, fitting
 from kernelwright.knowledge.lessons.lesson import Lesson
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered
 from kernelwright.library.records import device_name
 from kernelwright.problems.reference import Reference
 from kernelwright.run.equipment import drafters, furnished, library_of
 from kernelwright.run.folder import RunFolder
+from kernelwright.run.lessons import not_drawn_from
 from kernelwright.run.spec import SKETCH, TUNER, device_of
 from kernelwright.search.drafting import Drafter
 
@@ -165,7 +166,7 @@ def live(name: str, spec: RunSpec, folder: RunFolder) -> Iterator[Told]:
             def told(lessons: Sequence[Lesson]) -> Ground:
                 parts = furnished(
                     spec, problem, reference, judge, library,
-                    here=device_name(here), lessons=not_drawn_from(problem, lessons),
+                    here=here, lessons=lessons,
                 )  # fmt: skip
                 theirs = drafters(spec, frozenset(), parts.library_drafts, parts.sketches)
                 return Ground(

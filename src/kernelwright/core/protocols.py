@@ -188,6 +188,14 @@ class Example(Record):
     source: str
 
 
+class Passage(Record):
+    """Something that is known: where it is from, what it is about, and the text."""
+
+    source: str
+    title: str
+    text: str
+
+
 class Writer(Protocol):
     """Turns a plan into a candidate."""
 

@@ -91,11 +91,13 @@ class RunSpec(Record):
     a role to a model name as ``provider:name``: "writer", and for the writer ``team`` "planner",
     "coder" and "critic", each of which has the model of "writer" unless it is named. `tool_budget`
     is for an attempt of the writer ``tools``. `library` are folders of verified kernels beside the
-    one that ships, and `lessons` folders of lessons; with `use_lessons` false none is used. With
-    `approve` a person is asked before a candidate is handed back. `judge` is
-    the address of a `kernelwright serve` that judges instead of this machine, its token is never
-    part of the settings; or ``batch``, for attempts that wait until `kernelwright import` brings
-    their verdicts.
+    one that ships, and `lessons` folders of lessons; with `use_lessons` false none is used.
+    `memory` are folders of other runs, whose attempts a model is told of. With `decontaminate`
+    nothing of these is shown that is for this very problem or nearly the same, so that a result may
+    be reported. With `approve` a person is asked before a candidate is handed back. `judge` is the
+    address of a `kernelwright serve` that judges instead of this machine, its token is never part
+    of the settings; or ``batch``, for attempts that wait until `kernelwright import` brings their
+    verdicts.
     """
 
     problem: str
@@ -105,6 +107,8 @@ class RunSpec(Record):
     library: tuple[str, ...] = ()
     lessons: tuple[str, ...] = ()
     use_lessons: bool = True
+    memory: tuple[str, ...] = ()
+    decontaminate: bool = False
     models: dict[str, str] = {}
     model_settings: ModelSettings = ModelSettings()
     languages: tuple[str, ...] = ()

@@ -72,9 +72,19 @@ def _listed(card: Card) -> Gpu | None:
     return Gpu(name=fields[0], driver=fields[1], uuid=fields[2], index=int(fields[3]))
 
 
+def cpu_flags() -> frozenset[str]:
+    """What this machine's processor can do, by the names that Linux gives it; none elsewhere."""
+    return frozenset((_of_cpu("flags") or "").split())
+
+
 def _cpu_model() -> str:
+    return _of_cpu("model name") or platform.processor() or platform.machine()
+
+
+def _of_cpu(name: str) -> str | None:
+    """A line of what Linux tells of the first processor."""
     info = Path("/proc/cpuinfo")
     for line in info.read_text().splitlines() if info.exists() else []:
-        if line.startswith("model name"):
+        if line.startswith(name):
             return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return None

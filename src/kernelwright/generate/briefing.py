@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelwright.core.candidate import Candidate, Plan
+from kernelwright.core.evaluation import Passed
 from kernelwright.core.problem import Problem
-from kernelwright.core.protocols import Assignment, Example, Language
+from kernelwright.core.protocols import Assignment, Example, Language, Passage
 from kernelwright.core.run import Attempt
+from kernelwright.generate.features import words
 from kernelwright.generate.feedback import diagnosis
 from kernelwright.generate.prompting import Shown, draft_prompt, refine_prompt
 
@@ -20,6 +22,11 @@ def no_page(_action: str, _language: str) -> str | None:
 
 def no_examples(_language: str) -> Sequence[Example]:
     """Nothing to show."""
+    return ()
+
+
+def no_passages(_query: str, _language: str, _action: str | None) -> Sequence[Passage]:
+    """Nothing that is known beside."""
     return ()
 
 
@@ -42,10 +49,12 @@ def parents_in(assignment: Assignment, language: str) -> list[Shown]:
 @dataclass(frozen=True, kw_only=True)
 class Briefing:
     """`examples` has verified kernels in a language that come near; a draft is asked for with them.
-    `page` says how an action is done in a language."""
+    `page` says how an action is done in a language. `passages` has what is known that fits some
+    words, in a language, where an action's page is shown already."""
 
     examples: Callable[[str], Sequence[Example]] = no_examples
     page: Callable[[str, str], str | None] = no_page
+    passages: Callable[[str, str, str | None], Sequence[Passage]] = no_passages
 
     def prompt(
         self,
@@ -63,9 +72,16 @@ class Briefing:
         named = action or plan.action
         page = self.page(named, plan.language) if named is not None else None
         parents = parents_in(assignment, plan.language)
+        passages = self.passages(_query(assignment, named), plan.language, named)
         if parents:
             return refine_prompt(
-                problem, guide=guide, hints=plan.hints, parents=parents, action=page, notes=notes
+                problem,
+                guide=guide,
+                hints=plan.hints,
+                parents=parents,
+                action=page,
+                notes=notes,
+                passages=passages,
             )
         return draft_prompt(
             problem,
@@ -76,6 +92,7 @@ class Briefing:
             examples=self.examples(plan.language),
             action=page,
             notes=notes,
+            passages=passages,
         )
 
 
@@ -85,6 +102,19 @@ PLAIN = Briefing()
 def drafted(plan: Plan) -> int:
     """How many drafts were asked for before this one."""
     return plan.variant if plan.kind == "draft" else 0
+
+
+def _query(assignment: Assignment, action: str | None) -> str:
+    """The words that what is known is searched by: the problem, what limits or ails the parents,
+    and the action."""
+    outcomes = [parent.evaluation.outcome for parent in assignment.parents if parent.evaluation]
+    ails = [
+        (outcome.profile.bottleneck if outcome.profile else "")
+        if isinstance(outcome, Passed)
+        else outcome.kind
+        for outcome in outcomes
+    ]
+    return " ".join([words(assignment.problem), assignment.plan.language, action or "", *ails])
 
 
 def _parents(assignment: Assignment) -> list[Shown]:

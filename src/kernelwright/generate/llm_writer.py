@@ -6,6 +6,7 @@ diagnosis. The model's reply is data: it can become a program and nothing else.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -39,7 +40,7 @@ class LlmWriter:
         language = language_for(assignment.plan, self.languages)
         if isinstance(language, str):
             return Proposal(step=assignment.step, plan=assignment.plan, reason=language)
-        prompt = self.briefing.prompt(assignment, language)
+        prompt = await asyncio.to_thread(self.briefing.prompt, assignment, language)
         with self.asking.calls(assignment.step) as calls:
             reply = await calls.ask(WRITER, self.model, asked(system_prompt(), prompt))
         return proposal_of(reply, assignment, language, calls.made)

@@ -16,7 +16,7 @@ import jinja2
 
 from kernelwright.core.action import Action
 from kernelwright.core.problem import Problem, TensorSpec
-from kernelwright.core.protocols import Example
+from kernelwright.core.protocols import Example, Passage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,10 +120,12 @@ def draft_prompt(
     examples: Sequence[Example] = (),
     action: str | None = None,
     notes: str | None = None,
+    passages: Sequence[Passage] = (),
 ) -> str:
     """Asks for a first program; `models` are right programs in other languages to follow,
     `examples` verified ones in this language for problems that come near. `action` is a page of
-    ours on the optimisation that is asked for, `notes` what others of a team said of it."""
+    ours on the optimisation that is asked for, `notes` what others of a team said of it, `passages`
+    what was found that may help."""
     return _TEMPLATES.get_template("draft.j2").render(
         problem=problem,
         guide=guide.strip(),
@@ -133,6 +135,7 @@ def draft_prompt(
         examples=examples,
         action=action,
         notes=notes,
+        passages=passages,
     )
 
 
@@ -144,9 +147,10 @@ def refine_prompt(
     parents: Sequence[Shown],
     action: str | None = None,
     notes: str | None = None,
+    passages: Sequence[Passage] = (),
 ) -> str:
-    """Asks for a better program than `parents`, of which each has its diagnosis. `action` and
-    `notes` as in `draft_prompt`."""
+    """Asks for a better program than `parents`, of which each has its diagnosis. `action`, `notes`
+    and `passages` as in `draft_prompt`."""
     return _TEMPLATES.get_template("refine.j2").render(
         problem=problem,
         guide=guide.strip(),
@@ -154,4 +158,5 @@ def refine_prompt(
         parents=parents,
         action=action,
         notes=notes,
+        passages=passages,
     )

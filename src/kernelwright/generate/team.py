@@ -8,6 +8,7 @@ nothing can be read of it, the coder goes on without.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -51,8 +52,12 @@ class Team:
         with self.asking.calls(assignment.step) as calls:
             critique = await self._critique(assignment, calls)
             choice = await self._choice(assignment, critique, calls)
-            prompt = self.briefing.prompt(
-                assignment, language, action=choice.action, notes=_notes(critique, choice)
+            prompt = await asyncio.to_thread(
+                self.briefing.prompt,
+                assignment,
+                language,
+                action=choice.action,
+                notes=_notes(critique, choice),
             )
             reply = await calls.ask(CODER, self.coder, asked(system_prompt(), prompt))
         return proposal_of(reply, assignment, language, calls.made)

@@ -7,6 +7,7 @@ is used: how a call is written is in `calling`, what the tools answer in `toolbo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -59,7 +60,7 @@ class ToolWriter:
                 sample=calls.sample,
                 replies=self.replies,
             )
-            prompt = self.briefing.prompt(assignment, language)
+            prompt = await asyncio.to_thread(self.briefing.prompt, assignment, language)
             reply = await self._last_reply(prompt, calls, bench)
         return proposal_of(reply, assignment, language, calls.made)
 

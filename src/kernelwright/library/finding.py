@@ -5,6 +5,7 @@ What is found is a draft like any other. It is believed when the judge has passe
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from kernelwright.core.problem import Problem
 from kernelwright.core.protocols import Example
 from kernelwright.library.adapting import adapted
 from kernelwright.library.matching import NoFit, fit
+from kernelwright.library.near import Print, keys_of, print_of
 from kernelwright.library.normal.form import NoForm, NormalForm, normal_form
 from kernelwright.library.shelf import Kernel
 
@@ -44,7 +46,11 @@ class NotFound:
 
 
 class Shelves:
-    """The library as one problem sees it. `trace` is only called when something is asked."""
+    """The library as one problem sees it. `trace` is only called when something is asked.
+
+    With `decontaminate` a kernel of that very problem, or of one that is nearly the same, is not
+    there, so that a result may be reported.
+    """
 
     def __init__(
         self,
@@ -52,18 +58,22 @@ class Shelves:
         problem: Problem,
         trace: Callable[[], Graph],
         device: str | None = None,
+        *,
+        decontaminate: bool = False,
     ) -> None:
-        self._kernels = kernels
+        self._all = kernels
         self._problem = problem
         self._trace = trace
         self._device = device
+        self._decontaminate = decontaminate
         self._form: NormalForm | NotFound | None = None
 
     def drafts(self, language: str) -> Found | NotFound:
         """The kernels in `language` that compute the problem, adapted to it."""
-        kernels = [k for k in self._kernels if k.about.language == language]
+        kernels = self._in(language)
         if not kernels:
-            return NotFound(reason=f"The library has no kernel in {language}.")
+            beside = " for another problem" if self._decontaminate else ""
+            return NotFound(reason=f"The library has no kernel in {language}{beside}.")
         form = self._normal_form()
         if isinstance(form, NotFound):
             return form
@@ -93,11 +103,7 @@ class Shelves:
         form = self._normal_form()
         if isinstance(form, NotFound):
             return ()
-        near = [
-            (similarity(kernel.form, form), kernel)
-            for kernel in self._kernels
-            if kernel.about.language == language
-        ]
+        near = [(similarity(kernel.form, form), kernel) for kernel in self._in(language)]
         near = sorted((n for n in near if n[0] >= NEAR), key=lambda n: (-n[0], n[1].name))
         return tuple(
             Example(
@@ -121,6 +127,25 @@ class Shelves:
             for candidate, name in (zip(same.candidates, same.names, strict=True) if same else ())
         )
         return adapted_ones + self.examples(language)
+
+    def near(self, other: Print) -> bool:
+        """Whether another problem is this one, or nearly the same."""
+        return self._print.near(other)
+
+    @functools.cached_property
+    def _print(self) -> Print:
+        try:
+            keys = keys_of(self._problem, self._trace())
+        except ProblemError:
+            keys = frozenset()
+        return print_of(self._problem.reference.text, keys)
+
+    def _in(self, language: str) -> list[Kernel]:
+        """The kernels in `language` that may be shown."""
+        kernels = [k for k in self._all if k.about.language == language]
+        if not self._decontaminate:
+            return kernels
+        return [k for k in kernels if not self.near(print_of(k.reference.text, (k.form.key,)))]
 
     def _normal_form(self) -> NormalForm | NotFound:
         if self._form is None:

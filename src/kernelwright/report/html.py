@@ -40,7 +40,7 @@ from kernelwright.report.formats import (
 from kernelwright.report.plain import LOG_LIMIT, SOURCE_LIMIT, shortened, visible
 from kernelwright.report.result import Result
 from kernelwright.report.story import Story, calls_of, cost_of
-from kernelwright.report.table import FAST, Table, cells, summary
+from kernelwright.report.table import FAST, Table, cells, retrieval, summary
 from kernelwright.store.fold import Step
 
 Blobs = Callable[[str], bytes]
@@ -133,6 +133,7 @@ def render_table(table: Table) -> str:
     return template("table.html.j2").render(
         table=table,
         said=summary(table),
+        retrieval=retrieval(table),
         fast=[f"{least:g}" for least in FAST],
         shares={rival: [table.fast(rival, least) for least in FAST] for rival in table.rivals},
         rows=[cells(table, one) for one in table.problems],

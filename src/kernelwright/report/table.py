@@ -26,7 +26,9 @@ class Entry(Record):
 
     `reason` says why it did not pass, or could not be run. `roofline_share` is how much of what
     this machine can do at most the kernel reaches, by the time that moving its bytes and doing its
-    arithmetic must take. `cost` is None in a table that was made before it was kept.
+    arithmetic must take. `decontaminated` is whether writers could be shown nothing of the library
+    and of other runs that is for this very problem or nearly the same. It and `cost` are None in a
+    table that was made before they were kept.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Entry(Record):
     cost_usd: float | None = 0.0
     wall_s: float = 0.0
     cost: Cost | None = None
+    decontaminated: bool | None = None
 
 
 class Table(Record):
@@ -105,6 +108,7 @@ def entry(name: str, story: Story, result: Result) -> Entry:
         cost_usd=result.cost_usd,
         wall_s=result.wall_s,
         cost=result.cost,
+        decontaminated=story.spec.decontaminate,
     )
 
 
@@ -125,6 +129,7 @@ def markdown(table: Table) -> str:
         "",
         "Speedups are medians with 95% intervals. The share of the roofline is what moving each",
         "tensor once, or the arithmetic, must take at least here, of what it took.",
+        *(["", retrieval(table)] if retrieval(table) else []),
         "",
     ]
     return "\n".join(lines)
@@ -138,6 +143,23 @@ def summary(table: Table) -> str:
     said += f"; over the best baseline the geometric mean is {ratio(mean)}." if mean else "."
     costs = [one.cost for one in table.problems if one.cost is not None]
     return f"{said} {of_suite(costs)}" if costs else said
+
+
+def retrieval(table: Table) -> str:
+    """Whether writers could be shown something of the very problems that the table is of; empty
+    where that was not kept."""
+    said = [one.decontaminated for one in table.problems if one.decontaminated is not None]
+    if not said:
+        return ""
+    if all(said):
+        return (
+            "Decontaminated: no writer was shown a kernel or an attempt of the problem itself, or "
+            "of one that is nearly the same."
+        )
+    return (
+        f"Not decontaminated: for {said.count(False)} of {len(said)} problems writers could be "
+        "shown kernels and attempts of the problem itself."
+    )
 
 
 def _shares(table: Table) -> list[str]:

@@ -18,24 +18,36 @@ from kernelwright.core.candidate import Candidate
 from kernelwright.core.cards import only_card, visible_cards
 from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import ProblemError, SpecError, UsageError
-from kernelwright.core.evaluation import BuildFailed, Evaluation, Rejected, TimedOut
+from kernelwright.core.evaluation import (
+    BuildFailed,
+    Environment,
+    Evaluation,
+    Rejected,
+    TimedOut,
+)
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem, Source
-from kernelwright.core.protocols import Evaluator, Example, Language, Store, Writer
+from kernelwright.core.protocols import (
+    Evaluator,
+    Example,
+    Language,
+    Passage,
+    Store,
+    Writer,
+)
 from kernelwright.core.record import Record
 from kernelwright.core.run import RunSpec
 from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.judge import Judge
 from kernelwright.evaluate.opening import open_judges
-from kernelwright.generate.briefing import no_examples
+from kernelwright.generate.briefing import Briefing, no_examples
 from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
-from kernelwright.generate.looking_up import Task, look_up
+from kernelwright.generate.looking_up import Source as PassageSource
+from kernelwright.generate.looking_up import Task, look_up, told
 from kernelwright.generate.outside import Outside
 from kernelwright.generate.toolbox import Toolbox
 from kernelwright.knowledge import actions
 from kernelwright.knowledge.lessons.applying import Advised, fitting
-from kernelwright.knowledge.lessons.folder import SHIPPED as SHIPPED_LESSONS
-from kernelwright.knowledge.lessons.folder import read_lessons
 from kernelwright.knowledge.lessons.lesson import Lesson
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.library.finding import Shelves
@@ -44,6 +56,9 @@ from kernelwright.library.shelf import Broken, Kernel, folders_of, read_library
 from kernelwright.problems.reference import Reference
 from kernelwright.run.delivery import deliver
 from kernelwright.run.folder import RunFolder
+from kernelwright.run.knowing import about_device, sources_of
+from kernelwright.run.lessons import lessons_of, not_drawn_from
+from kernelwright.run.memory import runs_in
 from kernelwright.run.model_writers import check_models, model_writers
 from kernelwright.run.patience import USUAL, Retries
 from kernelwright.run.profiling import Profiled, profiled
@@ -73,8 +88,9 @@ class Equipment:
     What a coding agent may ask for besides a verdict is None where it cannot be had, as where the
     judge is on another machine: `build` compiles a candidate and says what came of it, `profile`
     looks at its code, and counts on a GPU, and `sketches` has the drafts in a language. `examples`
-    are verified kernels to read, in a language. `heeded` are the lessons that made a difference to
-    drafts so far.
+    are verified kernels to read, in a language. `about_device` is on what the candidates run on,
+    and `sources` have what else is known. `heeded` are the lessons that made a difference to drafts
+    so far.
     """
 
     problem: Problem
@@ -91,6 +107,8 @@ class Equipment:
     judges_modules: bool = True  # the delivered module is more than one file
     examples: Callable[[str], Sequence[Example]] = no_examples
     heeded: Callable[[], tuple[Lesson, ...]] = tuple
+    about_device: Passage | None = None
+    sources: Sequence[PassageSource] = ()
 
 
 class Equip(Protocol):
@@ -117,6 +135,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
     device = device_of(spec)
     check_models(spec)  # before anything is started
     library, lessons = library_of(spec), lessons_of(spec)
+    runs_in(spec.memory)
     # The problem of the log has its direction, whatever its file says by itself.
     direction = known.direction if known else spec.direction
     with (
@@ -125,7 +144,7 @@ def equip(spec: RunSpec, origin: str | Source, known: Problem | None = None) -> 
     ):
         problem = same_problem(reference.load(), known)
         with _judging(spec, origin, problem, reference) as judge:
-            here = device_name(environment(device))
+            here = environment(device)
             yield furnished(spec, problem, reference, judge, library, here=here, lessons=lessons)
 
 
@@ -138,16 +157,6 @@ def library_of(spec: RunSpec) -> Library:
     return read_library(folders_of(spec.library) if reads_library(spec) else ())
 
 
-def lessons_of(spec: RunSpec) -> Sequence[Lesson]:
-    """The lessons that `spec` may use: those of which trials have proven that they help.
-
-    Raises:
-        UsageError: a folder of lessons is not there, or holds something else.
-    """
-    folders = [SHIPPED_LESSONS, *map(Path, spec.lessons)] if spec.use_lessons else []
-    return [lesson for lesson in read_lessons(folders) if lesson.status == "proven"]
-
-
 def furnished(
     spec: RunSpec,
     problem: Problem,
@@ -155,29 +164,51 @@ def furnished(
     evaluator: Evaluator,
     library: Library,
     *,
-    here: str | None = None,
+    here: Environment | None = None,
     lessons: Sequence[Lesson] = (),
 ) -> Equipment:
     """The parts of a run for `spec` whose verdicts come from `evaluator`; `reference` stays the
-    caller's. Kernels of the library get the values that were the best on the device `here`, and
-    of `lessons` those are used that are for it.
+    caller's. `here` is what is judged on, None where that is not known: kernels of the library get
+    the values that were the best there, of `lessons` those are used that are for it, and models are
+    told of it.
+
+    Raises:
+        UsageError: a folder that is to be remembered holds no run.
     """
     languages: dict[str, Language] = {n: names.load("language", n)() for n in spec.languages}
     kernels, broken = library
     trace = functools.cache(reference.trace)
-    sketches = Sketches(problem, trace, here, lessons)
-    shelves = Shelves(kernels, problem, trace, here)
+    on = device_name(here) if here else None
+    heard = not_drawn_from(problem, lessons) if spec.decontaminate else lessons
+    sketches = Sketches(problem, trace, on, heard)
+    shelves = Shelves(kernels, problem, trace, on, decontaminate=spec.decontaminate)
     alone = evaluator if isinstance(evaluator, Judge) else None
-    toolbox = _toolbox(problem, languages, sketches, shelves, evaluator)
+    device, sources = about_device(here), sources_of(spec, shelves)
+
+    def task(language: str) -> Task:
+        return Task(
+            problem=problem,
+            language=languages[language],
+            sketches=sketches,
+            examples=shelves.to_read,
+            actions=actions.ACTIONS,
+            page=actions.page,
+            device=device,
+            sources=sources,
+        )
+
+    toolbox = _toolbox(task, evaluator)
     return Equipment(
         problem=problem,
         evaluator=evaluator,
         admit=lambda: reference.admit(spec.seed),
         writers=lambda store, folder: writers_for(
-            spec, sketches, shelves, languages, store, folder, toolbox
+            spec, sketches, shelves, languages, store, folder, toolbox, task
         ),
         library_drafts=shelves.count,
         examples=shelves.to_read,
+        about_device=device,
+        sources=sources,
         remarks=tuple(each.reason for each in broken),
         deliver=lambda folder, candidate, evaluation: deliver(
             folder,
@@ -195,26 +226,9 @@ def furnished(
     )
 
 
-def _toolbox(
-    problem: Problem,
-    languages: Mapping[str, Language],
-    sketches: Sketches,
-    shelves: Shelves,
-    evaluator: Evaluator,
-) -> Toolbox:
+def _toolbox(task: Callable[[str], Task], evaluator: Evaluator) -> Toolbox:
     """What a model may be lent. Where the judge is elsewhere nothing is built or profiled."""
     alone = evaluator if isinstance(evaluator, Judge) else None
-
-    def task(language: str) -> Task:
-        return Task(
-            problem=problem,
-            language=languages[language],
-            sketches=sketches,
-            examples=shelves.to_read,
-            actions=actions.ACTIONS,
-            page=actions.page,
-        )
-
     return Toolbox(
         judge=lambda candidate: evaluator.evaluate(candidate, "search"),
         look_up=lambda words, language: look_up(words, task(language)),
@@ -341,12 +355,18 @@ def writers_for(
     store: Store,
     folder: RunFolder,
     toolbox: Toolbox,
+    task: Callable[[str], Task],
 ) -> dict[str, Writer]:
-    """The writers of `spec`, and the tuner, by name."""
-    examples = shelves.examples if LIBRARY in spec.writers else no_examples
+    """The writers of `spec`, and the tuner, by name. `task` is what is looked up for in a
+    language."""
+    briefing = Briefing(
+        examples=shelves.examples if LIBRARY in spec.writers else no_examples,
+        page=actions.page,
+        passages=lambda words, language, action: told(words, task(language), action),
+    )
     made: dict[str, Writer] = {
         TUNER: names.load("writer", TUNER)(),
-        **model_writers(spec, languages, store, folder, examples, toolbox),
+        **model_writers(spec, languages, store, folder, briefing, toolbox),
     }
     for name in spec.writers:
         if name == SKETCH:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from kernelwright.core.protocols import Example, Language, Store, Writer
+from kernelwright.core.protocols import Language, Store, Writer
 from kernelwright.core.run import RunSpec
 from kernelwright.generate.asking import Asking
 from kernelwright.generate.briefing import Briefing
@@ -37,7 +37,7 @@ def model_writers(
     languages: Mapping[str, Language],
     store: Store,
     folder: RunFolder,
-    examples: Callable[[str], Sequence[Example]],
+    briefing: Briefing,
     toolbox: Toolbox,
 ) -> dict[str, Writer]:
     """Those writers of `spec` that ask models, by name. Roles and writers that name the same model
@@ -52,7 +52,6 @@ def model_writers(
         temperature=settings.temperature,
         seed=spec.seed,
     )
-    briefing = Briefing(examples=examples, page=actions.page)
 
     made: dict[str, Writer] = {}
     for writer in spec.writers:

@@ -33,14 +33,22 @@ from kernelwright.run.optimize import optimize, resume
 from kernelwright.run.spec import SKETCH, device_of, load_spec
 
 BUILTIN, KERNELBENCH = "builtin", "kernelbench"
+_MOST_ATTEMPTS = 5
 
 _SUITE = typer.Argument(metavar="SUITE", help="builtin or kernelbench.")
 _NAMES = typer.Argument(help="Some of its problems, by name or by the start of it; else all.")
 _ROOT = typer.Option(help="Where a checkout of KernelBench is.")
 _LEVEL = typer.Option(help="The level of KernelBench.")
 _DEVICE = typer.Option(help="auto, cpu, cuda, or one of several GPUs as cuda:N.")
+_CONFIG = typer.Option(
+    help="A TOML file with settings, as for optimize; flags go before it. Else sketches write."
+)
+_DECONTAMINATE = typer.Option(
+    help="Show writers nothing of other runs and of the library that is for the problem itself, or "
+    "nearly the same."
+)
 _LANGUAGE = typer.Option(help="What to write in; may be repeated.")
-_ATTEMPTS = typer.Option(help="Stop each problem after so many attempts.")
+_ATTEMPTS = typer.Option(help="Stop each problem after so many attempts; 5 without a file.")
 _OUT = typer.Option(help="Where the table and the runs go.")
 
 
@@ -51,24 +59,28 @@ def command(
     level: Annotated[int, _LEVEL] = 1,
     device: Annotated[str | None, _DEVICE] = None,
     language: Annotated[list[str] | None, _LANGUAGE] = None,
-    max_attempts: Annotated[int, _ATTEMPTS] = 5,
+    max_attempts: Annotated[int | None, _ATTEMPTS] = None,
+    config: Annotated[Path | None, _CONFIG] = None,
+    decontaminate: Annotated[bool, _DECONTAMINATE] = True,
     out: Annotated[Path, _OUT] = Path("bench"),
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> int:
     """Optimize every problem of a suite, and write a table of what came out, losses included.
 
-    Writes SUITE-DEVICE.json, .md and .html. Exits with 0 when every problem was run.
+    Writes SUITE-DEVICE.json, .md and .html, which say whether writers could be shown something of
+    the problem itself. Exits with 0 when every problem was run.
     """
     problems = _chosen(_problems(suite_name, root, level), names or ())
     given = {
         "problem": next(iter(problems.values())),
-        # A kernel of the library for a problem of the suite would report its own result again.
-        "writers": (SKETCH,),
+        "writers": None if config else (SKETCH,),
         "languages": language or None,
-        "budget": {"max_attempts": max_attempts},
+        "budget": {"max_attempts": max_attempts or (None if config else _MOST_ATTEMPTS)},
         "device": device,
+        # A kernel of the library for a problem of the suite would report its own result again.
+        "decontaminate": decontaminate,
     }
-    spec = load_spec(None, given)
+    spec = load_spec(config, given)
     label = suite_name if suite_name == BUILTIN else f"{suite_name}-level{level}"
     bench = _Bench(label, spec, out)
     for name, origin in problems.items():

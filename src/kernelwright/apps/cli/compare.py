@@ -90,9 +90,9 @@ def command(
     else:
         given = {
             "writers": tuple(writer or [SKETCH]), "languages": language or None, "device": device,
-            "problem": suite.read_source(suite.named(wanted[0]))[1],
+            "problem": suite.read_source(suite.named(wanted[0]))[1], "decontaminate": True,
         }  # fmt: skip
-        here, where = environment(device_of(load_spec(None, given))), "live"
+        here, where = environment(device_of(load_spec(None, given))), "live, decontaminated"
         trials = _live(wanted, given, arms, range(seeds), limits)
     found = compared(_told(trials), reference=against, budget=limits, where=where, environment=here)
     _write(found, out)

@@ -137,6 +137,7 @@ def try_lessons(
         given = {
             "writers": tuple(writer) if writer else None if model else (SKETCH,),
             "models": {"writer": model}, "languages": language or None, "device": device,
+            "decontaminate": True,
         }  # fmt: skip
         where, searches = _live(listed(problems), given, wanted, terms)
     found = list(_told(searches))

@@ -20,6 +20,7 @@ from kernelwright.apps.cli.terminal import JSON_OPTION, say
 from kernelwright.core.errors import UsageError
 from kernelwright.problems.suite import read_source
 from kernelwright.report.plain import visible
+from kernelwright.run.memory import runs_in
 from kernelwright.run.optimize import optimize
 from kernelwright.run.spec import load_spec
 
@@ -31,6 +32,13 @@ _WRITER = typer.Option(help="Who drafts: library, sketch or llm. May be repeated
 _LIBRARY = typer.Option(help="A folder of verified kernels to look in as well. May be repeated.")
 _LESSONS = typer.Option(help="A folder of lessons to use as well. May be repeated.")
 _NO_LESSONS = typer.Option("--no-lessons", help="Make no use of what earlier searches taught.")
+_MEMORY = typer.Option(
+    help="A run's folder, or one of such, whose attempts a model is told of. May be repeated."
+)
+_DECONTAMINATE = typer.Option(
+    "--decontaminate",
+    help="Show nothing of other runs and of the library that is for this very problem, or nearly.",
+)
 _MODEL = typer.Option(help="A language model, as provider:name or provider:name@url.")
 _LANGUAGE = typer.Option(help="What to write in: cpp, triton or cuda. May be repeated.")
 _ATTEMPTS = typer.Option(help="Stop after so many attempts.")
@@ -67,6 +75,8 @@ def command(
     library: Annotated[list[Path] | None, _LIBRARY] = None,
     lessons: Annotated[list[Path] | None, _LESSONS] = None,
     no_lessons: Annotated[bool, _NO_LESSONS] = False,
+    memory: Annotated[list[Path] | None, _MEMORY] = None,
+    decontaminate: Annotated[bool, _DECONTAMINATE] = False,
     model: Annotated[str | None, _MODEL] = None,
     language: Annotated[list[str] | None, _LANGUAGE] = None,
     max_attempts: Annotated[int | None, _ATTEMPTS] = None,
@@ -101,6 +111,8 @@ def command(
         "library": [str(folder) for folder in library] if library else None,
         "lessons": [str(folder) for folder in lessons] if lessons else None,
         "use_lessons": False if no_lessons else None,
+        "memory": [str(folder) for folder in memory] if memory else None,
+        "decontaminate": decontaminate or None,
         "models": {"writer": model},
         "languages": language or None,
         "budget": {
@@ -123,6 +135,7 @@ def command(
         check_terminal()
     # Read here too, before a folder is chosen or a process started: a slip should cost nothing.
     read_source(spec.problem)
+    runs_in(spec.memory)
     folder = chosen_folder(spec.problem, name, out)
     if not quiet:
         say(Text(f"Loading {visible(spec.problem)} … the run is in {folder}"))

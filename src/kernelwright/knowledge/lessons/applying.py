@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kernelwright.core.candidate import Candidate
-from kernelwright.core.problem import Problem
 from kernelwright.knowledge.lessons.lesson import Before, Lesson, Setting
 from kernelwright.knowledge.sketches.drafts import Covered
 
@@ -17,14 +16,6 @@ def fitting(lessons: Iterable[Lesson], language: str, device: str | None) -> lis
     """Those for `language` on `device`, the largest effect first."""
     theirs = [found for found in lessons if (found.language, found.device) == (language, device)]
     return sorted(theirs, key=lambda lesson: (-_effect(lesson), lesson.name))
-
-
-def not_drawn_from(problem: Problem, lessons: Iterable[Lesson]) -> list[Lesson]:
-    """Those of which no evidence is from `problem`."""
-    return [
-        lesson for lesson in lessons
-        if not any(evidence.problem == problem.id for evidence in lesson.evidence)
-    ]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,38 @@
+"""Which lessons a run may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from kernelwright.core.problem import Problem
+from kernelwright.core.run import RunSpec
+from kernelwright.knowledge.lessons.folder import SHIPPED, read_lessons
+from kernelwright.knowledge.lessons.lesson import Lesson
+from kernelwright.library.near import print_of
+
+
+def lessons_of(spec: RunSpec) -> Sequence[Lesson]:
+    """Those that trials have proven to help, of all that ship and of the folders that `spec` names.
+
+    Raises:
+        UsageError: a folder of lessons is not there, or holds something else.
+    """
+    folders = [SHIPPED, *map(Path, spec.lessons)] if spec.use_lessons else []
+    return [lesson for lesson in read_lessons(folders) if lesson.status == "proven"]
+
+
+def not_drawn_from(problem: Problem, lessons: Iterable[Lesson]) -> list[Lesson]:
+    """Those of which no evidence is from `problem`, or from one whose text is nearly its own."""
+    here = print_of("\n".join(text for _, text in sorted(problem.reference.files.items())), ())
+    near: dict[str, bool] = {}
+
+    def from_here(lesson: Lesson) -> bool:
+        for each in lesson.evidence:
+            if each.reference not in near:
+                near[each.reference] = here.near(print_of(each.reference, ()))
+            if each.problem == problem.id or near[each.reference]:
+                return True
+        return False
+
+    return [lesson for lesson in lessons if not from_here(lesson)]
