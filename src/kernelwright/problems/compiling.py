@@ -6,6 +6,7 @@ run here. What can be made of the text is `knowledge.compiled`'s business.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ _SETTINGS: dict[str, Any] = {
     "cpp.dynamic_threads": True,
     # Sums into places that an index names as code, and not as a call of torch.
     "cpp.fallback_scatter_reduce_sum": False,
+    # A variance in two passes over a row, for rows of any length: one text for all of them.
+    "cpp.use_two_step_variance_threshold": 1 << 62,
     # What is left out here checks the caller.
     "assert_indirect_indexing": False,
     "size_asserts": False,
@@ -113,12 +116,20 @@ def _text(step: FlatStep) -> str:
         texts.append(text)
         raise _Generated
 
-    with _explained("compiled"), config.patch(_SETTINGS), _told(keep):
+    # A release of torch need not have every setting.
+    settings = {name: value for name, value in _SETTINGS.items() if _known(config, name)}
+    with _explained("compiled"), config.patch(settings), _told(keep):
         try:
             compile_fx(step.module, list(step.tensors))
         except _Generated:
             return texts[0]
     raise ProblemError("torch.compile generates no code for the reference.")
+
+
+def _known(config: object, name: str) -> bool:
+    """Whether `config` has a setting ``name``, or ``part.name``."""
+    *parts, last = name.split(".")
+    return hasattr(functools.reduce(lambda at, part: getattr(at, part, None), parts, config), last)
 
 
 @contextmanager

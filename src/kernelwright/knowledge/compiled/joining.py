@@ -58,7 +58,8 @@ def joined(compiled: Sequence[Compiled], read: Callable[[str], Module]) -> Joine
     forms = [_form(module) for module in modules]
     most = max(forms, key=lambda form: (_told_apart(compiled, forms, form), forms.count(form)))
     same = [at for at, form in enumerate(forms) if form == most]
-    if (len(same) == 1 and len(forms) > 1) or _told_apart(compiled, forms, most) < _moving(compiled):
+    alone = len(same) == 1 and len(forms) > 1
+    if alone or _told_apart(compiled, forms, most) < _moving(compiled):
         raise NoSeed(
             "torch.compile generates different code for different sizes of this problem, and no "
             "one text for all of them."
