@@ -34,6 +34,8 @@ _SETTINGS: dict[str, Any] = {
     "cpp.dynamic_threads": True,
     # Sums into places that an index names as code, and not as a call of torch.
     "cpp.fallback_scatter_reduce_sum": False,
+    # Loops also over a few elements, which would else be written out one by one.
+    "unroll_reductions_threshold": 1,
     # A variance in two passes over a row, for rows of any length: one text for all of them.
     "cpp.use_two_step_variance_threshold": 1 << 62,
     # What is left out here checks the caller.

@@ -23,6 +23,7 @@ from kernelwright.problems.sizes import explain
 
 # A number of C++, without the letters behind it that say its type.
 _NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)[LUf]*(?![\w.])")
+_OFFSETS = (0, 1, -1, 2, -2)
 _PRAGMA = re.compile(r"^[ \t]*#pragma .*$", re.MULTILINE)
 
 
@@ -186,11 +187,36 @@ class _Joiner:
         return found if isinstance(found, Extent) else None
 
     def _explained(self, numbers: Sequence[int | float]) -> int | float | Extent:
-        found = explain(numbers, self._axes)
-        if isinstance(found, Unexplained):
-            seen = ", ".join(f"{number:g}" for number in found.seen)
+        """What `numbers`, one at each of the sizes, are in terms of the axes."""
+        found = [n for n in map(self._shifted(numbers), _OFFSETS) if not isinstance(n, Unexplained)]
+        if not found:
+            seen = ", ".join(f"{number:g}" for number in numbers)
             raise NoSeed(
                 f"In what torch.compile generates a number is {seen} at the sizes that were tried, "
                 "and how it follows from them is not known."
             )
-        return found
+        return min(found, key=_length)
+
+    def _shifted(
+        self, numbers: Sequence[int | float]
+    ) -> Callable[[int], int | float | Extent | Unexplained]:
+        """From an offset to an explanation of `numbers` that has it. Code is full of sizes less
+        one, which a product may be by chance."""
+
+        def explained(offset: int) -> int | float | Extent | Unexplained:
+            found = explain([number - offset for number in numbers], self._axes)
+            if not isinstance(found, Extent):
+                return found + offset if isinstance(found, int | float) else found
+            if offset and (found.power != 1.0 or found.offset):
+                return Unexplained(seen=tuple(map(float, numbers)))
+            return found.model_copy(update={"offset": found.offset + offset})
+
+        return explained
+
+
+def _length(found: int | float | Extent) -> int:
+    """How much an explanation takes for granted."""
+    if not isinstance(found, Extent):
+        return 0
+    factors = found.numerator + found.denominator - 2
+    return 2 * len(found.axes + found.over) + factors + abs(found.offset)

@@ -59,25 +59,53 @@ static inline void kw_atomic_add(T* to, T value) {
     *to += value;
 }
 
-// Welford: a running count, mean and sum of squared distances from it.
+// floor_divide_integral: a quotient of integers, rounded down; 0 where one divides by 0.
+template <typename T, typename U>
+static inline std::common_type_t<T, U> floor_divide_integral(T a, U b) {
+    using C = std::common_type_t<T, U>;
+    if (b == 0) return C(0);
+    const C x = static_cast<C>(a), y = static_cast<C>(b), quotient = x / y;
+    return x % y != 0 && (x < 0) != (y < 0) ? quotient - 1 : quotient;
+}
+
+// mod: what is left of a division, with the sign of the first number; 0 where integers are divided
+// by 0.
+template <typename T, typename U>
+static inline std::common_type_t<T, U> mod(T a, U b) {
+    using C = std::common_type_t<T, U>;
+    const C x = static_cast<C>(a), y = static_cast<C>(b);
+    if constexpr (std::is_integral_v<C>) {
+        return y == C(0) || y == C(-1) ? C(0) : x % y;
+    } else {
+        return std::fmod(x, y);
+    }
+}
+
+// remainder_integral: what is left of a division of integers, with the sign of the second one; 0
+// where one divides by 0.
 template <typename T>
-struct Welford {
-    T mean = T(0);
-    T m2 = T(0);
-    T weight = T(0);
+static inline T remainder_integral(T a, T b) {
+    const T left = mod(a, b);
+    return left != 0 && (left < 0) != (b < 0) ? left + b : left;
+}
+
+// CascadeSumHelper: a long sum in double precision.
+template <typename T, uint64_t>
+struct CascadeSumHelper {
+    double total = 0.0;
+    CascadeSumHelper() = default;
+    explicit CascadeSumHelper(int64_t) {}
 };
 
-// welford_combine: one more element, or the elements of another part.
-template <typename T>
-static inline Welford<T> welford_combine(const Welford<T>& known, T value) {
-    const T weight = known.weight + T(1), off = value - known.mean;
-    const T mean = known.mean + off / weight;
-    return {mean, known.m2 + off * (value - mean), weight};
+// cascade_sum_combine: one more element of a long sum.
+template <typename T, uint64_t N>
+static inline T cascade_sum_combine(T value, CascadeSumHelper<T, N>* sum) {
+    sum->total += value;
+    return static_cast<T>(sum->total);
 }
-template <typename T>
-static inline Welford<T> welford_combine(const Welford<T>& a, const Welford<T>& b) {
-    if (a.weight == T(0)) return b;
-    if (b.weight == T(0)) return a;
-    const T weight = a.weight + b.weight, off = b.mean - a.mean, share = b.weight / weight;
-    return {a.mean + off * share, a.m2 + b.m2 + off * off * a.weight * share, weight};
+
+// cascade_sum_final: what a long sum comes to.
+template <typename T, uint64_t N>
+static inline T cascade_sum_final(CascadeSumHelper<T, N>* sum) {
+    return static_cast<T>(sum->total);
 }
