@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from kernelwright.core.compiled import Compiled
 from kernelwright.core.errors import ProblemError, WorkerError
 from kernelwright.core.problem import Problem
-from kernelwright.knowledge.compiled import NoSeeds, Seeds, seeds
+from kernelwright.knowledge.compiled import LANGUAGES, NoSeeds, Seeds, no_language, seeds
 
 
 class CompilerSeeds:
@@ -22,6 +22,8 @@ class CompilerSeeds:
     def __call__(self, language: str) -> Seeds | NoSeeds:
         """The drafts, or why there are none; a reference that cannot be compiled has none, and no
         run ends because of it."""
+        if language not in LANGUAGES:
+            return NoSeeds(reason=no_language(language))
         if language not in self._found:
             try:
                 self._found[language] = seeds(self._problem, self._compiled(), language)

@@ -141,7 +141,7 @@ def _check(name: str, body: str) -> None:
         called
         for called in _CALLED.findall(body)
         if called not in _KNOWN and called not in paragraphs() and not called.startswith("std::")
-        and not re.search(rf"\bauto {called} =", body)
+        and not re.search(rf"\bauto {called} =|> {called}\(", body)
     ]  # fmt: skip
     if left or unknown:
         said = left[0] if left else unknown[0]

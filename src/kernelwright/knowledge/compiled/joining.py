@@ -69,12 +69,14 @@ def joined(compiled: Sequence[Compiled], read: Callable[[str], Module]) -> Joine
 
 
 def _told_apart(compiled: Sequence[Compiled], forms: Sequence[object], form: object) -> int:
-    """How many axes have several sizes among the modules of one form."""
+    """How many axes can be told apart by their sizes in the modules of one form."""
     return _moving([c for c, f in zip(compiled, forms, strict=True) if f == form])
 
 
 def _moving(compiled: Sequence[Compiled]) -> int:
-    return sum(len({c.axes[axis] for c in compiled}) > 1 for axis in compiled[0].axes)
+    """How many axes have sizes that are neither always the same nor always those of another."""
+    seen = {tuple(c.axes[axis] for c in compiled) for axis in compiled[0].axes}
+    return sum(len(set(sizes)) > 1 for sizes in seen)
 
 
 def _form(module: Module) -> tuple[object, ...]:

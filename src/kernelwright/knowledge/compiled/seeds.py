@@ -32,11 +32,19 @@ _RENDER: Mapping[str, Callable[[Problem, Sequence[str], Joined], Candidate]] = {
     "cpp": cpp.candidate,
 }
 
+LANGUAGES = tuple(_RENDER)
+
+
+def no_language(language: str) -> str:
+    """That nothing is taken over in `language`, as a sentence."""
+    known = " and ".join(LANGUAGES)
+    return f"What torch.compile generates is taken over in {known} only, and not in {language}."
+
 
 def seeds(problem: Problem, compiled: Sequence[Compiled], language: str) -> Seeds | NoSeeds:
     """The candidate in `language` that `compiled`, the report's sizes first, come to."""
     if language not in _RENDER:
-        return NoSeeds(reason=f"What torch.compile generates is not taken over in {language}.")
+        return NoSeeds(reason=no_language(language))
     try:
         found = _RENDER[language](problem, compiled[0].inputs, joined(compiled, read))
     except NoSeed as reason:
