@@ -6,6 +6,7 @@ import pytest
 
 from kernelwright.core.compiled import Compiled
 from kernelwright.core.errors import ProblemError
+from kernelwright.core.graph import Extent
 from kernelwright.knowledge.compiled import NoSeeds, Seeds, seeds
 from kernelwright.knowledge.compiled.joining import joined
 from kernelwright.knowledge.compiled.loops import vectorised
@@ -112,10 +113,13 @@ def test_random_numbers_are_refused(make_file, seed):
     assert isinstance(found, NoSeeds)
 
 
-def test_an_input_that_is_changed_in_place_is_refused(make_file, seed):
-    _, found = seed(make_file("return x.add_(1.0) * 2"))
+def test_an_input_that_is_changed_in_place_is_refused(make_file, tracing):
+    studied = tracing(make_file("return x * 2.0"), SIZES)
+    text = make_file("return x.add_(1.0) * 2.0")
+    source = studied.problem.reference.model_copy(update={"files": {"model.py": text}})
+    found = seeds(studied.problem, compiled(source, "forward", "cpu", studied.problem), "cpp")
     assert isinstance(found, NoSeeds)
-    assert "input" in found.reason
+    assert "input" in found.reason or "copy_" in found.reason
 
 
 def test_a_program_that_cannot_be_traced_is_a_sentence(make_file, tracing):
@@ -126,16 +130,19 @@ def test_a_program_that_cannot_be_traced_is_a_sentence(make_file, tracing):
         compiled(source, "forward", "cpu", studied.problem)
 
 
-def test_sizes_that_look_alike_are_not_taken_for_each_other(files, tracing):
-    studied = tracing(files["softmax"], SIZES)
-    alike = [c.model_copy(update={"axes": {"B": 7, "C": 7, "D": 7}}) for c in generated(studied)]
-    square = [
-        c.model_copy(update={"text": text.replace("36L", "7L")})
-        for c, text in zip(alike, [alike[0].text] * 3, strict=True)
-    ]
-    apart = [square[0], *generated(studied)[1:]]
-    found = joined(apart, read)
-    assert len(found.module.kernels) == 1
+def test_of_two_forms_the_one_is_taken_whose_sizes_tell_the_axes_apart():
+    def one(kernel, rows, dim):
+        text = (
+            f"k = async_compile.cpp_pybinding([], r'''{kernel}''')\ndef call(args):\n    return ()"
+        )
+        return Compiled(workload_id="w", axes={"rows": rows, "dim": dim}, inputs=(), text=text)
+
+    square = [one(f"same * {n}L", n, n) for n in (7, 9, 11)]
+    others = [one(f"other * {dim}L", rows, dim) for rows, dim in ((5, 6), (8, 3))]
+    pieces = joined([*square, *others], read).kernels["k"]
+    assert pieces[1] == Extent(axes=("dim",))
+    with pytest.raises(NoSeed, match="different code for different sizes"):
+        joined([*square, others[0]], read)
 
 
 def test_what_is_not_python_is_a_reason():

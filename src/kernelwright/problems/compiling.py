@@ -108,23 +108,24 @@ def _flat(program: Program, values: Sequence[Any]) -> FlatStep:
 
 def _text(step: FlatStep) -> str:
     """What Inductor writes for `step`. Stopped before anything is built from it."""
-    # Imported when first needed: it takes seconds, and most processes compile nothing.
-    from torch._inductor import config
-    from torch._inductor.compile_fx import compile_fx
-
     texts: list[str] = []
 
     def keep(text: str) -> None:
         texts.append(text)
         raise _Generated
 
-    # A release of torch need not have every setting.
-    settings = {name: value for name, value in _SETTINGS.items() if _known(config, name)}
-    with _explained("compiled"), config.patch(settings), _told(keep):
-        try:
-            compile_fx(step.module, list(step.tensors))
-        except _Generated:
-            return texts[0]
+    with _explained("compiled"):
+        # Imported when first needed: it takes seconds, and most processes compile nothing.
+        from torch._inductor import config
+        from torch._inductor.compile_fx import compile_fx
+
+        # A release of torch need not have every setting.
+        settings = {name: value for name, value in _SETTINGS.items() if _known(config, name)}
+        with config.patch(settings), _told(keep):
+            try:
+                compile_fx(step.module, list(step.tensors))
+            except _Generated:
+                return texts[0]
     raise ProblemError("torch.compile generates no code for the reference.")
 
 

@@ -1,4 +1,4 @@
-"""The drafts of the writer ``compiler``: what torch.compile generates, compiled once and on demand."""
+"""The drafts of the writer ``compiler``: what torch.compile generates, asked for once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kernelwright.knowledge.compiled import LANGUAGES, NoSeeds, Seeds, no_langua
 
 
 class CompilerSeeds:
-    """The compiler seeds of `problem` in a language. `compiled` is what asks the reference's process
-    for the generated text; it is not asked before the first draft is wanted."""
+    """The compiler seeds of `problem` in a language. `compiled` asks the reference's process for the
+    generated text, when the first draft is wanted."""
 
     def __init__(self, problem: Problem, compiled: Callable[[], Sequence[Compiled]]) -> None:
         self._problem = problem
