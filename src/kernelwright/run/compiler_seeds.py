@@ -11,8 +11,8 @@ from kernelwright.knowledge.compiled import LANGUAGES, NoSeeds, Seeds, no_langua
 
 
 class CompilerSeeds:
-    """The compiler seeds of `problem` in a language. `compiled` asks the reference's process for the
-    generated text, when the first draft is wanted."""
+    """The compiler seeds of `problem` in a language. `compiled` asks the reference's process for
+    the generated text, when the first draft is wanted."""
 
     def __init__(self, problem: Problem, compiled: Callable[[], Sequence[Compiled]]) -> None:
         self._problem = problem

@@ -151,7 +151,7 @@ def furnished(
     trace = functools.cache(reference.trace)
     sketches = Sketches(problem, trace)
     shelves = Shelves(kernels, problem, trace, tuned_for)
-    compiler_seeds = CompilerSeeds(problem, reference.compiled)
+    compiler_seeds = CompilerSeeds(problem, lambda: reference.compiled())
     alone = evaluator if isinstance(evaluator, Judge) else None
     toolbox = _toolbox(problem, languages, sketches, shelves, evaluator)
     return Equipment(

@@ -37,9 +37,12 @@ _IDLE = re.compile(r"^.*(#include <torch|inductor_cpu_integer_div_error).*\n", r
 _THREAD = re.compile(r"^\s*int tid = omp_get_thread_num\(\);\n", re.MULTILINE)
 _INDEX = re.compile(r"static_cast<int64_t>\(([\w +*-]+|\w+)\)")
 _CALLED = re.compile(r"(?<![\w.>:])((?:\w+::)*\w+)(?:<[\w:, ]*>)?\(")
-_KNOWN = frozenset(
-    ["for", "if", "while", "switch", "return", "sizeof", "decltype", "static_cast", "reinterpret_cast", "float", "double", "bool", "int", "int64_t", "int32_t", "int16_t", "int8_t", "uint8_t", "uint32_t", "uint64_t", "long", "bfloat16", "float16", "float8_e4m3fn", "float8_e5m2", "omp_get_thread_num", "omp_get_max_threads"]
-)
+_WORDS = """
+    for if while switch return sizeof decltype static_cast reinterpret_cast float double bool int
+    int64_t int32_t int16_t int8_t uint8_t uint32_t uint64_t long bfloat16 float16 float8_e4m3fn
+    float8_e5m2 omp_get_thread_num omp_get_max_threads
+    """
+_KNOWN = frozenset(_WORDS.split())
 
 
 @dataclass(frozen=True, kw_only=True)
