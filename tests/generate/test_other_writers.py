@@ -6,7 +6,7 @@ import pytest
 
 from kernelwright.core import names
 from kernelwright.core.run import Attempt
-from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
+from kernelwright.generate.listed_writer import CompilerWriter, LibraryWriter, SketchWriter
 from kernelwright.generate.llm_writer import LlmWriter
 from kernelwright.generate.outside import Outside
 from kernelwright.generate.team import Team
@@ -43,6 +43,20 @@ class TestSketchWriter(WriterContract):
     @pytest.fixture
     def hopeless(self):
         return assignment(variant=2)
+
+
+class TestCompilerWriter(WriterContract):
+    @pytest.fixture
+    def writer(self):
+        return CompilerWriter(drafts=drafts)
+
+    @pytest.fixture
+    def assignment(self):
+        return assignment()
+
+    @pytest.fixture
+    def hopeless(self):
+        return assignment("refine", parents=[attempt()])
 
 
 class TestLibraryWriter(WriterContract):
@@ -163,6 +177,7 @@ def test_a_parent_without_a_candidate_cannot_be_tuned():
 def test_all_writers_are_in_the_table_of_names():
     found = {name: names.load("writer", name) for name in names.known("writer")}
     assert found == {
+        "compiler": CompilerWriter,
         "library": LibraryWriter,
         "llm": LlmWriter,
         "sketch": SketchWriter,

@@ -80,7 +80,7 @@ def test_a_lesson_from_the_problem_or_nearly_it_is_left_out():
         lesson(2).model_copy(update={"evidence": (evidence(*found),)})
         for found in (
             ("rows", other),
-            ("elsewhere", text.replace("x", "value").replace("scale", "factor")),
+            ("elsewhere", text.replace("x * self.scale", "value * self.factor")),
             ("elsewhere", other),
         )
     ]

@@ -42,6 +42,7 @@ TABLE: dict[Kind, dict[str, str]] = {
     "writer": {
         "library": "kernelwright.generate.listed_writer:LibraryWriter",
         "sketch": "kernelwright.generate.listed_writer:SketchWriter",
+        "compiler": "kernelwright.generate.listed_writer:CompilerWriter",
         "llm": "kernelwright.generate.llm_writer:LlmWriter",
         "tools": "kernelwright.generate.tool_writer:ToolWriter",
         "team": "kernelwright.generate.team:Team",

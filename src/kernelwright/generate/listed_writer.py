@@ -115,3 +115,16 @@ class LibraryWriter(ListedWriter):
         """See `ListedWriter`."""
         some = "1 kernel" if count == 1 else f"{count} kernels"
         return f"The library has {some} for this problem in {language}, and no more."
+
+
+class CompilerWriter(ListedWriter):
+    """Hands out what torch.compile generates for a problem, made to stand alone."""
+
+    def only_drafts(self, kind: str) -> str:
+        """See `ListedWriter`."""
+        return f"torch.compile only has a draft; it cannot carry out a plan to {kind}."
+
+    def no_more(self, count: int, language: str) -> str:
+        """See `ListedWriter`."""
+        some = "1 draft" if count == 1 else f"{count} drafts"
+        return f"torch.compile has {some} of this problem in {language}, and no more."

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from kernelwright.core.cards import first_card
+from kernelwright.core.compiled import Compiled
 from kernelwright.core.device_lock import lock_of
 from kernelwright.core.errors import ProblemError, WorkerError
 from kernelwright.core.graph import Graph
@@ -141,6 +142,15 @@ class Reference:
         given = None if workload is None else workload.model_dump(mode="json")
         reply, _ = self._ask({"ask": "trace", "workload": given})
         return Graph.model_validate(reply["graph"])
+
+    def compiled(self) -> tuple[Compiled, ...]:
+        """The text that torch.compile's backend generates, at the report's sizes and at others.
+
+        Takes about half a second for each, and 10 s for the first, more on a busy machine.
+        """
+        self.load()
+        reply, _ = self._ask({"ask": "compile"})
+        return tuple(Compiled.model_validate(each) for each in reply["compiled"])
 
     def admit(self, seed: int) -> Admission:
         """Task admission: which deliberately wrong programs the cases tell apart."""

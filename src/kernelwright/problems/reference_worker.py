@@ -15,11 +15,13 @@ import threading
 
 import torch
 
+from kernelwright.core.compiled import Compiled
 from kernelwright.core.errors import KernelwrightError, ProblemError, WorkerError
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem, Source, Workload
 from kernelwright.problems.case import Case
 from kernelwright.problems.channel import Closed, Message, receive, send
+from kernelwright.problems.compiling import compiled
 from kernelwright.problems.derive import derive
 from kernelwright.problems.dtypes import raw
 from kernelwright.problems.mutants import admit
@@ -59,6 +61,8 @@ class Worker:
                 reply = self._demand()
             case "trace":
                 reply = {"graph": self._trace(question["workload"]).model_dump(mode="json")}
+            case "compile":
+                reply = {"compiled": [each.model_dump(mode="json") for each in self._compiled()]}
             case "admit":
                 admission = admit(self.oracle, self.problem, self.sound, question["seed"])
                 reply = {"admission": admission.model_dump(mode="json")}
@@ -115,6 +119,10 @@ class Worker:
         else:
             workload = Workload.model_validate(asked)
         return trace(self.oracle.twins(workload.constants).eager, workload, self.problem)
+
+    def _compiled(self) -> tuple[Compiled, ...]:
+        """What Inductor generates at the sizes of several workloads."""
+        return compiled(self.source, self.problem.direction, self.oracle.device, self.problem)
 
 
 def _give_back() -> None:

@@ -68,12 +68,12 @@ def _traced(program: Program, axes: Mapping[str, int], turn: int) -> Graph:
         name: value.clone() if isinstance(value, Tensor) else value
         for name, value in zip(program.input_names, program.make_inputs(0), strict=True)
     }
-    markers = dict(_markers(values, turn))
-    exported, names = export(program, list({**values, **markers}.values()))
-    return _Reader(program, exported, markers).graph(iter(names), axes)
+    scalars = dict(markers(values, turn))
+    exported, names = export(program, list({**values, **scalars}.values()))
+    return _Reader(program, exported, scalars).graph(iter(names), axes)
 
 
-def _markers(values: Mapping[str, Any], turn: int) -> Iterator[tuple[str, float]]:
+def markers(values: Mapping[str, Any], turn: int) -> Iterator[tuple[str, float]]:
     """An unlikely number for each float that the caller gives, to be known by in the graph; another
     one each `turn`, so that none is taken for a constant."""
     for place, (name, value) in enumerate(values.items()):

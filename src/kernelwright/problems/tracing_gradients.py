@@ -1,7 +1,7 @@
-"""The gradients of a loaded program as one flat function, which `problems.exporting` exports.
+"""A loaded program, and its gradients, as one flat function, to be exported or compiled.
 
-Autograd is run once on tensors without values, and what it did is written down: the result is a
-module of plain operators, in which nothing is left of autograd.
+It is run once on tensors without values, and what happened is written down: the result is a module
+of plain operators, in which nothing is left of the modules of a program, or of autograd.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ def flat_step(
     Whatever an operator raises that cannot run without values comes through as it is.
     """
     gradients = program.gradients
-    assert gradients is not None
     places = [at for at, value in enumerate(values) if isinstance(value, Tensor)]
     weights = program.variables()
 
@@ -47,11 +46,11 @@ def flat_step(
             given[at] = tensor
         named = dict(zip(weights, tensors[len(places) :], strict=True))
         keyed = {program.weight_names[name]: tensor for name, tensor in named.items()}
-        return gradients.step(
-            lambda *a: flatten_outputs(torch.func.functional_call(program.model, keyed, a)),
-            given,
-            named,
-        )()
+
+        def forward(*a: Any) -> tuple[Tensor, ...]:
+            return flatten_outputs(torch.func.functional_call(program.model, keyed, a))
+
+        return forward(*given) if gradients is None else gradients.step(forward, given, named)()
 
     learning = [weight.detach().requires_grad_(weight.requires_grad) for weight in weights.values()]
     tensors = (*(values[at] for at in places), *learning)

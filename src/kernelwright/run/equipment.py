@@ -41,7 +41,7 @@ from kernelwright.evaluate.environment import environment
 from kernelwright.evaluate.judge import Judge
 from kernelwright.evaluate.opening import open_judges
 from kernelwright.generate.briefing import Briefing, no_examples
-from kernelwright.generate.listed_writer import LibraryWriter, SketchWriter
+from kernelwright.generate.listed_writer import CompilerWriter, LibraryWriter, SketchWriter
 from kernelwright.generate.looking_up import Source as PassageSource
 from kernelwright.generate.looking_up import Task, look_up, told
 from kernelwright.generate.outside import Outside
@@ -54,6 +54,7 @@ from kernelwright.library.finding import Shelves
 from kernelwright.library.records import device_name
 from kernelwright.library.shelf import Broken, Kernel, folders_of, read_library
 from kernelwright.problems.reference import Reference
+from kernelwright.run.compiler_seeds import CompilerSeeds
 from kernelwright.run.delivery import deliver
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.knowing import about_device, sources_of
@@ -64,6 +65,7 @@ from kernelwright.run.patience import USUAL, Retries
 from kernelwright.run.profiling import Profiled, profiled
 from kernelwright.run.spec import (
     AGENT,
+    COMPILER,
     LIBRARY,
     ROLES,
     SKETCH,
@@ -182,6 +184,7 @@ def furnished(
     heard = not_drawn_from(problem, lessons) if spec.decontaminate else lessons
     sketches = Sketches(problem, trace, on, heard)
     shelves = Shelves(kernels, problem, trace, on, decontaminate=spec.decontaminate)
+    compiler_seeds = CompilerSeeds(problem, lambda: reference.compiled())
     alone = evaluator if isinstance(evaluator, Judge) else None
     device, sources = about_device(here), sources_of(spec, shelves)
 
@@ -203,7 +206,7 @@ def furnished(
         evaluator=evaluator,
         admit=lambda: reference.admit(spec.seed),
         writers=lambda store, folder: writers_for(
-            spec, sketches, shelves, languages, store, folder, toolbox, task
+            spec, sketches, shelves, compiler_seeds, languages, store, folder, toolbox, task
         ),
         library_drafts=shelves.count,
         examples=shelves.to_read,
@@ -292,6 +295,8 @@ def _drafter(
         carried = actions.carried_out(found.sketches[1:])
         count = len(found.candidates)
         return Drafter(writer=writer, language=language, limit=count, listed=True, actions=carried)
+    if writer == COMPILER:
+        return Drafter(writer=writer, language=language, limit=1)
     told = tuple(action for action in actions.ACTIONS if language in action.languages)
     return Drafter(
         writer=writer, language=language, limit=SAMPLED_DRAFTS, refines=True, actions=told
@@ -351,6 +356,7 @@ def writers_for(
     spec: RunSpec,
     sketches: Sketches,
     shelves: Shelves,
+    compiler_seeds: CompilerSeeds,
     languages: Mapping[str, Language],
     store: Store,
     folder: RunFolder,
@@ -373,6 +379,8 @@ def writers_for(
             made[name] = SketchWriter(drafts=sketches, carrying=sketches.carrying)
         elif name == LIBRARY:
             made[name] = LibraryWriter(drafts=shelves.drafts)
+        elif name == COMPILER:
+            made[name] = CompilerWriter(drafts=compiler_seeds)
         elif name.startswith(AGENT):
             made[name] = Outside()
         elif name not in ROLES:

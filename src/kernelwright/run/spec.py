@@ -25,7 +25,7 @@ from kernelwright.generate.team import CODER, CRITIC, PLANNER
 from kernelwright.languages.machine import cuda_devices
 from kernelwright.llm.address import Address
 
-LIBRARY, SKETCH, TUNER = "library", "sketch", "tuner"
+LIBRARY, SKETCH, COMPILER, TUNER = "library", "sketch", "compiler", "tuner"
 LLM, TEAM, TOOLS = "llm", "team", "tools"
 FROM_OUTSIDE = "from_outside"  # the strategy of a run that an agent leads
 AGENT = "agent:"  # in front of an agent's name, where writers are named
