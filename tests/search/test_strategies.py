@@ -17,7 +17,7 @@ from kernelwright.search.rewriting import MAX_REPAIRS
 from kernelwright.search.tree import Tree
 from kernelwright.search.tuning import PATIENCE, next_tune
 from kernelwright.testing.evaluators import TILE, evaluation_of, number_candidate, passed
-from kernelwright.testing.histories import attempt, draft, refine
+from kernelwright.testing.histories import attempt, draft, refine, retune
 from kernelwright.testing.strategies import DRAFTERS, StrategyContract, play
 
 SKETCH = Drafter(writer="sketch", language="cpp")
@@ -270,7 +270,27 @@ def test_what_passed_but_was_not_timed_is_not_tuned():
 
 
 def test_the_seed_decides_which_settings_are_tried():
-    wide = Tunable(name="WIDE", choices=tuple(range(1000)), default=0)
-    history = History(attempts=(attempt(1, draft("sketch"), 2.0, tunables=(wide,)),))
+    wide = Tunable(name="WIDE", choices=tuple(range(1000)), default=500)
+    first = attempt(1, draft("sketch"), 2.0, tunables=(wide,))
+    tried = {next_tune(History(attempts=(first,)), seed=seed).settings["WIDE"] for seed in range(5)}
+    assert tried == {499, 501}
+    beside = [
+        attempt(step, retune(first, WIDE=value), 1.0, tunables=(wide,))
+        for step, value in ((2, 499), (3, 501))
+    ]
+    history = History(attempts=(first, *beside))
     tried = {next_tune(history, seed=seed).settings["WIDE"] for seed in range(5)}
     assert len(tried) > 1
+
+
+def test_one_step_from_the_best_is_tried_before_anything_else():
+    rows = Tunable(name="ROWS", choices=(1, 2, 4, 8, 16), default=4)
+    flag = Tunable(name="FLAG", choices=(0, 1), default=0)
+    history = History(attempts=(attempt(1, draft("sketch"), 2.0, tunables=(rows, flag)),))
+    plans = []
+    while len(plans) < 4:
+        plans.append(next_tune(history, seed=1))
+        history = replace(history, pending=(*history.pending, plans[-1]))
+    beside = [{"ROWS": 2, "FLAG": 0}, {"ROWS": 8, "FLAG": 0}, {"ROWS": 4, "FLAG": 1}]
+    assert all(settings in [p.settings for p in plans[:3]] for settings in beside)
+    assert plans[3].settings not in beside

@@ -1,7 +1,10 @@
-"""Setting the tunables of a candidate: Optuna's TPE, replayed from the history at each question.
+"""Setting the tunables of a candidate: what lies next to the best, then what Optuna's TPE suggests,
+replayed from the history at each question.
 
-Candidates that differ only in their settings are a family. The study is built anew from the
-family's attempts and thrown away, so nothing has to be kept for a run to resume.
+A first guess is seldom far off, so most that is to be gained is one step of one tunable away: on
+the pools of the H100 that finds as much as TPE alone does with twice the patience. Candidates that
+differ only in their settings are a family. The study is built anew from the family's attempts and
+thrown away, so nothing has to be kept for a run to resume.
 """
 
 from __future__ import annotations
@@ -153,7 +156,12 @@ def _key(settings: Settings) -> tuple[tuple[str, int], ...]:
 
 
 def _settings(family: Family, seed: int) -> Settings | None:
-    """Settings that were not used: the sampler's, or any that are left if it repeats itself."""
+    """Settings that were not used: one step from the best, else the sampler's, or any that are left
+    if it repeats itself."""
+    beside = list(_beside(family))
+    if beside:
+        number = int(content_id(seed, _names(family), len(family.used)), 16)
+        return beside[number % len(beside)]
     repeated: list[Settings] = []
     for turn in range(_TRIES):
         number = int(content_id(seed, _names(family), len(family.used), turn), 16)
@@ -162,6 +170,21 @@ def _settings(family: Family, seed: int) -> Settings | None:
             return settings
         repeated.append(settings)
     return _any_left(family, random.Random(seed + len(family.used)))
+
+
+def _beside(family: Family) -> Iterator[Settings]:
+    """The unused settings that differ from the best in one tunable, by one step."""
+    if family.best.candidate is None:
+        return
+    best = family.best.candidate.values
+    for tunable in family.tunables:
+        if best[tunable.name] not in tunable.choices:
+            continue
+        place = tunable.choices.index(best[tunable.name])
+        for value in tunable.choices[max(place - 1, 0) : place + 2]:
+            settings = {**best, tunable.name: value}
+            if _key(settings) not in family.used:
+                yield settings
 
 
 def _names(family: Family) -> list[object]:
