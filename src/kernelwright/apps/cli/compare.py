@@ -94,7 +94,17 @@ def command(
         }  # fmt: skip
         here, where = environment(device_of(load_spec(None, given))), "live, decontaminated"
         trials = _live(wanted, given, arms, range(seeds), limits)
-    found = compared(_told(trials), reference=against, budget=limits, where=where, environment=here)
+
+    def so_far(made: Sequence[Trial]) -> Comparison:
+        return compared(made, reference=against, budget=limits, where=where, environment=here)
+
+    made: list[Trial] = []
+    for trial in trials:
+        _say(trial)
+        if made and trial.problem != made[-1].problem:
+            _write(so_far(made), out)  # what is done, if the rest is broken off
+        made.append(trial)
+    found = so_far(made)
     _write(found, out)
     if as_json:
         emit(found)
@@ -150,16 +160,11 @@ def _live(
                 yield from on_ground(told, arms, seeds, budget)
 
 
-def _told(trials: Iterator[Trial]) -> list[Trial]:
-    """All of them, with a line for each as it ends."""
-    found = []
-    for trial in trials:
-        ended = times(trial.final) if trial.final else "nothing"
-        made = counted(trial.attempts, "attempt")
-        who = f"{visible(trial.problem)}, {trial.strategy}, seed {trial.seed}"
-        say(Text(f"{who}: {ended} in {made}; {trial.ended}"))
-        found.append(trial)
-    return found
+def _say(trial: Trial) -> None:
+    ended = times(trial.final) if trial.final else "nothing"
+    made = counted(trial.attempts, "attempt")
+    who = f"{visible(trial.problem)}, {trial.strategy}, seed {trial.seed}"
+    say(Text(f"{who}: {ended} in {made}; {trial.ended}"))
 
 
 def _table(comparison: Comparison) -> Table:
