@@ -7,11 +7,13 @@ from kernelwright.core.errors import UsageError
 from kernelwright.core.interval import Interval
 from kernelwright.core.problem import Source
 from kernelwright.core.run import Budget, RunSpec
+from kernelwright.generate.looking_up import Task
 from kernelwright.knowledge.lessons.folder import write_lesson
-from kernelwright.knowledge.lessons.lesson import Evidence, Lesson, Setting, Trial
+from kernelwright.knowledge.lessons.lesson import Change, Evidence, Lesson, Setting, Trial
 from kernelwright.knowledge.sketches.drafts import Covered
+from kernelwright.languages.cpp import Cpp
 from kernelwright.run import equipment
-from kernelwright.run.lessons import lessons_of, not_drawn_from
+from kernelwright.run.lessons import lessons_of, not_drawn_from, told_by
 from kernelwright.testing.evaluators import number_candidate, row_problem
 
 WARPS = Tunable(name="WARPS", choices=(2, 4, 8), default=4)
@@ -85,3 +87,18 @@ def test_a_lesson_from_the_problem_or_nearly_it_is_left_out():
         )
     ]
     assert not_drawn_from(problem, known) == [known[2]]
+
+
+def test_a_model_is_told_of_lessons_for_its_language_and_device_with_their_effect():
+    change = Change(action="tile", bottleneck="memory_bound", diff="-slow\n+fast")
+    known = [
+        lesson(8, 1.1).model_copy(update={"advice": change}),
+        lesson(8, 1.1, device="another"),
+        lesson(2, 1.1).model_copy(update={"language": "triton"}),
+    ]
+    task = Task(problem=row_problem(), language=Cpp())
+    (passage,) = told_by(known, "d")(task)
+    assert "the action 'tile' made a kernel faster that was memory bound" in passage.text
+    assert "over 3 other problems, what was in hand was 1.20 (1.10 to 1.30) times" in passage.text
+    assert passage.text.endswith("-slow\n+fast")
+    assert list(told_by(known, None)(task)) == []

@@ -48,7 +48,7 @@ from kernelwright.generate.outside import Outside
 from kernelwright.generate.toolbox import Toolbox
 from kernelwright.knowledge import actions
 from kernelwright.knowledge.lessons.applying import Advised, fitting
-from kernelwright.knowledge.lessons.lesson import Lesson
+from kernelwright.knowledge.lessons.lesson import Change, Lesson, Repair
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 from kernelwright.library.finding import Shelves
 from kernelwright.library.records import device_name
@@ -58,7 +58,7 @@ from kernelwright.run.compiler_seeds import CompilerSeeds
 from kernelwright.run.delivery import deliver
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.knowing import about_device, sources_of
-from kernelwright.run.lessons import lessons_of, not_drawn_from
+from kernelwright.run.lessons import lessons_of, not_drawn_from, told_by
 from kernelwright.run.memory import runs_in
 from kernelwright.run.model_writers import check_models, model_writers
 from kernelwright.run.patience import USUAL, Retries
@@ -91,7 +91,7 @@ class Equipment:
     judge is on another machine: `build` compiles a candidate and says what came of it, `profile`
     looks at its code, and counts on a GPU, and `sketches` has the drafts in a language. `examples`
     are verified kernels to read, in a language. `about_device` is on what the candidates run on,
-    and `sources` have what else is known. `heeded` are the lessons that made a difference to drafts
+    and `sources` have what else is known. `heeded` are the lessons that writers make use of
     so far.
     """
 
@@ -186,7 +186,7 @@ def furnished(
     shelves = Shelves(kernels, problem, trace, on, decontaminate=spec.decontaminate)
     compiler_seeds = CompilerSeeds(problem, lambda: reference.compiled())
     alone = evaluator if isinstance(evaluator, Judge) else None
-    device, sources = about_device(here), sources_of(spec, shelves)
+    device, sources = about_device(here), (*sources_of(spec, shelves), told_by(heard, on))
 
     def task(language: str) -> Task:
         return Task(
@@ -225,7 +225,7 @@ def furnished(
         profile=functools.partial(profiled, alone) if alone else None,
         sketches=sketches,
         judges_modules=spec.judge is None,
-        heeded=lambda: sketches.heeded,
+        heeded=lambda: (*sketches.heeded, *_told_to_models(spec, heard, on)),
     )
 
 
@@ -305,6 +305,16 @@ def _drafter(
 
 def _limits(judge: Judge, candidate: Candidate, evaluation: Evaluation) -> Diagnosis | None:
     return profiled(judge, candidate, evaluation).diagnosis
+
+
+def _told_to_models(
+    spec: RunSpec, lessons: Sequence[Lesson], device: str | None
+) -> Iterator[Lesson]:
+    """Those of `lessons` that the models of `spec` may be told, which no sketch makes use of."""
+    if any(writer in ROLES for writer in spec.writers):
+        for language in spec.languages:
+            fit = fitting(lessons, language, device)
+            yield from (each for each in fit if isinstance(each.advice, Change | Repair))
 
 
 class Sketches:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kernelwright.core.problem import Problem
+from kernelwright.core.protocols import Passage
 from kernelwright.core.run import RunSpec
+from kernelwright.generate.looking_up import Source, Task
+from kernelwright.knowledge.lessons.applying import fitting
 from kernelwright.knowledge.lessons.folder import SHIPPED, read_lessons
 from kernelwright.knowledge.lessons.lesson import Lesson
 from kernelwright.library.near import print_of
@@ -20,6 +23,23 @@ def lessons_of(spec: RunSpec) -> Sequence[Lesson]:
     """
     folders = [SHIPPED, *map(Path, spec.lessons)] if spec.use_lessons else []
     return [lesson for lesson in read_lessons(folders) if lesson.status == "proven"]
+
+
+def told_by(lessons: Sequence[Lesson], device: str | None) -> Source:
+    """The source that tells a model of those of `lessons` that are for its language and `device`,
+    each with what it was found to be worth."""
+
+    def passages(task: Task) -> Iterator[Passage]:
+        for lesson in fitting(lessons, task.language.name, device):
+            change = getattr(lesson.advice, "diff", "")
+            parts = (lesson.claim, lesson.effect, change)
+            yield Passage(
+                source="lessons of past searches",
+                title=lesson.name.replace("-", " "),
+                text="\n\n".join(part for part in parts if part),
+            )
+
+    return passages
 
 
 def not_drawn_from(problem: Problem, lessons: Iterable[Lesson]) -> list[Lesson]:
