@@ -47,11 +47,16 @@ def test_too_few_problems_prove_nothing(make_pools):
     assert found.status == "undecided"
 
 
-def test_what_changes_no_draft_is_not_tried(make_pools):
+def test_what_changes_no_draft_stays_as_it_was(make_pools):
     folder = make_pools(**PROBLEMS)
-    (found,) = tried(folder, lesson(Setting(sketch="other", settings={"TILE": 4})))
-    assert (found.trial.problems, found.trial.in_hand) == ((), None)
-    assert found.status == "undecided"
+    guess = lesson(Setting(sketch="other", settings={"TILE": 4}))
+    assert tried(folder, guess) == [guess]
+    assert guess.status == "untested"
+    (proven,) = tried(folder, lesson(Setting(sketch="s0", settings={"TILE": 4})))
+    # Tried again where there is nothing to try it on, it keeps what was found.
+    elsewhere = make_pools(**PROBLEMS).parent / "none"
+    elsewhere.mkdir()
+    assert tried(elsewhere, proven) == [proven]
 
 
 def test_a_trial_repeats_exactly(make_pools):

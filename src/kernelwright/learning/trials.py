@@ -77,8 +77,10 @@ def _in_pool(folder: Path, name: str, lessons: Sequence[Lesson], terms: Terms) -
 def concluded(
     lesson: Lesson, found: Sequence[Matched], terms: Terms, *, where: str, command: str
 ) -> Lesson:
-    """The lesson with what the searches of all problems say of it."""
+    """The lesson with what the searches of all problems say of it; as it is where none does."""
     pairs = [(m, m.with_each[lesson.name]) for m in found if lesson.name in m.with_each]
+    if not pairs:
+        return lesson
     in_hand = [effect(ours, m.without, terms.budget) for m, ours in pairs]
     final = [_final(ours, m.without) for m, ours in pairs]
     trial = Trial(
