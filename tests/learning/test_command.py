@@ -23,7 +23,10 @@ def pools(make_pools):
 
 def test_lessons_are_drawn_tried_and_listed(pools, capsys, tmp_path):
     assert run(["lessons", "mine", "pools", "--drawn-from", "a,b"]) == 0
-    assert "2 new lessons of 8 pairs, in lessons; none is tested." in capsys.readouterr().out
+    assert (
+        "2 new lessons of 8 pairs; `kernelwright lessons test --lessons lessons` tries them."
+        in capsys.readouterr().out
+    )
     assert {e.problem for one in read_lessons([tmp_path / "lessons"]) for e in one.evidence} == {
         "a",
         "b",

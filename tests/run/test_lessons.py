@@ -12,7 +12,7 @@ from kernelwright.knowledge.lessons.folder import write_lesson
 from kernelwright.knowledge.lessons.lesson import Change, Evidence, Lesson, Setting, Trial
 from kernelwright.knowledge.sketches.drafts import Covered
 from kernelwright.languages.cpp import Cpp
-from kernelwright.run import equipment
+from kernelwright.run import sketching
 from kernelwright.run.lessons import lessons_of, not_drawn_from, told_by
 from kernelwright.testing.evaluators import number_candidate, row_problem
 
@@ -55,13 +55,13 @@ def test_a_folder_of_lessons_that_is_not_there_is_a_sentence():
 def test_sketches_begin_as_lessons_for_their_device_say(monkeypatch):
     draft = number_candidate(1.0, tunables=(WARPS,))
     covered = Covered(candidates=(draft,), sketches=("s",))
-    monkeypatch.setattr(equipment, "drafts", lambda problem, graph, language: covered)
+    monkeypatch.setattr(sketching, "drafts", lambda problem, graph, language: covered)
     known = [lesson(8, 1.1), lesson(2, 1.3, device="another")]
-    found = equipment.Sketches(row_problem(), dict, "d", known)
+    found = sketching.Sketches(row_problem(), dict, "d", known)
     assert [c.values["WARPS"] for c in found("cpp").candidates] == [8, 4]
     assert found("cpp") is found("cpp")
     assert found.heeded == (known[0],)
-    elsewhere = equipment.Sketches(row_problem(), dict, "a third", known)
+    elsewhere = sketching.Sketches(row_problem(), dict, "a third", known)
     assert elsewhere("cpp") == covered
     assert elsewhere.heeded == ()
 

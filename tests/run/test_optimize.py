@@ -20,7 +20,7 @@ from kernelwright.core.evaluation import Passed
 from kernelwright.core.run import Budget, RunSpec
 from kernelwright.knowledge.actions import ACTIONS
 from kernelwright.knowledge.sketches import Covered, NotCovered
-from kernelwright.run import equipment
+from kernelwright.run import equipment, sketching
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.optimize import optimize, resume
 from kernelwright.run.spec import load_spec
@@ -353,8 +353,8 @@ def test_drafters_know_which_actions_they_can_be_asked_for():
 
 
 def test_the_sketches_that_carry_an_action_out_are_found_by_it(monkeypatch):
-    found = equipment.Sketches(row_problem(), dict)
-    monkeypatch.setattr(equipment, "drafts", lambda problem, graph, language: sketched(language))
+    found = sketching.Sketches(row_problem(), dict)
+    monkeypatch.setattr(sketching, "drafts", lambda problem, graph, language: sketched(language))
     kept = found.carrying("keep-on-chip", "cpp")
     assert [c.source.text for c in kept.candidates] == ["stored\n"]
     none = found.carrying("go-persistent", "cpp")

@@ -144,12 +144,14 @@ def _drafts_by_language(pool: Pool) -> Mapping[str, Covered]:
 @contextmanager
 def live(name: str, spec: RunSpec, folder: RunFolder) -> Iterator[Told]:
     """The ground that is this machine: the writers of `spec`, which is complete, and two judges,
-    one for the searches and one for what they chose.
+    one for the searches and one for what they chose. What a writer is told has nothing of the
+    problem itself.
 
     Raises:
         UsageError: the problem or this machine does not allow it.
     """
     device = device_of(spec)
+    spec = spec.model_copy(update={"decontaminate": True})
     with only_card(spec.device), Reference.open(spec.problem, device=device) as reference:
         problem = reference.load()
         isolation = spec.require_isolation

@@ -18,7 +18,7 @@ _T = (
 
 
 class Interval(Record):
-    """A geometric mean of ratios with its 95% interval."""
+    """A middle of ratios, by default their geometric mean, with its 95% interval."""
 
     mean: float
     ci_low: float

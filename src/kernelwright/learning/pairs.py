@@ -66,7 +66,7 @@ def _pooled(name: str, pool: Pool, slow: Candidate, fast: Candidate, advice: Adv
         evidence=Evidence(
             source=f"pool {name}",
             problem=pool.head.problem.id,
-            reference=_reference(pool.head.problem),
+            reference=pool.head.problem.reference.text,
             slow=slow.id,
             fast=fast.id,
             ratio=_ratio(*outcomes),
@@ -92,7 +92,7 @@ def in_run(name: str, problem: Problem, history: History) -> Iterator[Pair]:
             evidence=Evidence(
                 source=f"run {name}",
                 problem=problem.id,
-                reference=_reference(problem),
+                reference=problem.reference.text,
                 slow=before.candidate.id,
                 fast=after.candidate.id,
                 ratio=_ratio(before.outcome, after.outcome),
@@ -180,7 +180,3 @@ def _diff(before: Candidate, after: Candidate) -> str:
         )
     cut = ["[… left out …]"] if len(lines) > _LONGEST_DIFF else []
     return "\n".join([*lines[:_LONGEST_DIFF], *cut])
-
-
-def _reference(problem: Problem) -> str:
-    return "\n".join(text for _, text in sorted(problem.reference.files.items()))

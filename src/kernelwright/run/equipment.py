@@ -17,7 +17,7 @@ from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.cards import only_card, visible_cards
 from kernelwright.core.diagnosis import Diagnosis
-from kernelwright.core.errors import ProblemError, SpecError, UsageError
+from kernelwright.core.errors import SpecError, UsageError
 from kernelwright.core.evaluation import (
     BuildFailed,
     Environment,
@@ -25,7 +25,6 @@ from kernelwright.core.evaluation import (
     Rejected,
     TimedOut,
 )
-from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem, Source
 from kernelwright.core.protocols import (
     Evaluator,
@@ -47,9 +46,8 @@ from kernelwright.generate.looking_up import Task, look_up, told
 from kernelwright.generate.outside import Outside
 from kernelwright.generate.toolbox import Toolbox
 from kernelwright.knowledge import actions
-from kernelwright.knowledge.lessons.applying import Advised, fitting
-from kernelwright.knowledge.lessons.lesson import Change, Lesson, Repair
-from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
+from kernelwright.knowledge.lessons.lesson import Lesson
+from kernelwright.knowledge.sketches.drafts import Covered, NotCovered
 from kernelwright.library.finding import Shelves
 from kernelwright.library.records import device_name
 from kernelwright.library.shelf import Broken, Kernel, folders_of, read_library
@@ -58,11 +56,12 @@ from kernelwright.run.compiler_seeds import CompilerSeeds
 from kernelwright.run.delivery import deliver
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.knowing import about_device, sources_of
-from kernelwright.run.lessons import lessons_of, not_drawn_from, told_by
+from kernelwright.run.lessons import lessons_of, not_drawn_from, told_by, told_to_models
 from kernelwright.run.memory import runs_in
 from kernelwright.run.model_writers import check_models, model_writers
 from kernelwright.run.patience import USUAL, Retries
 from kernelwright.run.profiling import Profiled, profiled
+from kernelwright.run.sketching import Sketches
 from kernelwright.run.spec import (
     AGENT,
     COMPILER,
@@ -225,7 +224,7 @@ def furnished(
         profile=functools.partial(profiled, alone) if alone else None,
         sketches=sketches,
         judges_modules=spec.judge is None,
-        heeded=lambda: (*sketches.heeded, *_told_to_models(spec, heard, on)),
+        heeded=lambda: (*sketches.heeded, *told_to_models(spec, heard, on)),
     )
 
 
@@ -305,61 +304,6 @@ def _drafter(
 
 def _limits(judge: Judge, candidate: Candidate, evaluation: Evaluation) -> Diagnosis | None:
     return profiled(judge, candidate, evaluation).diagnosis
-
-
-def _told_to_models(
-    spec: RunSpec, lessons: Sequence[Lesson], device: str | None
-) -> Iterator[Lesson]:
-    """Those of `lessons` that the models of `spec` may be told, which no sketch makes use of."""
-    if any(writer in ROLES for writer in spec.writers):
-        for language in spec.languages:
-            fit = fitting(lessons, language, device)
-            yield from (each for each in fit if isinstance(each.advice, Change | Repair))
-
-
-class Sketches:
-    """The sketches' drafts in a language as lessons for the device `here` advise, traced and
-    drafted once. `heeded` are the lessons that changed some of them."""
-
-    def __init__(
-        self,
-        problem: Problem,
-        trace: Callable[[], Graph],
-        here: str | None = None,
-        lessons: Sequence[Lesson] = (),
-    ) -> None:
-        self._problem = problem
-        self._trace = trace
-        self._here = here
-        self._lessons = lessons
-        self._graph: Graph | None = None
-        self._found: dict[str, Covered | NotCovered] = {}
-        self.heeded: tuple[Lesson, ...] = ()
-
-    def __call__(self, language: str) -> Covered | NotCovered:
-        """The drafts, or why there are none; a reference that cannot be traced has none."""
-        if language not in self._found:
-            try:
-                self._graph = self._graph or self._trace()
-                found = drafts(self._problem, self._graph, language)
-            except ProblemError as error:
-                found = NotCovered(reason=str(error))
-            self._found[language] = found if isinstance(found, NotCovered) else self._taught(found)
-        return self._found[language]
-
-    def _taught(self, found: Covered) -> Covered:
-        language = found.candidates[0].language
-        taught = Advised.of(found, fitting(self._lessons, language, self._here))
-        self.heeded += taught.heeded
-        return taught.covered
-
-    def carrying(self, action: str, language: str) -> Covered | NotCovered:
-        """Those drafts in `language` that carry out `action`, or why there are none."""
-        found = self(language)
-        if isinstance(found, NotCovered):
-            return found
-        reason = f"No sketch in {language} carries out {action!r} for this problem."
-        return found.made_by(actions.sketches_of(action)) or NotCovered(reason=reason)
 
 
 def writers_for(

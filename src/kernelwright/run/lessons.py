@@ -11,8 +11,9 @@ from kernelwright.core.run import RunSpec
 from kernelwright.generate.looking_up import Source, Task
 from kernelwright.knowledge.lessons.applying import fitting
 from kernelwright.knowledge.lessons.folder import SHIPPED, read_lessons
-from kernelwright.knowledge.lessons.lesson import Lesson
+from kernelwright.knowledge.lessons.lesson import Change, Lesson, Repair
 from kernelwright.library.near import print_of
+from kernelwright.run.spec import ROLES
 
 
 def lessons_of(spec: RunSpec) -> Sequence[Lesson]:
@@ -42,9 +43,19 @@ def told_by(lessons: Sequence[Lesson], device: str | None) -> Source:
     return passages
 
 
+def told_to_models(
+    spec: RunSpec, lessons: Sequence[Lesson], device: str | None
+) -> Iterator[Lesson]:
+    """Those of `lessons` that the models of `spec` may be told, which no sketch makes use of."""
+    if any(writer in ROLES for writer in spec.writers):
+        for language in spec.languages:
+            fit = fitting(lessons, language, device)
+            yield from (each for each in fit if isinstance(each.advice, Change | Repair))
+
+
 def not_drawn_from(problem: Problem, lessons: Iterable[Lesson]) -> list[Lesson]:
     """Those of which no evidence is from `problem`, or from one whose text is nearly its own."""
-    here = print_of("\n".join(text for _, text in sorted(problem.reference.files.items())), ())
+    here = print_of(problem.reference.text, ())
     near: dict[str, bool] = {}
 
     def from_here(lesson: Lesson) -> bool:

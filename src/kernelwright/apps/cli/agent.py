@@ -21,7 +21,7 @@ from kernelwright.agents.submission import Submission
 from kernelwright.agents.supervising import Limits, supervise
 from kernelwright.apps.cli import agent_text
 from kernelwright.apps.cli.runs import REPORT, opened, write_reports
-from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
+from kernelwright.apps.cli.terminal import JSON_OPTION, emit, group, say, show
 from kernelwright.core.evaluation import Isolation
 from kernelwright.core.problem import Direction
 from kernelwright.core.record import Record
@@ -38,12 +38,7 @@ T = TypeVar("T")
 EQUIP: Equip = equip
 _PATIENCE_S = 900.0  # for another command in the same workspace
 
-command = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    add_completion=False,
-)
+command = group()
 
 _FOLDER = typer.Argument(metavar="DIR", help="A new or empty folder for the agent to work in.")
 _PROBLEM = typer.Option(help="A KernelBench file, or builtin:<name>.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from kernelwright.apps.cli.searches import budget_of, listed
+from kernelwright.apps.cli.searches import budget_of, listed, origins, strategies_named
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
 from kernelwright.compare.comparing import Arm, in_pools, on_ground
 from kernelwright.compare.ground import live
@@ -20,16 +21,14 @@ from kernelwright.compare.page import HEADINGS, cells, render, summary
 from kernelwright.compare.pool import read_pools
 from kernelwright.compare.standing import Comparison, compared
 from kernelwright.compare.trial import Trial
-from kernelwright.core import names
 from kernelwright.core.errors import StoreError, UnknownName, UsageError
 from kernelwright.core.run import Budget
 from kernelwright.evaluate.environment import environment
 from kernelwright.knowledge.lessons.folder import SHIPPED, read_lessons
-from kernelwright.problems import suite
 from kernelwright.report.formats import counted, times
 from kernelwright.report.plain import visible
 from kernelwright.run.folder import RunFolder
-from kernelwright.run.spec import FROM_OUTSIDE, SKETCH, device_of, load_spec
+from kernelwright.run.spec import SKETCH, device_of, load_spec
 
 PAGE, RESULT = "compare.html", "compare.json"
 REFERENCE = "best_of_n"
@@ -71,7 +70,7 @@ def command(
     With --pool the verdicts are those that `kernelwright pool` recorded, and the same command gives
     the same figures. Without, each search judges on this machine, which takes hours for many.
     """
-    chosen = _strategies(strategies)
+    chosen = strategies_named(listed(strategies))
     against = _reference(reference, chosen)
     limits = budget_of(budget)
     arms = _arms(chosen, lessons)
@@ -90,22 +89,16 @@ def command(
     else:
         given = {
             "writers": tuple(writer or [SKETCH]), "languages": language or None, "device": device,
-            "problem": suite.read_source(suite.named(wanted[0]))[1], "decontaminate": True,
+            "problem": next(iter(origins(wanted).values())),
         }  # fmt: skip
         here, where = environment(device_of(load_spec(None, given))), "live, decontaminated"
         trials = _live(wanted, given, arms, range(seeds), limits)
 
-    def so_far(made: Sequence[Trial]) -> Comparison:
-        return compared(made, reference=against, budget=limits, where=where, environment=here)
-
     made: list[Trial] = []
-    for trial in trials:
-        _say(trial)
-        if made and trial.problem != made[-1].problem:
-            _write(so_far(made), out)  # what is done, if the rest is broken off
-        made.append(trial)
-    found = so_far(made)
-    _write(found, out)
+    for of_one in _by_problem(trials):
+        made += of_one
+        found = compared(made, reference=against, budget=limits, where=where, environment=here)
+        _write(found, out)  # as each ends, so that it is there if the rest is broken off
     if as_json:
         emit(found)
     else:
@@ -113,14 +106,6 @@ def command(
         show(_table(found))
     say(Text(str(out / PAGE)))
     return 0
-
-
-def _strategies(said: str | None) -> list[str]:
-    known = [name for name in names.known("strategy") if name != FROM_OUTSIDE]
-    for name in listed(said):
-        if name not in known:
-            raise UnknownName.of("strategy", name, known)
-    return list(dict.fromkeys(listed(said))) or known
 
 
 def _reference(said: str | None, strategies: Sequence[str]) -> str:
@@ -151,13 +136,22 @@ def _live(
     seeds: Sequence[int],
     budget: Budget,
 ) -> Iterator[Trial]:
-    origins = {name: suite.read_source(suite.named(name))[1] for name in problems}
     with tempfile.TemporaryDirectory(prefix="kernelwright-compare-") as folder:
-        for name, origin in origins.items():
+        for name, origin in origins(problems).items():
             say(Text(f"Loading {visible(origin)} …"))
             spec = load_spec(None, {**given, "problem": origin})
             with live(name, spec, RunFolder(Path(folder))) as told:
                 yield from on_ground(told, arms, seeds, budget)
+
+
+def _by_problem(trials: Iterator[Trial]) -> Iterator[list[Trial]]:
+    """The trials of each problem once it has ended, with a line for each trial as it ends."""
+    for _, theirs in itertools.groupby(trials, lambda trial: trial.problem):
+        made = []
+        for trial in theirs:
+            _say(trial)
+            made.append(trial)
+        yield made
 
 
 def _say(trial: Trial) -> None:

@@ -14,11 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelwright.apps.cli.runs import find, opened
-from kernelwright.apps.cli.searches import budget_of, listed
-from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
+from kernelwright.apps.cli.searches import budget_of, listed, origins, strategies_named
+from kernelwright.apps.cli.terminal import JSON_OPTION, emit, group, say, show
 from kernelwright.compare.ground import live
 from kernelwright.compare.pool import SUFFIX, read_pools
-from kernelwright.core import names
 from kernelwright.core.errors import UnknownName, UsageError
 from kernelwright.core.record import Record
 from kernelwright.evaluate.environment import environment
@@ -27,19 +26,13 @@ from kernelwright.knowledge.lessons.lesson import Lesson, Status
 from kernelwright.learning.mining import half, mined
 from kernelwright.learning.pairs import Pair, in_pool, in_run
 from kernelwright.learning.trials import Matched, Terms, concluded, in_pools, matched
-from kernelwright.problems import suite
 from kernelwright.report.formats import counted
 from kernelwright.report.plain import visible
 from kernelwright.run.folder import RunFolder
-from kernelwright.run.spec import FROM_OUTSIDE, SKETCH, device_of, load_spec
+from kernelwright.run.spec import SKETCH, device_of, load_spec
 from kernelwright.store.fold import fold
 
-command = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    add_completion=False,
-)
+command = group()
 
 _SOURCES = typer.Argument(help="Folders of pools, and runs.")
 _TO = typer.Option(help="The folder that the lessons go into; made if it is not there.")
@@ -96,8 +89,9 @@ def mine(
     else:
         for lesson in found:
             show(Text(visible(f"{lesson.name}: {lesson.claim}")))
-        compared = counted(len(pairs), "pair")
-        show(Text(f"{counted(len(found), 'new lesson')} of {compared}, in {to}; none is tested."))
+        new, compared = counted(len(found), "new lesson"), counted(len(pairs), "pair")
+        then = f"`kernelwright lessons test --lessons {to}` tries them"
+        show(Text(f"{new} of {compared}; {then if found else 'nothing was written'}."))
     return 0 if found or known else 1
 
 
@@ -123,7 +117,8 @@ def try_lessons(
     A lesson is proven when the interval of its effect lies above 1, and refuted when it lies below.
     """
     wanted = _chosen(read_lessons([lessons]), only or [])
-    terms = Terms(strategy=_strategy(strategy), budget=budget_of(budget), seeds=seeds)
+    (chosen,) = strategies_named([strategy])
+    terms = Terms(strategy=chosen, budget=budget_of(budget), seeds=seeds)
     if terms.budget.max_attempts is None:
         raise UsageError("The budget needs a limit of attempts: --budget attempts=16.")
     if pool is not None:
@@ -137,7 +132,6 @@ def try_lessons(
         given = {
             "writers": tuple(writer) if writer else None if model else (SKETCH,),
             "models": {"writer": model}, "languages": language or None, "device": device,
-            "decontaminate": True,
         }  # fmt: skip
         where, searches = _live(listed(problems), given, wanted, terms)
     found = list(_told(searches))
@@ -216,21 +210,13 @@ def _chosen(found: Sequence[Lesson], wanted: Sequence[str]) -> list[Lesson]:
     return [known[name] for name in wanted or known]
 
 
-def _strategy(said: str) -> str:
-    known = [name for name in names.known("strategy") if name != FROM_OUTSIDE]
-    if said not in known:
-        raise UnknownName.of("strategy", said, known)
-    return said
-
-
 def _live(
     problems: Sequence[str], given: Mapping[str, Any], lessons: Sequence[Lesson], terms: Terms
 ) -> tuple[str, Iterator[Matched]]:
     """Where the searches are made, and the searches of each problem in turn."""
     if not problems:
         raise UsageError("Which problems? Give --problems a,b,c, or --pool with recorded ones.")
-    origins = {name: suite.read_source(suite.named(name))[1] for name in problems}
-    specs = {n: load_spec(None, {**given, "problem": o}) for n, o in origins.items()}
+    specs = {n: load_spec(None, {**given, "problem": o}) for n, o in origins(problems).items()}
     here = environment(device_of(next(iter(specs.values()))))
 
     def searches() -> Iterator[Matched]:

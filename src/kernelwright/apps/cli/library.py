@@ -13,7 +13,7 @@ from rich.text import Text
 
 from kernelwright.apps.cli.checkout import commit
 from kernelwright.apps.cli.runs import RunArgument, find, opened
-from kernelwright.apps.cli.terminal import JSON_OPTION, emit, emit_line, say, show
+from kernelwright.apps.cli.terminal import JSON_OPTION, emit, emit_line, group, say, show
 from kernelwright.core.cards import kind_of, only_card
 from kernelwright.core.errors import UnknownName, UsageError
 from kernelwright.core.evaluation import Evaluation, Isolation, Passed
@@ -33,12 +33,7 @@ from kernelwright.report.formats import estimated
 from kernelwright.report.plain import visible
 from kernelwright.report.story import Story
 
-command = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    add_completion=False,
-)
+command = group()
 
 _LIBRARY = typer.Option(help="A folder of kernels beside the one that ships; may be repeated.")
 _DEVICE = typer.Option(metavar="cpu|cuda|cuda:N", help="Where to judge; on a GPU if there is one.")

@@ -27,7 +27,7 @@ from kernelwright.problems import suite
 from kernelwright.problems.reference import Reference
 from kernelwright.report.formats import counted, times
 from kernelwright.report.plain import visible
-from kernelwright.run.equipment import Sketches
+from kernelwright.run.sketching import Sketches
 from kernelwright.run.spec import SKETCH, device_of, load_spec
 
 _PROBLEMS = typer.Argument(help="KernelBench files, or names of built-in problems.")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
+from kernelwright.apps.cli.terminal import JSON_OPTION, emit, group, say, show
 from kernelwright.core import names
 from kernelwright.core.errors import UsageError
 from kernelwright.core.problem import Direction
@@ -19,12 +19,7 @@ from kernelwright.problems.admission import Admission
 from kernelwright.problems.reference import Reference
 from kernelwright.report import text
 
-command = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    add_completion=False,
-)
+command = group()
 
 _DIRECTION = typer.Option(help="What to compute, instead of what the file says.")
 ORIGIN = typer.Argument(help="A KernelBench file, or builtin:<name>.")

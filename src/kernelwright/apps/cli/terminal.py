@@ -39,6 +39,16 @@ def talk() -> Console:
     return _err
 
 
+def group() -> typer.Typer:
+    """A command that has commands of its own."""
+    return typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        add_completion=False,
+    )
+
+
 def emit_line(value: BaseModel) -> None:
     """Print one of many results for a program, on a line of its own and at once."""
     sys.stdout.write(value.model_dump_json() + "\n")

@@ -86,7 +86,7 @@ Advice = Annotated[Setting | Before | Change | Repair, Field(discriminator="kind
 class Evidence(Record):
     """One pair that a lesson is drawn from: `slow` and `fast` are candidates for `problem`, whose
     reference is `reference`, found in `source`, a pool or a run. `ratio` is how many times faster
-    the second is, by verdicts of one judge; None where one of the two did not pass.
+    the second is, the median over blocks with its interval; None where one of the two did not pass.
     """
 
     source: str
