@@ -7,6 +7,7 @@ and one that does packs the factors and multiplies tiles.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from kernelwright.knowledge.sketches.depthwise import depthwise, is_depthwise, windows_of
 from kernelwright.knowledge.sketches.expr import Expr
@@ -15,6 +16,8 @@ from kernelwright.knowledge.sketches.poly import Poly
 from kernelwright.knowledge.sketches.site import (
     Factors,
     NoSketch,
+    Packing,
+    Reader,
     Reduction,
     Shape,
     Site,
@@ -24,6 +27,8 @@ from kernelwright.knowledge.sketches.site import (
 )
 
 Rule = Callable[[Site], Expr]
+# An index or a size: what a dimension has one of.
+Place = TypeVar("Place")
 
 
 def _summed(
@@ -64,6 +69,12 @@ def _of(site: Site, name: str, at: Callable[[tuple[Index, ...]], tuple[Index, ..
     return element
 
 
+def _turned(at: tuple[Place, ...]) -> tuple[Place, ...]:
+    """`at` with the last two swapped."""
+    *batch, row, column = at
+    return (*batch, column, row)
+
+
 def _matrices(site: Site, left: str, right: str) -> Expr:
     """``[*batch, rows, inner] @ [*batch, inner, columns]``, as [*batch, rows, columns, inner].
 
@@ -74,11 +85,33 @@ def _matrices(site: Site, left: str, right: str) -> Expr:
     rows, columns = len(first) > 1, len(last) > 1
     batch = len(site.at) - rows - columns
     inner, column = len(site.at), len(site.at) - 1
+
+    def in_left(at: tuple[Index, ...]) -> tuple[Index, ...]:
+        return (*at[: batch + rows], at[inner])
+
+    def in_turned(at: tuple[Index, ...]) -> tuple[Index, ...]:
+        return (*at[:batch], *at[batch + rows :])
+
+    def turned(at: tuple[Index, ...]) -> tuple[Index, ...]:
+        return _turned(at) if columns else at
+
     factors = Factors(
-        left=_of(site, left, lambda at: (*at[: batch + rows], at[inner])),
-        right=_of(site, right, lambda at: (*at[:batch], at[inner], *at[batch + rows : inner])),
+        left=_of(site, left, in_left),
+        right=_of(site, right, lambda at: turned(in_turned(at))),
         rows=(batch,),
         columns=(column,),
+        packing=(
+            Packing(
+                shape=first,
+                source=_of(site, left, lambda at: at),
+                read=lambda at, load: load(in_left(at), None),
+            ),
+            Packing(
+                shape=_turned(last) if columns else last,
+                source=_of(site, right, turned),
+                read=lambda at, load: load(in_turned(at), None),
+            ),
+        ),
     )
     return _summed(
         site, (*site.shape, first[-1]), (inner,), factors, site.at, tiled=rows and columns
@@ -103,6 +136,16 @@ def _added(site: Site) -> Expr:
     return site.maker.call("add", found, term)
 
 
+def _channels_last(at: tuple[Place, ...]) -> tuple[Place, ...]:
+    """[batch, channel, ...] as [batch, ..., channel]."""
+    return (at[0], *at[2:], at[1])
+
+
+def _channels_second(at: tuple[Place, ...]) -> tuple[Place, ...]:
+    """[batch, ..., channel] as [batch, channel, ...]."""
+    return (at[0], at[-1], *at[1:-1])
+
+
 def _convolution(site: Site) -> Expr:
     """A sum over [in channels of a group, *window] for each of [batch, groups, out channels of a
     group, *places], or over a window alone where each channel has its own."""
@@ -124,16 +167,35 @@ def _filtered(site: Site, image: str, filters: str) -> Expr:
     windows = windows_of(site)
     ends = 3 + rank  # where the places end in the shape, and what is summed begins
 
-    def seen(at: tuple[Index, ...]) -> Expr:
+    def window(at: tuple[Index, ...]) -> tuple[tuple[Index, ...], tuple[Index, ...]]:
         channel = at[1] * each + at[ends]
-        lead = (at[0], channel, *at[3:ends])
-        return windows.element(site, image, lead, at[ends + 1 :], 0.0)
+        return (at[0], channel, *at[3:ends]), at[ends + 1 :]
+
+    def seen(at: tuple[Index, ...], load: Reader) -> Expr:
+        place, inside = windows.seen(site, *window(at))
+        return load(_channels_last(place), inside)
+
+    def filter_at(at: tuple[Index, ...]) -> tuple[Index, ...]:
+        return (at[1] * own + at[2], *at[ends:])
 
     factors = Factors(
-        left=_of(site, filters, lambda at: (at[1] * own + at[2], *at[ends:])),
-        right=seen,
+        left=_of(site, filters, filter_at),
+        right=lambda at: windows.element(site, image, *window(at), 0.0),
         rows=(2,),
         columns=tuple(range(3, ends)),
+        packing=(
+            Packing(
+                shape=_channels_last(weights),
+                source=_of(site, filters, _channels_second),
+                read=lambda at, load: load(_channels_last(filter_at(at)), None),
+            ),
+            Packing(
+                shape=_channels_last(site.graph.shape(image)),
+                source=_of(site, image, _channels_second),
+                read=seen,
+            ),
+        ),
+        taps=tuple(range(ends + 1, ends + 1 + rank)),
     )
     group, channel = split(site.at[1], (groups, own))
     return _summed(

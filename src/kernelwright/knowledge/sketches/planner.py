@@ -8,7 +8,7 @@ written where what they need is, and otherwise together with all others over the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from kernelwright.core.graph import Graph
@@ -22,11 +22,20 @@ from kernelwright.knowledge.sketches.index import (
     split,
 )
 from kernelwright.knowledge.sketches.lowering import Lowering, output_shape
+from kernelwright.knowledge.sketches.packing import packed
 from kernelwright.knowledge.sketches.poly import ONE, product
-from kernelwright.knowledge.sketches.site import Factors
-from kernelwright.knowledge.sketches.spaces import follows_memory, own_lane, sided, space_of, spread
+from kernelwright.knowledge.sketches.site import Factors, Reduction
+from kernelwright.knowledge.sketches.spaces import (
+    follows_memory,
+    own_lane,
+    packed_space,
+    sided,
+    space_of,
+    spread,
+)
 from kernelwright.knowledge.sketches.stages import (
     Fold,
+    Packed,
     Plan,
     Product,
     Space,
@@ -246,6 +255,7 @@ class _Planner:
             product=product,
             scans=tuple(scans),
             attention=attention_of(self.lowering, product) if product is not None else None,
+            packed=self._packed(draft, number) if product is not None else None,
         )
 
     def _product(self, draft: _Draft) -> Product | None:
@@ -256,12 +266,8 @@ class _Planner:
         (key,) = draft.keys
         what = self.lowering.reductions[key]
         space = sided(what, factors)
-        stores = [
-            self._store(output, space, "row") if span == "row" else None
-            for output, span in draft.outputs
-        ]
-        found = tuple(store for store in stores if store is not None)
-        if len(found) < len(stores):
+        stores = self._result_stores(draft, space)
+        if stores is None:
             return None
         at = spread(what, space.at)
         return Product(
@@ -275,8 +281,28 @@ class _Planner:
             dtype=what.dtype,
             left=factors.left(at),
             right=factors.right(at),
-            stores=found,
+            stores=stores,
         )
+
+    def _packed(self, draft: _Draft, number: int) -> Packed | None:
+        """The product of copied factors that the stage is as well."""
+        factors = self._factors(draft)
+        assert factors is not None
+        what = self.lowering.reductions[draft.keys[0]]
+        stores = self._result_stores(draft, packed_space(what, factors))
+        if stores is None:
+            return None
+        names = (f"left_{number}", f"right_{number}")
+        return packed(self.maker, what, factors, stores, names)
+
+    def _result_stores(self, draft: _Draft, space: Space) -> tuple[Store, ...] | None:
+        """What is written once for each sum of a product; None if something is written else."""
+        stores = [
+            self._store(output, space, "row") if span == "row" else None
+            for output, span in draft.outputs
+        ]
+        found = tuple(store for store in stores if store is not None)
+        return found if len(found) == len(stores) else None
 
     def _fold(self, key: str, space: Space) -> Fold:
         what = self.lowering.reductions[key]
@@ -323,14 +349,23 @@ class _Planner:
         for key, temporary in self.kept.items():
             if self.home[key] == number:
                 extra.append(self._kept_store(key, temporary, self._laid(stage, number)))
-        product = stage.product
+        product, copied = stage.product, stage.packed
         if product is not None:
-            what = self.lowering.reductions[product.key]
-            assert what.factors is not None
-            space = sided(what, what.factors)
-            own = [self._kept_store(k, t, space) for k, t in self.kept.items() if k == product.key]
-            product = replace(product, stores=(*product.stores, *own))
-        return replace(stage, stores=stage.stores + tuple(extra), product=product)
+            product = self._with_own(product, sided)
+        if copied is not None:
+            copied = replace(copied, product=self._with_own(copied.product, packed_space))
+        stores = stage.stores + tuple(extra)
+        return replace(stage, stores=stores, product=product, packed=copied)
+
+    def _with_own(
+        self, product: Product, space_of: Callable[[Reduction, Factors], Space]
+    ) -> Product:
+        """`product`, which also writes its sums where others need them."""
+        what = self.lowering.reductions[product.key]
+        assert what.factors is not None
+        space = space_of(what, what.factors)
+        own = [self._kept_store(k, t, space) for k, t in self.kept.items() if k == product.key]
+        return replace(product, stores=(*product.stores, *own))
 
     def _laid(self, stage: Stage, number: int) -> Space:
         """The layout of the space that `stage` was made in."""

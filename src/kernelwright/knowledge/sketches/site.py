@@ -25,19 +25,38 @@ class NoSketch(Exception):
 
 
 Source = Callable[[tuple[Index, ...]], Expr]
+# How a tensor is read at an index: zero where the condition does not hold, if there is one.
+Reader = Callable[[tuple[Index, ...], Expr | None], Expr]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Packing:
+    """How a factor may be copied so that what is summed lies side by side.
+
+    `source` gives the element of the copy at an index into its `shape`, and `read` the factor, at
+    an index into the shape of the reduction, from how the copy is read.
+    """
+
+    shape: Shape
+    source: Source
+    read: Callable[[tuple[Index, ...], Reader], Expr]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Factors:
     """What is multiplied before it is summed, as in a matrix product, at an index into the shape.
 
-    `left` is the same along the dimensions `columns`, and `right` along `rows`.
+    `left` is the same along the dimensions `columns`, and `right` along `rows`. Along `taps`, which
+    are among those that are summed, there are few elements, as in a convolution's window. `packing`
+    is for the left factor and the right one.
     """
 
     left: Source
     right: Source
     rows: tuple[int, ...]
     columns: tuple[int, ...]
+    packing: tuple[Packing, Packing]
+    taps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

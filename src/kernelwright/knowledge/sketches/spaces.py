@@ -50,6 +50,25 @@ def sided(what: Reduction, factors: Factors) -> Space:
     )
 
 
+def packed_space(what: Reduction, factors: Factors) -> Space:
+    """The space of a matrix product of copied factors: all of `factors.columns` are the columns of
+    a tile, and the taps have a loop of their own."""
+    dims = [d for d in range(len(what.shape)) if what.shape[d] != ONE]
+
+    def side(dim: int) -> Role:
+        if dim in what.dims:
+            return "tap" if dim in factors.taps else "depth"
+        if dim in factors.rows:
+            return "left"
+        return "right" if dim in factors.columns else "batch"
+
+    return Space(
+        shape=tuple(what.shape[d] for d in dims),
+        reduced=tuple(d in what.dims for d in dims),
+        sides=tuple(map(side, dims)),
+    )
+
+
 def spread(what: Reduction, at: Sequence[Index]) -> tuple[Index, ...]:
     """`at` with a zero put in for each dimension of size one."""
     rest = iter(at)

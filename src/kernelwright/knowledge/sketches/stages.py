@@ -18,7 +18,7 @@ from kernelwright.knowledge.sketches.poly import Poly, product
 from kernelwright.knowledge.sketches.site import Shape
 
 Span = Literal["row", "elements", "own"]
-Role = Literal["row", "depth", "lane", "batch", "block", "left", "right"]
+Role = Literal["row", "depth", "lane", "batch", "block", "left", "right", "tap"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +145,23 @@ class Product:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Packed:
+    """A product of factors that are copied before, each as two values of float32 that add up to it,
+    of which the high one has no more bits than TF32.
+
+    `product` is of the high ones, and `low` are its factors of the low ones. Beside its depth each
+    sum has the loop `tap`. `copies` write the `temporaries`; neighbours in them are neighbours in
+    the depth.
+    """
+
+    product: Product
+    low: tuple[Expr, Expr]
+    tap: Var
+    copies: tuple[Stage, ...]
+    temporaries: tuple[Temporary, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attention:
     """A product whose left factor is a softmax along its depth of what is made of products.
 
@@ -168,8 +185,8 @@ class Stage:
     """One loop nest: `passes`, each a list of folds over all elements of a row, then `stores`.
 
     The running values of the folds `scans` are there for the stores that write each element.
-    `product` says the same in other loops, where it is a matrix product, and `attention` says it
-    again, where it is that.
+    `product` says the same in other loops, where it is a matrix product; `packed` says it again, of
+    copies of its factors, and `attention`, where it is that.
     """
 
     row: Var
@@ -181,6 +198,7 @@ class Stage:
     product: Product | None = None
     scans: tuple[Fold, ...] = ()
     attention: Attention | None = None
+    packed: Packed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,14 +213,7 @@ class Plan:
 def mapped(stage: Stage, change: Callable[[Expr], Expr]) -> Stage:
     """`stage` with every expression changed."""
     passes = tuple(tuple(replace(f, value=change(f.value)) for f in each) for each in stage.passes)
-    product = stage.product
-    if product is not None:
-        product = replace(
-            product,
-            left=change(product.left),
-            right=change(product.right),
-            stores=_changed(product.stores, change),
-        )
+    product = None if stage.product is None else _changed_product(stage.product, change)
     attention = stage.attention
     if attention is not None:
         attention = replace(
@@ -212,10 +223,28 @@ def mapped(stage: Stage, change: Callable[[Expr], Expr]) -> Stage:
             score=change(attention.score),
             masked=change(attention.masked),
         )
+    packed = stage.packed
+    if packed is not None:
+        packed = replace(
+            packed,
+            product=_changed_product(packed.product, change),
+            low=(change(packed.low[0]), change(packed.low[1])),
+            copies=tuple(mapped(copy, change) for copy in packed.copies),
+        )
     scans = tuple(replace(f, value=change(f.value)) for f in stage.scans)
     stores = _changed(stage.stores, change)
     return replace(
-        stage, passes=passes, stores=stores, scans=scans, product=product, attention=attention
+        stage, passes=passes, stores=stores, scans=scans, product=product, attention=attention,
+        packed=packed,
+    )  # fmt: skip
+
+
+def _changed_product(product: Product, change: Callable[[Expr], Expr]) -> Product:
+    return replace(
+        product,
+        left=change(product.left),
+        right=change(product.right),
+        stores=_changed(product.stores, change),
     )
 
 

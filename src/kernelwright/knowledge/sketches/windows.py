@@ -84,14 +84,21 @@ class Windows:
     ) -> Expr:
         """Element `of` of the window of result element `at`, from tensor `name`, in the type of
         the result; `fill` where it is outside."""
-        lead = len(at) - self.rank
-        place = self.place(at[lead:], of)
-        inside = self.inside(site, place)
-        own = [p + before * -1 for p, before in zip(place, self.padding, strict=True)]
-        found = site.maker.cast(site.graph.pull(name, (*at[:lead], *own), inside), site.dtype)
+        place, inside = self.seen(site, at, of)
+        found = site.maker.cast(site.graph.pull(name, place, inside), site.dtype)
         if inside is None:
             return found
         return site.maker.call("where", inside, found, site.maker.constant(fill, site.dtype))
+
+    def seen(
+        self, site: Site, at: Sequence[Index], of: Sequence[Index]
+    ) -> tuple[tuple[Index, ...], Expr | None]:
+        """Where in the tensor element `of` of the window of result element `at` is, and whether it
+        is inside, as `inside` says it."""
+        lead = len(at) - self.rank
+        place = self.place(at[lead:], of)
+        own = (p + before * -1 for p, before in zip(place, self.padding, strict=True))
+        return (*at[:lead], *own), self.inside(site, place)
 
     def reduced(
         self,

@@ -41,6 +41,7 @@ CALLS: dict[str, str] = {
     "logical_and": "{0} & {1}", "logical_or": "{0} | {1}", "logical_xor": "{0} ^ {1}",
     "logical_not": "{0} == 0",
     "inside": "{0} & {1}",
+    "tf32_high": "kw_high({0})", "tf32_low": "kw_low({0})",
     "where": "tl.where({0}, {1}, {2})",
 }  # fmt: skip
 

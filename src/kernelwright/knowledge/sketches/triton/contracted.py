@@ -43,6 +43,12 @@ ATTENTION = (
 _TILES = {"TILE_ROWS": 128, "TILE_COLUMNS": 64, "STAGES": 3, "NUM_WARPS": 4}
 _SKINNY_TILES = {"TILE_DEPTH": 64, "STAGES": 4, "NUM_WARPS": 4}
 _SMALL_TILES = _TILES | {"TILE_ROWS": 64, "STAGES": 4}
+_FLASH: dict[Pieces, dict[str, int]] = {
+    "tf32x3": {"ATTENTION_STAGES": 3},
+    "bf16x6": {
+        "TILE_QUERIES": 64, "TILE_KEYS": 128, "ATTENTION_WARPS": 4, "ATTENTION_STAGES": 1,
+    },
+}  # fmt: skip
 _FEW_QUERIES = {"ATTENTION_WARPS": 4, "ATTENTION_STAGES": 3, "PROGRAMS": 256}
 
 
@@ -116,6 +122,7 @@ def flash_attention(to: Launching, name: str, stage: Stage, pieces: Pieces) -> l
     to.spaces.append(space([v.extent for v in loops]))
     if product.rows.extent.at(to.sizes) <= LEAST:
         return _decoded(to, name, with_shared_keys(to.maker, stage), pieces)
+    to.guesses = to.guesses | _FLASH[pieces]
     nest = AttentionNest(to.text, attention, product, pieces)
     return to.allocated(stage) + to.launched(name, nest.kernel())
 

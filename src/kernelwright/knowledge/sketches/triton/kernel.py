@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
 from kernelwright.core.candidate import Candidate, Tunable
 from kernelwright.core.problem import Problem
+from kernelwright.knowledge.sketches.expr import Load, walk
 from kernelwright.knowledge.sketches.rewrites import by_reciprocal
 from kernelwright.knowledge.sketches.stages import Plan, Stage, mapped
 from kernelwright.knowledge.sketches.triton.across import Across, beside, tensors_read
@@ -26,6 +28,7 @@ from kernelwright.knowledge.sketches.triton.launching import MANY_PROGRAMS, Laun
 from kernelwright.knowledge.sketches.triton.looped import Looped
 from kernelwright.knowledge.sketches.triton.module import Written, candidate
 from kernelwright.knowledge.sketches.triton.nests import Pointwise, indented
+from kernelwright.knowledge.sketches.triton.packed import is_packed, packed_product
 from kernelwright.knowledge.sketches.triton.product import Pieces
 from kernelwright.knowledge.sketches.triton.resident import Whole
 from kernelwright.knowledge.sketches.triton.split import Joined, Parts
@@ -39,6 +42,13 @@ BLOCK = Tunable(name="BLOCK", choices=(512, 1024, 2048, 4096, 8192), default=102
 NUM_WARPS = Tunable(name="NUM_WARPS", choices=(2, 4, 8, 16, 32), default=4)
 COLUMNS = Tunable(name="COLUMNS", choices=(32, 64, 128, 256), default=128)
 PROGRAMS = Tunable(name="PROGRAMS", choices=(128, 256, 512, 1024), default=512)
+# Where an element is made of a window of others, which are loaded one by one: a thread of few
+# elements has its loads beside those of the other threads.
+WINDOWED = (
+    Tunable(name="BLOCK", choices=(128, 256, 512, 1024, 2048), default=128),
+    Tunable(name="NUM_WARPS", choices=(1, 2, 4, 8, 16), default=1),
+)
+_WINDOW = 4
 # First guesses where rows are brought together; where a program keeps results of all columns as
 # well; and where rows are so long that they are read from memory again and again.
 _ROWS = {"BLOCK": 2048, "NUM_WARPS": 8}
@@ -61,6 +71,15 @@ def flash(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate 
 def flash_in_bfloat16(problem: Problem, plan: Plan) -> Candidate | None:
     """As `flash`, of six products of bfloat16."""
     return flash(problem, plan, "bf16x6")
+
+
+def copied(problem: Problem, plan: Plan) -> Candidate | None:
+    """Factors of matrix products are copied first, as tensor cores want them: neighbours along the
+    sum, and float32 in two parts of TF32; None where that is worth it for no stage."""
+    draft = _Draft(problem, plan)
+    if not any(is_packed(draft, stage) for stage in plan.stages):
+        return None
+    return draft.candidate(copied=True, tiled="tf32x3", resident=True)
 
 
 def divided(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate | None:
@@ -131,6 +150,7 @@ class _Draft(Launching):
         self,
         *,
         flash: bool = False,
+        copied: bool = False,
         tiled: Pieces | None = None,
         divided: bool = False,
         resident: bool = False,
@@ -142,6 +162,9 @@ class _Draft(Launching):
         while left:
             number, stage = left.pop(0)
             name = f"kw_stage_{number}"
+            if copied and is_packed(self, stage):
+                self.launches += packed_product(self, name, stage)
+                continue
             if tiled and (form := self._contracted(stage, flash=flash, divided=divided)):
                 self.launches += form(self, name, stage, tiled)
                 continue
@@ -301,10 +324,23 @@ class _Draft(Launching):
         """Those that the text uses, with the first guesses that fit the stages."""
         written = "\n".join([*self.kernels, *self.launches])
         written += " PROGRAMS" if "kw_parts" in written else ""
+        of_elements = WINDOWED if self._windowed() else (BLOCK, NUM_WARPS)
         return tuple(
             t.model_copy(update={"default": self.guesses.get(t.name, t.default)})
-            for t in (*ATTENTION, *TILES, BLOCK, NUM_WARPS, COLUMNS, PROGRAMS)
+            for t in (*ATTENTION, *TILES, *of_elements, COLUMNS, PROGRAMS)
             if re.search(rf"\b{t.name}\b", written)
+        )
+
+    def _windowed(self) -> bool:
+        """Whether all there is are elements made of windows, written out."""
+        stages = self.plan.stages
+        return all(not s.passes and not s.scans and self._reads(s) >= _WINDOW for s in stages)
+
+    def _reads(self, stage: Stage) -> int:
+        """How often an element of `stage` reads one tensor at most."""
+        read = walk(self.maker, [s.value for s in stage.stores])
+        return max(
+            Counter(e.form.tensor for e in read if isinstance(e.form, Load)).values(), default=0
         )
 
     def _warps(self, stage: Stage, elements: int) -> dict[str, int]:

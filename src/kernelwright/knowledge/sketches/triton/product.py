@@ -33,7 +33,10 @@ LEAST = 16
 _LONG = 1024
 # Rows of tiles that are neighbours in the order of the programs.
 _GROUP = 8
-_LOOPS = {"batch": "batch", "block": "place", "left": "row", "right": "column", "depth": "k"}
+_LOOPS = {
+    "batch": "batch", "block": "place", "left": "row", "right": "column", "depth": "k",
+    "tap": "tap",
+}  # fmt: skip
 _OTHERS = (
     "program", "tiles", "rows_of_tiles", "columns_of_tiles", "group", "first", "height", "steps",
     "row_in", "column_in", "k_in", "sums", "factor", "other_factor", "mask", "other_k",
