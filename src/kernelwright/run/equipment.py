@@ -80,6 +80,8 @@ Library = tuple[Sequence[Kernel], Sequence[Broken]]
 
 # Drafts of a writer that is sampled; one with a list is asked until the list ends.
 SAMPLED_DRAFTS = 4
+# What may help where no sketch drafts a problem and no model is asked.
+_ADVICE = "`optimize --regions` searches for the parts of it that sketches cover."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +187,8 @@ def furnished(
     trace = functools.cache(reference.trace)
     on = device_name(here) if here else None
     heard = not_drawn_from(problem, lessons) if spec.decontaminate else lessons
-    sketches = Sketches(problem, trace, on, heard)
+    advice = "" if spec.models or spec.regions else _ADVICE
+    sketches = Sketches(problem, trace, on, heard, advice)
     shelves = Shelves(kernels, problem, trace, on, decontaminate=spec.decontaminate)
     compiler_seeds = CompilerSeeds(problem, lambda: reference.compiled())
     alone = evaluator if isinstance(evaluator, Judge) else None

@@ -13,7 +13,7 @@ from typing import Literal
 
 import kernelwright
 from kernelwright.core import names
-from kernelwright.core.errors import UsageError
+from kernelwright.core.errors import SpecError, UsageError
 from kernelwright.core.evaluation import Evaluation, Fault, Passed
 from kernelwright.core.protocols import Strategy, Writer
 from kernelwright.core.run import Budget, RunSpec
@@ -104,6 +104,7 @@ def optimize(
     """
     spec = completed(spec.model_copy(update={"approve": spec.approve or ask is not None}))
     check_can_ask(spec, ask)
+    _check_regions(spec, before)
     with equip(spec, spec.problem, None) as equipment:
         stem = equipment.problem.id
         made = RunFolder.claim(folder) if folder else RunFolder.create(RUNS, stem)
@@ -143,9 +144,18 @@ def resume(
             )
         spec = completed(spec)
         check_can_ask(spec, ask)
+        _check_regions(spec, before)
         with equip(spec, problem.reference if problem else spec.problem, problem) as equipment:
             log.record("resumed", {"version": kernelwright.__version__})
             return _carry_out(log, folder, spec, equipment, ask if spec.approve else None, before)
+
+
+def _check_regions(spec: RunSpec, before: Before | None) -> None:
+    if spec.regions and before is None:
+        raise SpecError(
+            "This search takes a program as a whole. Leave `regions` out of its settings, or use "
+            "`kernelwright optimize --regions`."
+        )
 
 
 def _carry_out(

@@ -44,7 +44,7 @@ class Found:
 
     @property
     def eager(self) -> Estimate | None:
-        """The speedup over eager torch, called from Python if that was judged; None if not timed."""
+        """The speedup over eager torch, called from Python if so judged; None if not timed."""
         outcome = (self.drop_in or self.evaluation).outcome
         measured = outcome.measurements if isinstance(outcome, Passed) else ()
         subjects = by_subject(measured)
