@@ -2,13 +2,13 @@
 
 A part of a larger program is judged at the sizes of the whole. They are in ``NAME.workloads.json``
 beside ``NAME.py``: for each workload its id, split and the constants of the file. They are no part
-of the file's text, which models read.
+of the file's text, which models read. No torch.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pydantic import Field, ValidationError
 
@@ -16,8 +16,6 @@ from kernelwright.core.errors import ProblemError
 from kernelwright.core.problem import Source, Split
 from kernelwright.core.record import Record
 from kernelwright.problems.naming import workloads_file
-from kernelwright.problems.shapes import Observer
-from kernelwright.problems.workloads import Choice, Sizes
 
 
 class Declared(Record):
@@ -49,28 +47,3 @@ def declared(source: Source) -> tuple[Declared, ...]:
     if [each.split for each in found].count("report") != 1:
         raise ProblemError(f"{name} must have one workload of the split 'report'.")
     return found
-
-
-def choose_declared(
-    observer: Observer, workloads: Sequence[Declared]
-) -> tuple[Sizes, list[Choice]]:
-    """The constants that differ, and those workloads under which the program runs, report first:
-    that has the file's own constants.
-
-    Raises:
-        ProblemError: it does not run at all.
-    """
-    first = next(each for each in workloads if each.split == "report")
-    varied = {
-        name: value
-        for name, value in first.constants.items()
-        if len({each.constants.get(name, value) for each in workloads}) > 1
-    }
-    base = observer.first()
-    chosen = [Choice(id=first.id, split="report", observation=base)]
-    for each in workloads:
-        sizes = {name: each.constants.get(name, value) for name, value in varied.items()}
-        seen = None if each is first else observer.try_constants(sizes)
-        if seen is not None and seen.structure == base.structure:
-            chosen.append(Choice(id=each.id, split=each.split, observation=seen))
-    return varied, chosen

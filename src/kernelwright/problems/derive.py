@@ -19,7 +19,7 @@ from kernelwright.core.problem import (
 from kernelwright.core.record import content_id
 from kernelwright.problems.checks import check_program, check_repeats, check_report
 from kernelwright.problems.constants import find_constants
-from kernelwright.problems.declared import choose_declared, declared
+from kernelwright.problems.declared import declared
 from kernelwright.problems.directions import direction_of
 from kernelwright.problems.naming import distinct
 from kernelwright.problems.oracle import Oracle
@@ -27,7 +27,13 @@ from kernelwright.problems.program import Program
 from kernelwright.problems.rules import derive_rules
 from kernelwright.problems.shapes import Observation, Observer
 from kernelwright.problems.twins import Values
-from kernelwright.problems.workloads import Choice, checked_memory, choose, varied_constants
+from kernelwright.problems.workloads import (
+    Choice,
+    checked_memory,
+    choose,
+    choose_declared,
+    varied_constants,
+)
 
 _SEED = 1
 _SMALL_BYTES = 1 << 18
