@@ -16,13 +16,14 @@ from kernelwright.run.optimize import optimize
 from kernelwright.run.regions import finding
 from kernelwright.run.regions.finding import find_cut
 from kernelwright.run.regions.recombining import MAIN
-from kernelwright.run.regions.searching import share
+from kernelwright.run.regions.searching import Found, share
 from kernelwright.run.regions.whole import optimize_regions, resume_regions
 from kernelwright.run.sketching import Sketches
 from kernelwright.testing.equipment import FakeEquip
 from kernelwright.testing.evaluators import (
     NumberWriter,
     ScriptedEvaluator,
+    evaluation_of,
     number_candidate,
     passed,
     row_problem,
@@ -269,3 +270,22 @@ def test_where_no_sketch_fits_and_no_model_is_asked_the_reason_names_the_flag():
     advised = Sketches(row_problem(), fails, advice="Try --regions.")("cpp")
     assert plain.reason == "It cannot be traced."
     assert advised.reason == "It cannot be traced. Try --regions."
+
+
+def test_a_module_that_was_timed_beside_another_baseline_counts_as_its_kernel_does():
+    candidate = number_candidate(3)
+    both = passed(3.0)
+    other = [
+        m.model_copy(update={"subject": "torch.compile"}) if m.subject == "eager" else m
+        for m in passed(1.5).measurements
+    ]
+    drop_in = both.model_copy(update={"measurements": tuple(other)})
+    found = Found(
+        problem=row_problem(),
+        candidate=candidate,
+        evaluation=evaluation_of(candidate, both),
+        drop_in=evaluation_of(candidate, drop_in),
+    )
+    assert found.eager.median == pytest.approx(3.0, rel=0.01)
+    same = dataclasses.replace(found, drop_in=evaluation_of(candidate, passed(2.0)))
+    assert same.eager.median == pytest.approx(2.0, rel=0.01)
