@@ -229,3 +229,25 @@ def test_an_outline_has_whole_operators_also_of_types_that_problems_do_not_have(
     assert found.seen["softmax"].mean == pytest.approx(1 / 16)
     assert found.seconds.keys() >= {n.name for n in found.graph.nodes}
     assert not torch.is_grad_enabled()
+
+
+def test_a_region_takes_its_sizes_from_what_it_is_given():
+    # Its file's constants are those of one workload; the module that is handed back knows no other.
+    made = graph(node("a", args=(Ref(ref="x"), (-1, DIM)), op="aten.reshape.default"))
+    source = written(made, ["a"])
+    assert "dim = x.shape[1]\n" in source.text
+    module = {}
+    exec(source.text, module)
+    assert module["Model"]()(torch.ones(2, 3)).shape == (2, 3)
+
+
+def test_a_region_that_is_told_a_size_of_nothing_it_is_given_is_no_problem():
+    far = Extent(axes=("rows", "dim"), offset=1)
+    made = graph(
+        node("a", args=((ROWS, DIM),), op="aten.ones.default"),
+        node("b", "a", "k"),
+        inputs=("k",),
+    )
+    values = made.inputs[0].model_copy(update={"shape": (far,)})
+    with pytest.raises(ProblemError, match="told the size rows"):
+        written(made.model_copy(update={"inputs": (values,)}), ["a", "b"])

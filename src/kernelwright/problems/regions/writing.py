@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelwright.core.cut import Outline
@@ -94,7 +94,9 @@ def source_of(problem: Problem, outline: Outline, part: Part, file: str, title: 
     shapes = shapes_of(outline)
     called = part.names
     draws = [draw_written(n, part.units, shapes, outline.seen, called) for n in part.reads]
-    lines = [statement(node, called) for unit in part.units for node in unit.nodes]
+    nodes = [node for unit in part.units for node in unit.nodes]
+    used = {axis for node in nodes for axis in axes_of(node)}
+    lines = [*_sizes(part, shapes, used), *(statement(node, called) for node in nodes)]
     own = problem.report_workload.axes
     text = "\n".join(
         [
@@ -117,6 +119,28 @@ def source_of(problem: Problem, outline: Outline, part: Part, file: str, title: 
     )
     beside = to_text(_workloads(problem, part))
     return Source(files={file: text, workloads_file(file): beside}, entry_point=f"{file}::Model")
+
+
+def _sizes(part: Part, shapes: Shapes, used: Collection[str]) -> Iterator[str]:
+    """The sizes of the axes that operators are told, from the shapes of what the part is given: it
+    is called at other sizes than its file's own.
+
+    Raises:
+        ProblemError: nothing that it is given has one of them.
+    """
+    for axis in part.axes:
+        if axis not in used:
+            continue
+        wanted = Extent(axes=(axis,))
+        places = (
+            f"{part.names[name]}.shape[{shapes[name][0].index(wanted)}]"
+            for name in part.reads
+            if wanted in shapes[name][0]
+        )
+        place = next(places, None)
+        if place is None:
+            raise ProblemError(f"It is told the size {axis}, which nothing that it is given has.")
+        yield f"{part.names[axis]} = {place}"
 
 
 def _workloads(problem: Problem, part: Part) -> list[Declared]:
