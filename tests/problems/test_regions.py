@@ -251,3 +251,21 @@ def test_a_region_that_is_told_a_size_of_nothing_it_is_given_is_no_problem():
     values = made.inputs[0].model_copy(update={"shape": (far,)})
     with pytest.raises(ProblemError, match="told the size rows"):
         written(made.model_copy(update={"inputs": (values,)}), ["a", "b"])
+
+
+def test_a_size_that_follows_from_those_that_are_given_is_worked_out():
+    made = graph(node("a", args=(Ref(ref="x"), (ROWS, DIM)), op="aten.reshape.default"))
+    triple = made.inputs[0].model_copy(update={"shape": (ROWS, Extent(axes=("wide",)))})
+    problem = whole(made)
+    workloads = tuple(
+        w.model_copy(update={"axes": {**w.axes, "wide": 3 * w.axes["dim"]}})
+        for w in problem.workloads
+    )
+    changed = {"axes": ("rows", "dim", "wide"), "workloads": workloads}
+    problem = problem.model_copy(update=changed)
+    made = made.model_copy(update={"inputs": (triple,)})
+    seen = dict.fromkeys(("x", "a"), Seen(low=-1, high=1, mean=0, spread=1))
+    found = Outline(graph=made, seen=seen, seconds={"a": 1.0})
+    part = part_of(problem, found, ["a"])
+    text = source_of(problem, found, part, "region_1.py", "A region.").text
+    assert "wide = x.shape[1]\n        dim = wide // 3\n" in text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelwright.core.cut import Outline
@@ -13,6 +13,7 @@ from kernelwright.problems.declared import Declared, to_text
 from kernelwright.problems.naming import distinct, workloads_file
 from kernelwright.problems.regions.cutting import boundary
 from kernelwright.problems.regions.drawing import HELPER, Shapes, draw_written
+from kernelwright.problems.regions.sizing import size_lines
 from kernelwright.problems.regions.units import Unit, units_of
 from kernelwright.problems.regions.wording import axes_in, axes_of, statement
 
@@ -96,7 +97,8 @@ def source_of(problem: Problem, outline: Outline, part: Part, file: str, title: 
     draws = [draw_written(n, part.units, shapes, outline.seen, called) for n in part.reads]
     nodes = [node for unit in part.units for node in unit.nodes]
     used = {axis for node in nodes for axis in axes_of(node)}
-    lines = [*_sizes(part, shapes, used), *(statement(node, called) for node in nodes)]
+    lines = list(size_lines(problem, used, _places(part, shapes), called))
+    lines += [statement(node, called) for node in nodes]
     own = problem.report_workload.axes
     text = "\n".join(
         [
@@ -121,26 +123,15 @@ def source_of(problem: Problem, outline: Outline, part: Part, file: str, title: 
     return Source(files={file: text, workloads_file(file): beside}, entry_point=f"{file}::Model")
 
 
-def _sizes(part: Part, shapes: Shapes, used: Collection[str]) -> Iterator[str]:
-    """The sizes of the axes that operators are told, from the shapes of what the part is given: it
-    is called at other sizes than its file's own.
-
-    Raises:
-        ProblemError: nothing that it is given has one of them.
-    """
-    for axis in part.axes:
-        if axis not in used:
-            continue
-        wanted = Extent(axes=(axis,))
-        places = (
-            f"{part.names[name]}.shape[{shapes[name][0].index(wanted)}]"
-            for name in part.reads
-            if wanted in shapes[name][0]
-        )
-        place = next(places, None)
-        if place is None:
-            raise ProblemError(f"It is told the size {axis}, which nothing that it is given has.")
-        yield f"{part.names[axis]} = {place}"
+def _places(part: Part, shapes: Shapes) -> dict[str, str]:
+    """Where the sizes of axes are seen in the shapes of what `part` is given: it is called at other
+    sizes than its file's own."""
+    found: dict[str, str] = {}
+    for name in part.reads:
+        for at, size in enumerate(shapes[name][0]):
+            if isinstance(size, Extent) and size == Extent(axes=size.axes[:1]):
+                found.setdefault(size.axes[0], f"{part.names[name]}.shape[{at}]")
+    return found
 
 
 def _workloads(problem: Problem, part: Part) -> list[Declared]:

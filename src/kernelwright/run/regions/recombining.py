@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.cut import Cut, Region
-from kernelwright.core.errors import ProblemError
 from kernelwright.core.problem import Problem, Source
 from kernelwright.problems.naming import distinct
 from kernelwright.problems.regions.cutting import in_order
+from kernelwright.problems.regions.sizing import size_lines
 from kernelwright.problems.regions.units import units_of
 from kernelwright.problems.regions.wording import axes_of, statement
 from kernelwright.run.delivery import KernelFile, code_text, facts_text, literal
@@ -140,7 +140,7 @@ def _forward(
         for node in units[part[0]].nodes:
             lines.append(statement(node, called))
             used |= set(axes_of(node))
-    yield from _axes(problem, used, called)
+    yield from size_lines(problem, used, _places(problem, called), called)
     yield from lines
     yield f"return {', '.join(called[name] for name in graph.outputs)}"
 
@@ -152,17 +152,11 @@ def _call(region: Region, called: Mapping[str, str]) -> str:
     return f"{made} = _REGION_{region.number}({given})"
 
 
-def _axes(problem: Problem, used: set[str], called: Mapping[str, str]) -> Iterator[str]:
-    """The sizes of the axes that torch is told, from the shapes of what the whole is given.
-
-    Raises:
-        ProblemError: nothing that is given has one of them.
-    """
-    for axis in problem.axes:
-        if axis not in used:
-            continue
-        places = ((s.name, s.shape.index(axis)) for s in problem.inputs if axis in s.shape)
-        found = next(places, None)
-        if found is None:
-            raise ProblemError(f"The size {axis} is that of no input, so torch cannot be told it.")
-        yield f"{called[axis]} = {called[found[0]]}.shape[{found[1]}]"
+def _places(problem: Problem, called: Mapping[str, str]) -> dict[str, str]:
+    """Where the sizes of axes are seen in the shapes of what the whole is given."""
+    found: dict[str, str] = {}
+    for spec in problem.inputs:
+        for at, size in enumerate(spec.shape):
+            if isinstance(size, str):
+                found.setdefault(size, f"{called[spec.name]}.shape[{at}]")
+    return found
