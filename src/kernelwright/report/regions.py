@@ -41,11 +41,14 @@ class RegionTable(Record):
         """How much of it became kernels."""
         regions = [row for row in self.rows if row.number is not None]
         kernels = [row for row in regions if row.becomes == "kernel"]
+        if not regions:
+            return "No sketch covers any of it, so all stays torch."
         share = sum(row.share for row in regions)
         said = f"{counted(len(regions), 'region')} with {share:.0%} of torch's time"
         if any(row.becomes == "undecided" for row in regions):
             return f"It was cut into {said}; the rest stays torch."
-        return f"Of {said}, {len(kernels)} have a kernel that is used; the rest stays torch."
+        have = "has" if len(kernels) == 1 else "have"
+        return f"Of {said}, {len(kernels)} {have} a kernel that is used; the rest stays torch."
 
 
 def region_table(cut: Cut, verdicts: Mapping[int, RegionVerdict]) -> RegionTable:

@@ -76,8 +76,12 @@ def checked_cut(equipment: Equipment) -> Cut:
     except ProblemError as error:
         raise UsageError(f"The problem cannot be cut into regions: {error}") from error
     if not cut.regions:
-        reasons = "; ".join(dict.fromkeys(f"{', '.join(u.ops)}: {u.reason}" for u in cut.torch))
-        raise UsageError(f"There is no region that a sketch covers. All stays torch: {reasons}")
+        # What takes the longest is what somebody would have wanted a kernel for.
+        most = max(cut.torch, key=lambda each: each.seconds)
+        raise UsageError(
+            "There is no region that a sketch covers, so all stays torch; most of its time is in "
+            f"{', '.join(most.ops)}: {most.reason}"
+        )
     if len(cut.regions) == 1 and not cut.torch:
         raise UsageError(
             "All of it is one kernel's worth of work, which a sketch drafts as it is. Leave "
