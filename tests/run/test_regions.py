@@ -1,6 +1,7 @@
 """A program with several kernels' worth of work: cut, searched region by region, put together."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -12,13 +13,15 @@ from kernelwright.core.problem import Source
 from kernelwright.core.run import Budget, RunSpec
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered
 from kernelwright.problems.regions.units import op_name
+from kernelwright.run.loop import INTERRUPTED
 from kernelwright.run.optimize import optimize
-from kernelwright.run.regions import finding
+from kernelwright.run.regions import finding, searching
 from kernelwright.run.regions.finding import find_cut
 from kernelwright.run.regions.recombining import MAIN
 from kernelwright.run.regions.searching import Found, share
 from kernelwright.run.regions.whole import optimize_regions, resume_regions
 from kernelwright.run.sketching import Sketches
+from kernelwright.store.fold import Finish, RunState
 from kernelwright.testing.equipment import FakeEquip
 from kernelwright.testing.evaluators import (
     NumberWriter,
@@ -289,3 +292,11 @@ def test_a_module_that_was_timed_beside_another_baseline_counts_as_its_kernel_do
     assert found.eager.median == pytest.approx(3.0, rel=0.01)
     same = dataclasses.replace(found, drop_in=evaluation_of(candidate, passed(2.0)))
     assert same.eager.median == pytest.approx(2.0, rel=0.01)
+
+
+def test_a_region_whose_search_somebody_ended_is_not_decided(covers, monkeypatch):
+    ended = RunState(finish=Finish(reason=INTERRUPTED, step=None))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(searching, "state_of", lambda _folder, _number: ended)
+        optimize_regions(spec(), folder=Path("run"), equip=speeds())
+    assert resume_regions(Path("run"), equip=speeds()).outcome == "faster"
