@@ -296,7 +296,8 @@ def test_a_module_that_was_timed_beside_another_baseline_counts_as_its_kernel_do
 
 def test_a_region_whose_search_somebody_ended_is_not_decided(covers, monkeypatch):
     ended = RunState(finish=Finish(reason=INTERRUPTED, step=None))
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(searching, "state_of", lambda _folder, _number: ended)
-        optimize_regions(spec(), folder=Path("run"), equip=speeds())
+        with pytest.raises(KeyboardInterrupt):
+            optimize_regions(spec(), folder=Path("run"), equip=speeds())
     assert resume_regions(Path("run"), equip=speeds()).outcome == "faster"
