@@ -1,5 +1,6 @@
 """A program with several kernels' worth of work: cut, searched region by region, put together."""
 
+import ast
 import dataclasses
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from kernelwright.core.problem import Source
 from kernelwright.core.run import Budget, RunSpec
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered
 from kernelwright.problems.regions.units import op_name
+from kernelwright.run.delivery import literal
 from kernelwright.run.loop import INTERRUPTED
 from kernelwright.run.optimize import optimize
 from kernelwright.run.regions import finding, searching
@@ -301,3 +303,15 @@ def test_a_region_whose_search_somebody_ended_is_not_decided(covers, monkeypatch
         with pytest.raises(KeyboardInterrupt):
             optimize_regions(spec(), folder=Path("run"), equip=speeds())
     assert resume_regions(Path("run"), equip=speeds()).outcome == "faster"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"""Doc."""\nx = 1\n', "x = '''a'''\n", "\"\"\"a\"\"\"\n'''b'''\n", 'x = "a"', "\\", "\r"],
+)
+def test_a_text_is_the_same_text_as_a_literal_of_it(text):
+    assert ast.literal_eval(literal(text)) == text
+
+
+def test_a_reference_with_a_docstring_reads_like_its_file():
+    assert literal('"""Doc."""\nx = 1\n') == "r'''\"\"\"Doc.\"\"\"\nx = 1\n'''"

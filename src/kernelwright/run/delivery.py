@@ -232,5 +232,8 @@ def _outside(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
 
 def literal(text: str) -> str:
     """`text` as a Python literal that reads like the file, where it can."""
-    awkward = '"""' in text or "\r" in text or text.endswith(('"', "\\")) or "\0" in text
-    return repr(text) if awkward else f'r"""{text}"""'
+    plain = "\r" not in text and "\0" not in text
+    for quotes in ('"""', "'''"):
+        if plain and quotes not in text and not text.endswith((quotes[0], "\\")):
+            return f"r{quotes}{text}{quotes}"
+    return repr(text)
