@@ -66,6 +66,7 @@ _PAGES = {
             "core/evaluation.py",
             "core/diagnosis.py",
             "core/graph.py",
+            "core/cut.py",
         ],
     ),
     "service.md": (

@@ -19,7 +19,7 @@ from kernelwright.core.statistics import at_least, score
 
 EventKind = Literal[
     "started", "problem", "admission", "plan", "proposal", "evaluation", "fault", "promotion",
-    "approval", "delivery", "void", "finished", "resumed", "ablating", "ablation",
+    "approval", "delivery", "void", "finished", "resumed", "ablating", "ablation", "cut", "region",
 ]  # fmt: skip
 # What a person says who is asked whether a candidate may be handed back.
 Answer = Literal["yes", "no", "stop"]
@@ -97,7 +97,8 @@ class RunSpec(Record):
     be reported. With `approve` a person is asked before a candidate is handed back. `judge` is the
     address of a `kernelwright serve` that judges instead of this machine, its token is never part
     of the settings; or ``batch``, for attempts that wait until `kernelwright import` brings their
-    verdicts.
+    verdicts. With `regions` the program is cut into regions, each is searched by itself, and the
+    whole is put together of their kernels.
     """
 
     problem: str
@@ -120,6 +121,7 @@ class RunSpec(Record):
     require_isolation: StoredIsolation = "process"
     judge: str | None = None
     approve: bool = False
+    regions: bool = False
 
 
 class Event(Record):

@@ -19,6 +19,7 @@ from kernelwright.core.problem import (
 from kernelwright.core.record import content_id
 from kernelwright.problems.checks import check_program, check_repeats, check_report
 from kernelwright.problems.constants import find_constants
+from kernelwright.problems.declared import declared
 from kernelwright.problems.directions import direction_of
 from kernelwright.problems.naming import distinct
 from kernelwright.problems.oracle import Oracle
@@ -26,7 +27,13 @@ from kernelwright.problems.program import Program
 from kernelwright.problems.rules import derive_rules
 from kernelwright.problems.shapes import Observation, Observer
 from kernelwright.problems.twins import Values
-from kernelwright.problems.workloads import Choice, checked_memory, choose, varied_constants
+from kernelwright.problems.workloads import (
+    Choice,
+    checked_memory,
+    choose,
+    choose_declared,
+    varied_constants,
+)
 
 _SEED = 1
 _SMALL_BYTES = 1 << 18
@@ -44,8 +51,8 @@ def derive(source: Source, origin: str, oracle: Oracle, *, memory_bytes: int) ->
     observer = Observer(source, oracle.device, direction)
     base = observer.first()
     checked_memory(base, source.main_file, memory_bytes)
-    varied = varied_constants(observer, find_constants(source.text))
-    choices = _that_run(oracle, choose(observer, varied))
+    varied, chosen = _sizes(observer, source)
+    choices = _that_run(oracle, chosen)
     specs, places = _specs(observer, base, varied)
     problem = _assemble(source, origin, direction, specs, places, choices)
     smallest = min(problem.workloads, key=problem.traffic_bytes)
@@ -60,6 +67,14 @@ def derive(source: Source, origin: str, oracle: Oracle, *, memory_bytes: int) ->
     problem = problem.model_copy(update={"workloads": workloads})
     check_report(oracle, problem)
     return _where_right(oracle, problem)
+
+
+def _sizes(observer: Observer, source: Source) -> tuple[dict[str, int], list[Choice]]:
+    """The constants that set sizes, and the workloads: those beside the file, else derived ones."""
+    if workloads := declared(source):
+        return choose_declared(observer, workloads)
+    varied = varied_constants(observer, find_constants(source.text))
+    return varied, choose(observer, varied)
 
 
 def _where_right(oracle: Oracle, problem: Problem) -> Problem:
@@ -206,10 +221,11 @@ def _named_gradients(program: Program) -> dict[str, dict[str, str]]:
 def _id(source: Source, direction: Direction) -> str:
     """The file's name and a mark of its content, both of which say the direction if not forward."""
     stem = PurePath(source.main_file).stem
+    texts = list(source.files.values())
     if direction == "forward":
-        return f"{stem}-{content_id(source.text)[:8]}"
+        return f"{stem}-{content_id(*texts)[:8]}"
     named = stem if stem.endswith(f"_{direction}") else f"{stem}_{direction}"
-    return f"{named}-{content_id(source.text, direction)[:8]}"
+    return f"{named}-{content_id(*texts, direction)[:8]}"
 
 
 def _declared_check(source: Source) -> Check:

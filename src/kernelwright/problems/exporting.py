@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -40,12 +40,12 @@ _KEPT = ("var",)
 
 
 def export(
-    program: Program, values: Sequence[Any]
+    program: Program, values: Sequence[Any], *, whole: bool = False
 ) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
     """`program` as exported for `values`, and the names of what its user inputs are, in order.
 
     Without gradients these are the inputs of the program; with them the tensors among its inputs,
-    and its weights.
+    and its weights. With `whole` operators stay as torch runs them.
 
     Raises:
         ProblemError: a sentence that says why it cannot be traced.
@@ -54,9 +54,10 @@ def export(
         with torch.no_grad(), warnings.catch_warnings():
             # torch warns of its own internals here; its user can do nothing about that.
             warnings.simplefilter("ignore")
-            module, given, names = _subject(program, values)
+            table = {} if whole else _decompositions()
+            module, given, names = _subject(program, values, table)
             exported = torch.export.export(module, given, strict=False)
-            return exported.run_decompositions(_decompositions()), names
+            return exported.run_decompositions(dict(table)), names
     # Whatever torch.export raises, on somebody's code, becomes one sentence here.
     except Exception as error:
         first = str(error).strip().splitlines()[:1] or [type(error).__name__]
@@ -64,12 +65,12 @@ def export(
 
 
 def _subject(
-    program: Program, values: Sequence[Any]
+    program: Program, values: Sequence[Any], table: Mapping[Any, Callable[..., Any]]
 ) -> tuple[torch.nn.Module, tuple[Any, ...], tuple[str, ...]]:
     """The module to export, its arguments and their names."""
     if program.gradients is None:
         return program.model, tuple(values), program.input_names
-    step = flat_step(program, values, _decompositions())
+    step = flat_step(program, values, table)
     return step.module, step.tensors, step.names
 
 

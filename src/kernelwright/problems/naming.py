@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterable
+from pathlib import PurePath
 
 _CPP = """
 alignas alignof asm auto bool case catch char concept const constexpr default delete do double
@@ -45,3 +46,12 @@ def distinct(wanted: Iterable[str], *, taken: Iterable[str] = (), suffix: str = 
         used.add(name)
         names.append(name)
     return names
+
+
+def workloads_file(name: str) -> str:
+    """What the file is called in which the workloads of the reference file `name` are declared.
+
+    >>> workloads_file("region_1.py")
+    'region_1.workloads.json'
+    """
+    return f"{PurePath(name).stem}.workloads.json"

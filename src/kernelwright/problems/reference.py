@@ -15,6 +15,7 @@ from typing import Literal, Self
 
 from kernelwright.core.cards import first_card
 from kernelwright.core.compiled import Compiled
+from kernelwright.core.cut import Outline
 from kernelwright.core.device_lock import lock_of
 from kernelwright.core.errors import ProblemError, WorkerError
 from kernelwright.core.graph import Graph
@@ -142,6 +143,17 @@ class Reference:
         given = None if workload is None else workload.model_dump(mode="json")
         reply, _ = self._ask({"ask": "trace", "workload": given})
         return Graph.model_validate(reply["graph"])
+
+    def trace_of(self, other: Problem) -> Graph:
+        """The graph of another problem, such as a part of this one; nothing of it is checked."""
+        reply, _ = self._ask({"ask": "trace_problem", "problem": other.model_dump(mode="json")})
+        return Graph.model_validate(reply["graph"])
+
+    def outline(self) -> Outline:
+        """The program as whole operators, with what each makes and takes at its own sizes."""
+        self.load()
+        reply, _ = self._ask({"ask": "outline"})
+        return Outline.model_validate(reply["outline"])
 
     def compiled(self) -> tuple[Compiled, ...]:
         """The text that torch.compile's backend generates, at the report's sizes and at others.

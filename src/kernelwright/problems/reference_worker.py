@@ -16,6 +16,7 @@ import threading
 import torch
 
 from kernelwright.core.compiled import Compiled
+from kernelwright.core.cut import Outline
 from kernelwright.core.errors import KernelwrightError, ProblemError, WorkerError
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem, Source, Workload
@@ -24,8 +25,10 @@ from kernelwright.problems.channel import Closed, Message, receive, send
 from kernelwright.problems.compiling import compiled
 from kernelwright.problems.derive import derive
 from kernelwright.problems.dtypes import raw
+from kernelwright.problems.loading import load_program
 from kernelwright.problems.mutants import admit
 from kernelwright.problems.oracle import Oracle
+from kernelwright.problems.outlining import outline
 from kernelwright.problems.packing import pack
 from kernelwright.problems.sizes import pick_trace_workloads
 from kernelwright.problems.soundness import sound_distributions
@@ -61,6 +64,10 @@ class Worker:
                 reply = self._demand()
             case "trace":
                 reply = {"graph": self._trace(question["workload"]).model_dump(mode="json")}
+            case "trace_problem":
+                reply = {"graph": _trace_other(question["problem"]).model_dump(mode="json")}
+            case "outline":
+                reply = {"outline": self._outline().model_dump(mode="json")}
             case "compile":
                 reply = {"compiled": [each.model_dump(mode="json") for each in self._compiled()]}
             case "admit":
@@ -120,9 +127,23 @@ class Worker:
             workload = Workload.model_validate(asked)
         return trace(self.oracle.twins(workload.constants).eager, workload, self.problem)
 
+    def _outline(self) -> Outline:
+        """What the program is made of, seen at its own sizes too."""
+        workload = pick_trace_workloads(self.problem)[0]
+        at_first, own = (self.oracle.twins(c).eager for c in (workload.constants, {}))
+        return outline(at_first, workload, self.problem, own)
+
     def _compiled(self) -> tuple[Compiled, ...]:
         """What Inductor generates at the sizes of several workloads."""
         return compiled(self.source, self.problem.direction, self.oracle.device, self.problem)
+
+
+def _trace_other(said: Message) -> Graph:
+    """The graph of another problem, such as a part of this one. Only its reference, its workloads'
+    axes and constants are looked at."""
+    problem = Problem.model_validate(said)
+    workload = pick_trace_workloads(problem)[0]
+    return trace(load_program(problem.reference, workload.constants), workload, problem)
 
 
 def _give_back() -> None:

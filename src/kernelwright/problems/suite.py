@@ -13,6 +13,7 @@ from typing import Literal
 from kernelwright.core.errors import ProblemError, UnknownName
 from kernelwright.core.problem import Source
 from kernelwright.problems.constants import text_with_constants
+from kernelwright.problems.naming import workloads_file
 
 PREFIX = "builtin:"
 Sizes = Literal["cpu", "gpu"]
@@ -72,8 +73,11 @@ def read_source(origin: str | Path | Source, *, sizes: Sizes = "cpu") -> tuple[S
     if isinstance(origin, str) and origin.startswith(PREFIX):
         return source(origin.removeprefix(PREFIX), sizes=sizes), origin
     file = Path(origin)
-    text = _read(file)
-    return Source(files={file.name: text}, entry_point=f"{file.name}::{_CLASS}"), str(origin)
+    texts = {file.name: _read(file)}
+    beside = file.with_name(workloads_file(file.name))
+    if beside.is_file():
+        texts[beside.name] = _read(beside)
+    return Source(files=texts, entry_point=f"{file.name}::{_CLASS}"), str(origin)
 
 
 def _read(file: Path) -> str:

@@ -33,8 +33,9 @@ _DEVICE = "cpu"
 _PLACEMENT = {"device", "layout", "pin_memory", "memory_format", "requires_grad"}
 
 
-def trace(program: Program, workload: Workload, problem: Problem) -> Graph:
-    """The graph of `program`, which was loaded for `workload`.
+def trace(program: Program, workload: Workload, problem: Problem, *, whole: bool = False) -> Graph:
+    """The graph of `program`, which was loaded for `workload`. With `whole` its operators are those
+    that torch runs, not taken apart; a result of a type that problems do not have has none then.
 
     The file is loaded again at other workloads of `problem`, to learn which numbers follow from
     which axes. A float that the caller gives (a scalar input) is a `Ref` to its name.
@@ -50,7 +51,7 @@ def trace(program: Program, workload: Workload, problem: Problem) -> Graph:
     for turn, each in enumerate(chosen.values()):
         loaded_so = each.id == workload.id and program.device == _DEVICE
         loaded = program if loaded_so else _at(program, each)
-        graphs.append(_traced(loaded, each.axes, turn))
+        graphs.append(_traced(loaded, each.axes, turn, whole=whole))
     return merged(graphs)
 
 
@@ -61,7 +62,22 @@ def _at(program: Program, workload: Workload) -> Program:
     )
 
 
-def _traced(program: Program, axes: Mapping[str, int], turn: int) -> Graph:
+def read_export(
+    program: Program, values: Mapping[str, Any]
+) -> tuple[ExportedProgram, dict[str, str], tuple[str, ...]]:
+    """`program` exported whole for `values`, what we call what torch calls its nodes, and the names
+    of its user inputs.
+
+    Raises:
+        ProblemError: a sentence that says why the program cannot be traced.
+    """
+    exported, names = export(program, list(values.values()), whole=True)
+    reader = _Reader(program, exported, {}, whole=True)
+    reader.graph(iter(names), {})
+    return exported, reader.names, names
+
+
+def _traced(program: Program, axes: Mapping[str, int], turn: int, *, whole: bool) -> Graph:
     """The graph at one set of sizes."""
     # A file may give one tensor twice; export would take that for a rule.
     values = {
@@ -69,8 +85,8 @@ def _traced(program: Program, axes: Mapping[str, int], turn: int) -> Graph:
         for name, value in zip(program.input_names, program.make_inputs(0), strict=True)
     }
     scalars = dict(markers(values, turn))
-    exported, names = export(program, list({**values, **scalars}.values()))
-    return _Reader(program, exported, scalars).graph(iter(names), axes)
+    exported, names = export(program, list({**values, **scalars}.values()), whole=whole)
+    return _Reader(program, exported, scalars, whole=whole).graph(iter(names), axes)
 
 
 def markers(values: Mapping[str, Any], turn: int) -> Iterator[tuple[str, float]]:
@@ -89,6 +105,7 @@ class _Reader:
     program: Program
     exported: ExportedProgram
     markers: Mapping[str, float]
+    whole: bool = False
     names: dict[str, str] = field(default_factory=dict)
     inputs: list[Value] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
@@ -163,10 +180,13 @@ class _Reader:
             name += "_"
         self.names[theirs] = name
         single = isinstance(result, Tensor)
-        shape, dtype = (tuple(result.shape), _dtype(result)) if single else ((), None)
+        shape, dtype = (tuple(result.shape), self._dtype(result)) if single else ((), None)
         self.nodes.append(
             Node(name=name, op=op, args=args, kwargs=kwargs, shape=shape, dtype=dtype)
         )
+
+    def _dtype(self, value: Tensor) -> DType | None:
+        return DTYPES.get(value.dtype) if self.whole else _dtype(value)
 
     def _argument(self, value: Any) -> Any:
         if isinstance(value, torch.fx.Node):

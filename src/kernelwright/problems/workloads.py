@@ -2,7 +2,8 @@
 
 A constant is varied when changing it changes the shape of an input or a weight; what else a file
 gives names to (a reduction axis, a number of groups) is part of what it computes. The choice is
-a function of the file's text alone. No torch: a program is looked at through `shapes.Observer`.
+a function of the file's text alone, unless it was declared beside it. No torch: a program is looked
+at through `shapes.Observer`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from kernelwright.core.errors import ProblemError
 from kernelwright.core.problem import Split
 from kernelwright.core.record import content_id
+from kernelwright.problems.declared import Declared
 from kernelwright.problems.shapes import Observation, Observer
 
 MAX_BYTES = 64 << 20
@@ -84,6 +86,31 @@ def choose(observer: Observer, varied: Sizes) -> list[Choice]:
             tried.add(_key({**varied, **found.constants}))
             chosen.append(Choice(id=recipe.id, split=recipe.split, observation=found))
     return chosen
+
+
+def choose_declared(
+    observer: Observer, workloads: Sequence[Declared]
+) -> tuple[Sizes, list[Choice]]:
+    """The constants that differ, and those workloads under which the program runs, report first:
+    that has the file's own constants.
+
+    Raises:
+        ProblemError: it does not run at all.
+    """
+    first = next(each for each in workloads if each.split == "report")
+    varied = {
+        name: value
+        for name, value in first.constants.items()
+        if len({each.constants.get(name, value) for each in workloads}) > 1
+    }
+    base = observer.first()
+    chosen = [Choice(id=first.id, split="report", observation=base)]
+    for each in workloads:
+        sizes = {name: each.constants.get(name, value) for name, value in varied.items()}
+        seen = None if each is first else observer.try_constants(sizes)
+        if seen is not None and seen.structure == base.structure:
+            chosen.append(Choice(id=each.id, split=each.split, observation=seen))
+    return varied, chosen
 
 
 def _key(sizes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

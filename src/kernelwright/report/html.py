@@ -38,6 +38,7 @@ from kernelwright.report.formats import (
     times,
 )
 from kernelwright.report.plain import LOG_LIMIT, SOURCE_LIMIT, shortened, visible
+from kernelwright.report.regions import faster_in_words, ops_in_words
 from kernelwright.report.result import Result
 from kernelwright.report.story import Story, calls_of, cost_of
 from kernelwright.report.table import FAST, Table, cells, retrieval, summary
@@ -119,6 +120,9 @@ def render(story: Story, result: Result, blobs: Blobs) -> str:
         remarks=sentence.remarks(result),
         cost=cost.in_words(result.cost),
         ablation=_ablation(result.ablation),
+        regions=result.regions,
+        ops_in_words=ops_in_words,
+        faster_in_words=faster_in_words,
         baselines=sentence.baseline_rows(result),
         chart=attempts_chart(points) if any(p.estimate for p in points) else None,
         timings=_timings(story.headline),

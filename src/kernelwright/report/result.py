@@ -36,6 +36,7 @@ from kernelwright.report.ablation import Ablated, ablated
 from kernelwright.report.cost import Cost, cost_of
 from kernelwright.report.outcomes import reason
 from kernelwright.report.ratios import Ratio
+from kernelwright.report.regions import RegionTable, region_table
 from kernelwright.report.story import Story, calls_of
 
 EAGER = "eager"
@@ -101,7 +102,8 @@ class Result(Record):
     whoever was asked did not want. `cost_usd` is None when a price is not known; `promoted` says
     whether the figures were taken afresh, after the search chose. `cost` is what was spent, in all
     and for a verified speedup. `ablation` says what each edit of the candidate is worth, None until
-    `kernelwright ablate` was asked.
+    `kernelwright ablate` was asked. `regions` has what the program was cut into, None where it was
+    not.
     """
 
     problem: str
@@ -133,6 +135,7 @@ class Result(Record):
     wall_s: float
     cost: Cost
     ablation: Ablated | None
+    regions: RegionTable | None = None
 
     @property
     def returned(self) -> Figures:
@@ -193,7 +196,13 @@ def result_of(story: Story, *, path: str | None) -> Result:
         wall_s=round(story.wall_s, 3),
         cost=cost_of(story, verified=verified),
         ablation=ablated(story.state.ablation, story.ablated),
+        regions=_regions(story),
     )
+
+
+def _regions(story: Story) -> RegionTable | None:
+    cut = story.state.cut
+    return region_table(cut, story.state.regions) if cut else None
 
 
 class Judged(Record):

@@ -17,6 +17,7 @@ from kernelwright.report import cost, outcomes, sentence
 from kernelwright.report.ablation import Ablated, in_words, what_it_is, worth_in_words
 from kernelwright.report.formats import counted, duration, estimated, money
 from kernelwright.report.plain import visible
+from kernelwright.report.regions import RegionTable, faster_in_words, ops_in_words
 from kernelwright.report.result import Figures, Result, timed
 from kernelwright.report.story import Story, calls_of, cost_of
 from kernelwright.store.fold import Step
@@ -31,7 +32,25 @@ def summary(result: Result) -> Group:
         *(_cell(remark) for remark in sentence.remarks(result)),
         _cell(cost.in_words(result.cost), style="dim"),
         *([ablation(result.ablation)] if result.ablation else []),
+        *([regions(result.regions)] if result.regions else []),
     )
+
+
+def regions(found: RegionTable) -> Group:
+    """What the program was cut into, and what became of each region."""
+    table = _table(
+        "region", "operators", "becomes", ">of torch's time", ">faster than torch", "why"
+    )
+    for row in found.rows:
+        table.add_row(
+            "" if row.number is None else str(row.number),
+            _cell(ops_in_words(row)),
+            Text(row.becomes, style="green" if row.becomes == "kernel" else "yellow"),
+            f"{row.share:.0%}",
+            faster_in_words(row),
+            _cell(row.reason),
+        )
+    return Group(table, _cell(found.sentence, style="bold"))
 
 
 def ablation(found: Ablated) -> Group:

@@ -11,9 +11,10 @@ import hashlib
 import pprint
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.evaluation import Evaluation
@@ -23,6 +24,7 @@ from kernelwright.run.folder import RunFolder
 from kernelwright.run.heading import heading, verified_sizes
 
 MODULE = "best_module.py"
+PLAIN = "python"  # the language of a module that finds files beside it
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"')
 # Names of what behaves in training otherwise than in evaluation.
 _MODES = re.compile(r"^training$|dropout|batch_?norm|instance_?norm|rrelu", re.IGNORECASE)
@@ -46,22 +48,65 @@ def deliver(
     Raises:
         StoreError: a file could not be written.
     """
-    plan = language.build(candidate, problem)
     name = f"best{Path(candidate.source.main_file).suffix}"
     lines = heading(problem, candidate, evaluation, name=name, module=MODULE, device=device)
+    kernel = kernel_file(
+        problem, candidate, evaluation, language, device=device, name=name, heading=lines
+    )
+    written = [folder.write(name, kernel.text)]
+    written += [folder.write(other, text) for other, text in kernel.beside.items()]
+    if kernel.form is not None:
+        text = module_text(kernel.form, lines, kernel.facts, problem)
+        written.append(folder.write(MODULE, text))
+    return tuple(written)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelFile:
+    """A kernel as one file, with `beside` it those that it reads, and the `facts` that the code of
+    `delivered` in `form` needs to use it; no form where there is no such code."""
+
+    name: str
+    text: str
+    form: Literal["native", "module"] | None
+    facts: dict[str, Any]
+    beside: dict[str, str]
+
+
+def kernel_file(
+    problem: Problem,
+    candidate: Candidate,
+    evaluation: Evaluation,
+    language: Language,
+    *,
+    device: str,
+    name: str,
+    heading: Sequence[str] = (),
+) -> KernelFile:
+    """The candidate as a file called `name` that can be used on its own, below `heading`."""
+    plan, source = language.build(candidate, problem), candidate.source
     native = plan.lane == "native"
-    text = one_unit(plan) if native else plan.files[candidate.source.main_file]
-    text = _commented(lines, "//" if native else "#") + "\n" + text
-    written = [folder.write(name, text)]
+    text = one_unit(plan) if native else plan.files[source.main_file]
+    if heading:
+        text = _commented(heading, "//" if native else "#") + "\n" + text
+    # A plain module finds the files beside it by itself.
+    plain = candidate.language == PLAIN
+    beside = {n: t for n, t in source.files.items() if plain and n != source.main_file}
     facts = facts_of(problem, evaluation, device=device)
-    facts |= {"file": name, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    facts |= {"file": name, "sha256": _hash(text)}
+    form: Literal["native", "module"] | None = None
     if native and device == "cpu" and len(plan.commands) == 1:
         facts |= {"command": _command(plan, name), "artifact": plan.artifact}
-        written.append(folder.write(MODULE, module_text("native", lines, facts, problem)))
-    elif not native and plan.follow is None and len(candidate.source.files) == 1:
-        facts |= {"kernel_entry": candidate.source.name, "environment": dict(plan.environment)}
-        written.append(folder.write(MODULE, module_text("module", lines, facts, problem)))
-    return tuple(written)
+        form = "native"
+    elif not native and plan.follow is None and (plain or len(source.files) == 1):
+        facts |= {"kernel_entry": source.name, "environment": dict(plan.environment)}
+        facts |= {"beside": {n: _hash(t) for n, t in beside.items()}} if beside else {}
+        form = "module"
+    return KernelFile(name=name, text=text, form=form, facts=facts, beside=beside)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def facts_of(problem: Problem, evaluation: Evaluation, *, device: str) -> dict[str, Any]:
@@ -132,15 +177,26 @@ def module_text(form: str, lines: Sequence[str], facts: Mapping[str, Any], probl
             "from __future__ import annotations\n",
             *imports,
             "\n",
-            f"_FACTS = {pprint.pformat(dict(facts), width=96, sort_dicts=False)}\n",
+            f"_FACTS = {facts_text(facts)}\n",
             "# The reference as it was given. It runs whenever the kernel may not.",
-            f"_REFERENCE = {_literal(problem.reference.text)}\n\n",
+            f"_REFERENCE = {literal(problem.reference.text)}\n\n",
             code,
             "",
             "ModelNew = make_model(_FACTS, _REFERENCE, Path(__file__).resolve().parent, __name__)",
             "",
         ]
     )
+
+
+def code_text(form: str) -> str:
+    """The code of `delivered` for kernels of this form, as a file that others import."""
+    imports, code = _code("checks", "gradients", form)
+    return "\n".join(["from __future__ import annotations\n", *imports, "\n", code])
+
+
+def facts_text(facts: Mapping[str, Any]) -> str:
+    """The facts as Python."""
+    return pprint.pformat(dict(facts), width=96, sort_dicts=False)
 
 
 def _commented(lines: Sequence[str], mark: str) -> str:
@@ -174,7 +230,10 @@ def _outside(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
         yield from (f"from {node.module} import {alias.name}" for alias in node.names)
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """`text` as a Python literal that reads like the file, where it can."""
-    awkward = '"""' in text or "\r" in text or text.endswith(('"', "\\")) or "\0" in text
-    return repr(text) if awkward else f'r"""{text}"""'
+    plain = "\r" not in text and "\0" not in text
+    for quotes in ('"""', "'''"):
+        if plain and quotes not in text and not text.endswith((quotes[0], "\\")):
+            return f"r{quotes}{text}{quotes}"
+    return repr(text)

@@ -16,6 +16,7 @@ from typing import Protocol
 from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.cards import only_card, visible_cards
+from kernelwright.core.cut import Cut
 from kernelwright.core.diagnosis import Diagnosis
 from kernelwright.core.errors import SpecError, UsageError
 from kernelwright.core.evaluation import (
@@ -53,7 +54,7 @@ from kernelwright.library.records import device_name
 from kernelwright.library.shelf import Broken, Kernel, folders_of, read_library
 from kernelwright.problems.reference import Reference
 from kernelwright.run.compiler_seeds import CompilerSeeds
-from kernelwright.run.delivery import deliver
+from kernelwright.run.delivery import PLAIN, deliver
 from kernelwright.run.folder import RunFolder
 from kernelwright.run.knowing import about_device, sources_of
 from kernelwright.run.lessons import lessons_of, not_drawn_from, told_by, told_to_models
@@ -61,6 +62,7 @@ from kernelwright.run.memory import runs_in
 from kernelwright.run.model_writers import check_models, model_writers
 from kernelwright.run.patience import USUAL, Retries
 from kernelwright.run.profiling import Profiled, profiled
+from kernelwright.run.regions.finding import find_cut
 from kernelwright.run.sketching import Sketches
 from kernelwright.run.spec import (
     AGENT,
@@ -78,6 +80,8 @@ Library = tuple[Sequence[Kernel], Sequence[Broken]]
 
 # Drafts of a writer that is sampled; one with a list is asked until the list ends.
 SAMPLED_DRAFTS = 4
+# What may help where no sketch drafts a problem and no model is asked.
+_ADVICE = "`optimize --regions` searches for the parts of it that sketches cover."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,7 @@ class Equipment:
     looks at its code, and counts on a GPU, and `sketches` has the drafts in a language. `examples`
     are verified kernels to read, in a language. `about_device` is on what the candidates run on,
     and `sources` have what else is known. `heeded` are the lessons that writers make use of
-    so far.
+    so far. `cut` finds the problem's regions.
     """
 
     problem: Problem
@@ -108,6 +112,7 @@ class Equipment:
     judges_modules: bool = True  # the delivered module is more than one file
     examples: Callable[[str], Sequence[Example]] = no_examples
     heeded: Callable[[], tuple[Lesson, ...]] = tuple
+    cut: Callable[[], Cut] | None = None
     about_device: Passage | None = None
     sources: Sequence[PassageSource] = ()
 
@@ -176,12 +181,14 @@ def furnished(
     Raises:
         UsageError: a folder that is to be remembered holds no run.
     """
-    languages: dict[str, Language] = {n: names.load("language", n)() for n in spec.languages}
+    used = (*spec.languages, *((PLAIN,) if spec.regions else ()))
+    languages: dict[str, Language] = {n: names.load("language", n)() for n in used}
     kernels, broken = library
     trace = functools.cache(reference.trace)
     on = device_name(here) if here else None
     heard = not_drawn_from(problem, lessons) if spec.decontaminate else lessons
-    sketches = Sketches(problem, trace, on, heard)
+    advice = "" if spec.models or spec.regions else _ADVICE
+    sketches = Sketches(problem, trace, on, heard, advice)
     shelves = Shelves(kernels, problem, trace, on, decontaminate=spec.decontaminate)
     compiler_seeds = CompilerSeeds(problem, lambda: reference.compiled())
     alone = evaluator if isinstance(evaluator, Judge) else None
@@ -224,6 +231,7 @@ def furnished(
         profile=functools.partial(profiled, alone) if alone else None,
         sketches=sketches,
         judges_modules=spec.judge is None,
+        cut=lambda: find_cut(problem, reference.outline(), reference.trace_of, spec.languages),
         heeded=lambda: (*sketches.heeded, *told_to_models(spec, heard, on)),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import Literal
 
 import kernelwright
 from kernelwright.core import names
-from kernelwright.core.errors import UsageError
+from kernelwright.core.errors import SpecError, UsageError
 from kernelwright.core.evaluation import Evaluation, Fault, Passed
-from kernelwright.core.protocols import Strategy
-from kernelwright.core.run import RunSpec
+from kernelwright.core.protocols import Strategy, Writer
+from kernelwright.core.run import Budget, RunSpec
 from kernelwright.core.statistics import versus_best
 from kernelwright.run.approval import Ask, check_can_ask
 from kernelwright.run.equipment import Equip, Equipment, drafters, equip
@@ -28,10 +28,24 @@ from kernelwright.run.loop import Search
 from kernelwright.run.promotion import promote
 from kernelwright.run.spec import completed, to_toml
 from kernelwright.run.verdicts import evaluation_of
+from kernelwright.search.drafting import Drafter
 from kernelwright.store.fold import RunState, Step
 from kernelwright.store.sql import SqlStore
 
 SPEC = "spec.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a search is made of. `drafters` says who drafts, without those that were dropped."""
+
+    writers: Mapping[str, Writer]
+    drafters: Callable[[frozenset[str]], tuple[Drafter, ...]]
+    budget: Budget
+
+
+# Done when the problem is known and before the search; None leaves the search as it is.
+Before = Callable[[RunLog, RunFolder, RunSpec, Equipment], Parts | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +89,14 @@ def optimize(
     observer: Observer = ignore,
     equip: Equip = equip,
     ask: Ask | None = None,
+    before: Before | None = None,
 ) -> RunResult:
     """Search for a faster kernel, and write what was found into a new folder.
 
     The folder is `folder`, or a new one in ``runs/`` named after the problem. Its file ``hints.md``
     is read before each plan, for writers that read hints. `observer` is called with each event as
     it is written. `ask` is asked before a candidate is handed back; the settings then say
-    `approve`.
+    `approve`. `before` does what comes before the search, and says what is searched with.
 
     Raises:
         UsageError: what was asked for cannot be done; nothing was spent.
@@ -89,6 +104,7 @@ def optimize(
     """
     spec = completed(spec.model_copy(update={"approve": spec.approve or ask is not None}))
     check_can_ask(spec, ask)
+    _check_regions(spec, before)
     with equip(spec, spec.problem, None) as equipment:
         stem = equipment.problem.id
         made = RunFolder.claim(folder) if folder else RunFolder.create(RUNS, stem)
@@ -97,11 +113,16 @@ def optimize(
             started = {"spec": spec.model_dump(mode="json"), "name": made.name}
             log.record("started", {**started, "version": kernelwright.__version__})
             made.write(SPEC, to_toml(spec))
-            return _carry_out(log, made, spec, equipment, ask)
+            return _carry_out(log, made, spec, equipment, ask, before)
 
 
 def resume(
-    path: Path, *, observer: Observer = ignore, equip: Equip = equip, ask: Ask | None = None
+    path: Path,
+    *,
+    observer: Observer = ignore,
+    equip: Equip = equip,
+    ask: Ask | None = None,
+    before: Before | None = None,
 ) -> RunResult:
     """Go on with the run in `path` from wherever its log ends.
 
@@ -123,13 +144,27 @@ def resume(
             )
         spec = completed(spec)
         check_can_ask(spec, ask)
+        _check_regions(spec, before)
         with equip(spec, problem.reference if problem else spec.problem, problem) as equipment:
             log.record("resumed", {"version": kernelwright.__version__})
-            return _carry_out(log, folder, spec, equipment, ask if spec.approve else None)
+            return _carry_out(log, folder, spec, equipment, ask if spec.approve else None, before)
+
+
+def _check_regions(spec: RunSpec, before: Before | None) -> None:
+    if spec.regions and before is None:
+        raise SpecError(
+            "This search takes a program as a whole. Leave `regions` out of its settings, or use "
+            "`kernelwright optimize --regions`."
+        )
 
 
 def _carry_out(
-    log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipment, ask: Ask | None
+    log: RunLog,
+    folder: RunFolder,
+    spec: RunSpec,
+    equipment: Equipment,
+    ask: Ask | None,
+    before: Before | None,
 ) -> RunResult:
     if log.state.problem is None:
         log.record("problem", equipment.problem)
@@ -137,21 +172,38 @@ def _carry_out(
             log.record("fault", Fault(where="store", step=None, message=message, retryable=False))
     if log.state.admission is None:
         log.record("admission", equipment.admit())
-    work = _search_and_hand_back(log, folder, spec, equipment, ask)
+    found = before(log, folder, spec, equipment) if before else None
+    parts = found or _usual(log, folder, spec, equipment)
+    work = _search_and_hand_back(log, folder, spec, equipment, ask, parts)
     reason, number, delivered = asyncio.run(work)
     log.record("finished", {"reason": reason, "step": number})
     return RunResult(folder=folder, state=log.state, delivered=delivered)
 
 
+def _usual(log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipment) -> Parts:
+    """What a run searches with, as its settings say."""
+    return Parts(
+        writers=equipment.writers(log.store, folder),
+        drafters=lambda dropped: drafters(
+            spec, dropped, equipment.library_drafts, equipment.sketches
+        ),
+        budget=spec.budget,
+    )
+
+
 async def _search_and_hand_back(
-    log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipment, ask: Ask | None
+    log: RunLog,
+    folder: RunFolder,
+    spec: RunSpec,
+    equipment: Equipment,
+    ask: Ask | None,
+    parts: Parts,
 ) -> tuple[str, int | None, tuple[Path, ...]]:
     """Why the search ended, the step whose candidate stands, and the files written for it."""
 
     def strategy_for(dropped: frozenset[str]) -> Strategy:
         made: Strategy = names.load("strategy", spec.strategy)(
-            drafters=drafters(spec, dropped, equipment.library_drafts, equipment.sketches),
-            seed=spec.seed,
+            drafters=parts.drafters(dropped), seed=spec.seed
         )
         return made
 
@@ -159,9 +211,9 @@ async def _search_and_hand_back(
         log,
         equipment.problem,
         strategy_for=strategy_for,
-        writers=equipment.writers(log.store, folder),
+        writers=parts.writers,
         evaluator=equipment.evaluator,
-        budget=spec.budget,
+        budget=parts.budget,
         width=spec.width,
         retries=equipment.retries,
         hints=lambda: read_hints(folder.path / HINTS_FILE),

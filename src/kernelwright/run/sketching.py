@@ -15,7 +15,8 @@ from kernelwright.knowledge.sketches.drafts import Covered, NotCovered, drafts
 
 class Sketches:
     """The sketches' drafts in a language as lessons for the device `here` advise, traced and
-    drafted once. `heeded` are the lessons that changed some of them."""
+    drafted once. `heeded` are the lessons that changed some of them. Where there are none, the
+    reason ends with `advice`."""
 
     def __init__(
         self,
@@ -23,11 +24,13 @@ class Sketches:
         trace: Callable[[], Graph],
         here: str | None = None,
         lessons: Sequence[Lesson] = (),
+        advice: str = "",
     ) -> None:
         self._problem = problem
         self._trace = trace
         self._here = here
         self._lessons = lessons
+        self._advice = advice
         self._graph: Graph | None = None
         self._found: dict[str, Covered | NotCovered] = {}
         self.heeded: tuple[Lesson, ...] = ()
@@ -40,7 +43,10 @@ class Sketches:
                 found = drafts(self._problem, self._graph, language)
             except ProblemError as error:
                 found = NotCovered(reason=str(error))
-            self._found[language] = found if isinstance(found, NotCovered) else self._taught(found)
+            if isinstance(found, NotCovered):
+                self._found[language] = NotCovered(reason=f"{found.reason} {self._advice}".strip())
+            else:
+                self._found[language] = self._taught(found)
         return self._found[language]
 
     def _taught(self, found: Covered) -> Covered:

@@ -11,6 +11,7 @@ This is the only reader of an event's `data`; `run` writes it. What each kind of
     ablating    step (the best), draft (the step that it descends from), left_out, version, and
                 candidate_ids whose verdicts in an ablation are not believed any more
     ablation    step, evaluation, edit (the one that was undone; None for the best itself)
+    cut         a Cut                    region      a RegionVerdict
     void        candidate_ids whose verdicts are not believed any more, reason
 """
 
@@ -24,6 +25,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from kernelwright.core.candidate import Candidate, ModelCall, Plan, Proposal
+from kernelwright.core.cut import Cut, RegionVerdict
 from kernelwright.core.errors import StoreError
 from kernelwright.core.evaluation import Evaluation, Fault
 from kernelwright.core.problem import Problem
@@ -131,7 +133,8 @@ class RunState:
     """Everything that a log says. A session is the time from `started`, `resumed` or `ablating` to
     the last event before the next of these.
 
-    `approvals` has what was said of the candidate of a step."""
+    `approvals` has what was said of the candidate of a step; `regions` what became of the regions
+    of the `cut`, by number."""
 
     name: str = ""
     spec: RunSpec | None = None
@@ -142,6 +145,8 @@ class RunState:
     deliveries: tuple[Promotion, ...] = ()
     approvals: Mapping[int, Answer] = field(default_factory=dict)
     ablation: Ablation | None = None
+    cut: Cut | None = None
+    regions: Mapping[int, RegionVerdict] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     finish: Finish | None = None
     sessions: tuple[tuple[float, float], ...] = ()
@@ -213,6 +218,11 @@ def _advance(state: RunState, event: Event) -> RunState:
             return replace(state, problem=Problem.model_validate(data))
         case "admission":
             return replace(state, admission=data)
+        case "cut":
+            return replace(state, cut=Cut.model_validate(data))
+        case "region":
+            said = RegionVerdict.model_validate(data)
+            return replace(state, regions={**state.regions, said.number: said})
         case "ablating":
             return replace(state, ablation=_begun(state.ablation, data))
         case "evaluation" | "promotion" | "delivery" | "ablation":

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kernelwright.core.candidate import Candidate
+from kernelwright.core.cut import Cut
 from kernelwright.core.evaluation import Evaluation
 from kernelwright.core.problem import Problem, Source
 from kernelwright.core.protocols import Evaluator, Store, Writer
@@ -26,6 +27,7 @@ class FakeEquip:
 
     `opened` has the origins that it was asked for; `closed` counts how often it was taken down. The
     library has `library` kernels for the problem, which `writer` hands out too; `remarks` are said.
+    The problem is cut as `cut` says.
     Writers that `writers` makes for the run's store and folder stand in for `writer`, by name.
     """
 
@@ -36,6 +38,7 @@ class FakeEquip:
     closed: int = 0
     library: int = 0
     remarks: tuple[str, ...] = ()
+    cut: Callable[[], Cut] | None = None
 
     @contextmanager
     def __call__(
@@ -56,6 +59,7 @@ class FakeEquip:
                 retries=Retries(pause_s=0.0),
                 library_drafts=lambda _language: self.library,
                 remarks=self.remarks,
+                cut=self.cut,
             )
         finally:
             self.closed += 1

@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "show": "Print a run, or one of its attempts with its source.",
     "library": "List, show, judge again and add verified kernels.",
     "lessons": "Draw lessons from past searches, try what they are worth, and list them.",
+    "regions": "Show what a program would be cut into, and what would stay torch.",
     "problems": "List, show and admit problems.",
     "doctor": "Say what this machine can do, and what is missing.",
 }

@@ -22,6 +22,7 @@ from kernelwright.problems.suite import read_source
 from kernelwright.report.plain import visible
 from kernelwright.run.memory import runs_in
 from kernelwright.run.optimize import optimize
+from kernelwright.run.regions.whole import optimize_regions
 from kernelwright.run.spec import load_spec
 
 _PROBLEM = typer.Argument(help="A KernelBench file, or builtin:<name>.")
@@ -61,6 +62,10 @@ _JUDGE = typer.Option(
 _APPROVE = typer.Option(
     "--approve", help="Show what would be handed back as a diff, and ask first."
 )
+_REGIONS = typer.Option(
+    "--regions",
+    help="Cut the program into regions, search a kernel for each, and put the whole together.",
+)
 _NAME = typer.Option(help="The run's name: its folder in runs/.")
 _OUT = typer.Option(help="The run's folder, instead of runs/NAME.")
 _QUIET = typer.Option("--quiet", help="Show no progress.")
@@ -91,6 +96,7 @@ def command(
     require_isolation: Annotated[str | None, _ISOLATION] = None,
     judge_url: Annotated[str | None, _JUDGE] = None,
     approve: Annotated[bool, _APPROVE] = False,
+    regions: Annotated[bool, _REGIONS] = False,
     name: Annotated[str | None, _NAME] = None,
     out: Annotated[Path | None, _OUT] = None,
     quiet: Annotated[bool, _QUIET] = False,
@@ -129,6 +135,7 @@ def command(
         "require_isolation": require_isolation,
         "judge": judge_url,
         "approve": approve or None,
+        "regions": regions or None,
     }
     spec = load_spec(config, given)
     if spec.approve:
@@ -139,8 +146,9 @@ def command(
     folder = chosen_folder(spec.problem, name, out)
     if not quiet:
         say(Text(f"Loading {visible(spec.problem)} … the run is in {folder}"))
+    search = optimize_regions if spec.regions else optimize
     return carry_out(
-        lambda watch, ask: optimize(
+        lambda watch, ask: search(
             spec, folder=folder, observer=watch, equip=equip, ask=ask if spec.approve else None
         ),
         quiet=quiet,

@@ -22,6 +22,7 @@ from kernelwright.report import outcomes
 from kernelwright.report.ablation import what_it_is
 from kernelwright.report.formats import money, seconds
 from kernelwright.report.plain import visible
+from kernelwright.report.regions import RegionTable, faster_in_words, ops_in_words, region_table
 from kernelwright.report.story import calls_of, cost_of
 from kernelwright.report.text import sizes, speedup_of
 from kernelwright.store.fold import Promotion, RunState, Step, fold
@@ -74,6 +75,10 @@ class Progress:
                 return [Text(f"fault: {visible(state.faults[-1].message)}", style="yellow")]
             case "promotion":
                 return [self._judged_again(state.promotions[-1], "measured afresh")]
+            case "cut" if state.cut is not None:
+                return [Text(visible(region_table(state.cut, {}).sentence))]
+            case "region" if state.cut is not None:
+                return [_region_line(region_table(state.cut, state.regions), event)]
             case "ablation" if state.ablation is not None:
                 return [_ablated(state, event)]
             case "approval":
@@ -116,6 +121,10 @@ class Progress:
             return "loading the problem …"
         if self._state.admission is None:
             return "admission: would wrong programs be noticed? …"
+        if self._state.spec is not None and self._state.spec.regions and not self._state.steps:
+            done = len(self._state.regions)
+            of = len(self._state.cut.regions) if self._state.cut else 0
+            return f"searching a kernel for each region, {done} of {of} done …"
         if self._state.ablation is not None:
             return "judging without one edit …"
         return "measuring the best afresh …" if self._state.steps else "drafting …"
@@ -194,3 +203,15 @@ def _head(state: RunState, step: Step) -> str:
 
 def _stage(step: Step) -> str:
     return "writing" if step.proposal is None else "judging"
+
+
+def _region_line(table: RegionTable, event: Event) -> Text:
+    """What became of the region that the event is of."""
+    row = next(row for row in table.rows if row.number == event.data["number"])
+    figures = faster_in_words(row)
+    return Text.assemble(
+        f"region {row.number} ({visible(ops_in_words(row))}): ",
+        (row.becomes, "green" if row.becomes == "kernel" else "yellow"),
+        f"  {figures}" if figures else "",
+        f"  {visible(row.reason)}",
+    )

@@ -12,6 +12,7 @@ from kernelwright.apps.cli.running import carry_out
 from kernelwright.apps.cli.runs import RunArgument, find, opened
 from kernelwright.apps.cli.terminal import JSON_OPTION
 from kernelwright.run.optimize import resume
+from kernelwright.run.regions.whole import resume_regions
 from kernelwright.store.fold import fold
 
 
@@ -31,8 +32,9 @@ def command(
     spec = fold(past).spec
     if spec is not None and spec.approve:
         check_terminal()
+    go_on = resume_regions if spec is not None and spec.regions else resume
     return carry_out(
-        lambda watch, ask: resume(folder.path, observer=watch, equip=equip, ask=ask),
+        lambda watch, ask: go_on(folder.path, observer=watch, equip=equip, ask=ask),
         past=past,
         quiet=quiet,
         as_json=as_json,

@@ -40,12 +40,9 @@ def load_kernel(facts: Facts, home: Path, module_name: str) -> type[nn.Module]:
         NotVerified: it cannot be imported here, or its text is not the one that was verified.
     """
     path = home / facts["file"]
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise NotVerified("build", f"{path} cannot be read ({error.strerror}).") from error
-    if hashlib.sha256(text).hexdigest() != facts["sha256"]:
-        raise NotVerified("build", f"{path} was changed after it was verified.")
+    text = unchanged(path, facts["sha256"])
+    for name, sha256 in facts.get("beside", {}).items():
+        unchanged(home / name, sha256)
     try:
         with environment(facts["environment"]):
             module = load_module(text.decode(), f"{module_name}_kernel", str(path))
@@ -55,6 +52,21 @@ def load_kernel(facts: Facts, home: Path, module_name: str) -> type[nn.Module]:
         raise NotVerified("build", f"{path} cannot be imported ({said}).") from error
     found: type[nn.Module] = getattr(module, facts["kernel_entry"])
     return found
+
+
+def unchanged(path: Path, sha256: str) -> bytes:
+    """The text of a delivered file.
+
+    Raises:
+        NotVerified: it cannot be read, or is not the one that was verified.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise NotVerified("build", f"{path} cannot be read ({error.strerror}).") from error
+    if hashlib.sha256(text).hexdigest() != sha256:
+        raise NotVerified("build", f"{path} was changed after it was verified.")
+    return text
 
 
 @contextmanager

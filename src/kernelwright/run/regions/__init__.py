@@ -1,0 +1,1 @@
+"""A program cut into regions: each searched by itself, and put together again."""
