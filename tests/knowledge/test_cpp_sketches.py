@@ -57,7 +57,9 @@ def test_drafts_for_few_long_rows_agree_too(name, study, kernel, make_case):
 
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_products_are_computed_in_tiles_and_one_by_one(name, study):
-    texts = [c.source.text for c in study(name).candidates("cpp")]
+    texts = [
+        c.source.text for c in study(name).candidates("cpp") if "kw_weights(" not in c.source.text
+    ]
     assert ["kw_product<" in text for text in texts] == [True, False]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from kernelwright.core.candidate import Candidate, Tunable
 from kernelwright.core.problem import Problem, Source
+from kernelwright.knowledge.sketches.attended import attended
+from kernelwright.knowledge.sketches.cpp.attention import AttentionNest
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
 from kernelwright.knowledge.sketches.cpp.columns import ColumnNest
 from kernelwright.knowledge.sketches.cpp.nest import Nest, indented
@@ -31,6 +33,8 @@ STREAM = Tunable(name="STREAM", choices=(0, 1), default=1)
 ROWS = Tunable(name="ROWS", choices=(4, 6, 8, 12), default=8)
 COLUMNS = Tunable(name="COLUMNS", choices=(16, 32, 48, 64), default=32)
 DEPTH = Tunable(name="DEPTH", choices=(128, 256, 512), default=256)
+QUERIES = Tunable(name="QUERIES", choices=(16, 32, 64, 128), default=64)
+KEYS = Tunable(name="KEYS", choices=(64, 128, 256, 512), default=256)
 POPULATE = Tunable(name="POPULATE", choices=(0, 1), default=1)
 
 _MEANING = {
@@ -42,9 +46,13 @@ _MEANING = {
     "ROWS": "rows of a tile of a matrix product",
     "COLUMNS": "columns of a tile of a matrix product",
     "DEPTH": "products of a sum that are added before those of the next tile",
+    "QUERIES": "rows of attention that go past the keys together",
+    "KEYS": "scores that a row of attention has at a time",
     "POPULATE": "whether the pages of a large result are asked for in one go",
 }
 _HEADERS = ("algorithm", "cmath", "cstdint", "cstring", "limits")
+# What kernels are made of, in this order; the first paragraph of each says what is in it.
+_PIECES = ("pieces.h", "attention.h")
 _CONSTANTS = {
     "KW_SUM_BLOCK": (
         "// elements that are summed in float before they go into the total\n"
@@ -78,6 +86,17 @@ def packed(problem: Problem, plan: Plan) -> Candidate | None:
 def _product_nest(stage: Stage) -> type[Nest] | None:
     known = stage.product is not None and stage.product.dtype in ("float32", "float64")
     return ProductNest if known else None
+
+
+def flash(problem: Problem, plan: Plan) -> Candidate | None:
+    """Attention takes keys in tiles and keeps no scores; None where no stage is attention."""
+    if not any(stage.attention for stage in plan.stages):
+        return None
+    return _rendered(problem, attended(plan), lambda s: _contracted(s) or _usual(problem, s))
+
+
+def _contracted(stage: Stage) -> type[Nest] | None:
+    return AttentionNest if stage.attention is not None else _product_nest(stage)
 
 
 def recomputed(problem: Problem, plan: Plan) -> Candidate:
@@ -130,7 +149,10 @@ def _rendered(problem: Problem, plan: Plan, choose: Callable[[Stage], type[Nest]
     """A loop nest for each stage, of the kind that `choose` says."""
     text = CppText(problem, plan.lowering.maker)
     body: list[str] = []
+    written = {store.target for stage in plan.stages for store in stage.all_stores}
     for temporary in plan.temporaries:
+        if temporary.name not in written:
+            continue
         name, kind = text.unique(temporary.name), TYPES[temporary.dtype]
         text.tensors[temporary.name] = name
         text.taken.add(name)
@@ -211,7 +233,7 @@ def candidate(problem: Problem, text: CppText, body: list[str], *, stream: bool)
 
 def _tunables(text: CppText, written: str, *, stream: bool) -> list[Tunable]:
     guess = STREAM.model_copy(update={"default": int(stream)})
-    known = (LANES, TILE, BLOCK, ROWS, COLUMNS, DEPTH, GRAIN, guess, POPULATE)
+    known = (LANES, TILE, BLOCK, ROWS, COLUMNS, DEPTH, QUERIES, KEYS, GRAIN, guess, POPULATE)
     for tunable in known:
         if tunable.name in text.signature.names:
             raise NoSketch(f"A parameter is called {tunable.name}, as a tunable of ours is.")
@@ -231,9 +253,10 @@ def _tunable_lines(tunable: Tunable) -> list[str]:
 
 
 def pieces(written: str) -> list[str]:
-    """The paragraphs of ``pieces.h`` that `written` uses, and those that they use, in order."""
-    text = importlib.resources.files(__package__).joinpath("pieces.h").read_text()
-    paragraphs = text.strip().split("\n\n")[1:]
+    """The paragraphs of our header files that `written` uses, and those that they use, in order."""
+    folder = importlib.resources.files(__package__)
+    texts = [folder.joinpath(name).read_text() for name in _PIECES]
+    paragraphs = [p for text in texts for p in text.strip().split("\n\n")[1:]]
     names = [set(re.findall(r"\b(kw_\w+)\s*(?:\(|\{)", p.split("{")[0] + "{")) for p in paragraphs]
     wanted, chosen = set(re.findall(r"\bkw_\w+", written)), set[int]()
     while True:

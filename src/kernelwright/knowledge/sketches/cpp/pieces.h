@@ -390,18 +390,23 @@ inline void kw_populate(void* data, int64_t size) {
 
 // The sums of one tile: for each of Rows and Columns the sum over `depth` of what is at left[row] and
 // in a panel of columns, added to what is there unless this is the `first` part of the depth. What
-// `left` has of one step of the depth is `step` from that of the next.
+// `left` has of one step of the depth is `step` from that of the next; rows of sums are `apart`.
 template <class T, int Rows, int Columns>
 inline void kw_product(
-    const T* const (&left)[Rows], int64_t step, const T* right, int64_t depth, bool first, T* sums
+    const T* const (&left)[Rows], int64_t step, const T* right, int64_t depth, bool first, T* sums,
+    int64_t apart
 ) {
     typedef T Vector __attribute__((vector_size(64)));
+    // Read where it is: a copy of several vectors goes through memory, and the sums wait for it.
+    typedef T Lying __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));
     constexpr int Lanes = 64 / int(sizeof(T)), Vectors = Columns / Lanes;
     static_assert(Columns % Lanes == 0, "a row of a tile is whole vectors");
     Vector sum[Rows][Vectors] = {};
     for (int64_t k = 0; k < depth; ++k) {
         Vector here[Vectors];
-        std::memcpy(here, right + k * Columns, sizeof here);
+        #pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v)
+            here[v] = *reinterpret_cast<const Lying*>(right + k * Columns + v * Lanes);
         #pragma GCC unroll 16
         for (int row = 0; row < Rows; ++row) {
             const T one = left[row][k * step];
@@ -414,7 +419,7 @@ inline void kw_product(
         #pragma GCC unroll 4
         for (int v = 0; v < Vectors; ++v) {
             Vector before = {};
-            T* const to = sums + row * Columns + v * Lanes;
+            T* const to = sums + row * apart + v * Lanes;
             if (!first) std::memcpy(&before, to, sizeof before);
             before += sum[row][v];
             std::memcpy(to, &before, sizeof before);

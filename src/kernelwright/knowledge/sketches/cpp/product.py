@@ -52,7 +52,7 @@ class ProductNest(Nest):
         ends, own = self.ends, self.own
         batches = "" if self.shared else f"{ends['batch']} * "
         packed = f"{batches}{own['row_panels']} * ROWS * {ends['depth']}"
-        before = [] if self.plain else self._memory("left", packed)
+        before = [] if self.plain else self.memory("left", packed)
         body = [*([] if self.plain else self._packed_left()), *self._tiles()]
         parallel = f"#pragma omp parallel if ({' * '.join(ends.values())} >= GRAIN)"
         return ["{", *indented([*self._sizes(), *before, parallel, "{", *indented(body), "}"]), "}"]
@@ -68,7 +68,8 @@ class ProductNest(Nest):
             f"const int64_t {own['parts']} = kw_parts({tiles}, {own['row_panels']});",
         ]
 
-    def _memory(self, name: str, elements: str, begun: str = "") -> list[str]:
+    def memory(self, name: str, elements: str, begun: str = "") -> list[str]:
+        """Definitions of memory for `elements` that is called by our `name`."""
         own = self.own[name]
         return [
             f"const std::unique_ptr<{self.type}[]> {own}_memory"
@@ -109,12 +110,12 @@ class ProductNest(Nest):
         rows = f"std::min<int64_t>(ROWS, {ends['left']} - {own['begin']})"
         return [
             f"#pragma omp for collapse({2 - self.shared}) schedule(static)",
-            *([] if self.shared else [_loop(batch, ends["batch"])]),
-            f"{_loop(panel, own['row_panels'])} {{",
+            *([] if self.shared else [loop(batch, ends["batch"])]),
+            f"{loop(panel, own['row_panels'])} {{",
             f"    {self.type}* const {to} = {self._left_panel()};",
             f"    const int64_t {own['begin']} = {panel} * ROWS, {count} = {rows};",
             f"    if ({count} < ROWS) std::fill_n({to}, ROWS * {ends['depth']}, {self.type}(0));",
-            *indented(self._packed(self.product.left, self.product.rows, "ROWS")),
+            *indented(self.packed(self.product.left, self.product.rows, "ROWS")),
             "}",
         ]
 
@@ -129,12 +130,12 @@ class ProductNest(Nest):
         own, row, i = self.own, self.text.vars["left"], self.own["i"]
         if self.plain is None:
             start = f"{self._left_panel()} + {own['steps']} * ROWS + {i}"
-            return [f"{_loop(i, 'ROWS')} {own['from']}[{i}] = {start};"]
+            return [f"{loop(i, 'ROWS')} {own['from']}[{i}] = {start};"]
         at = self.text.index(self.plain.at.without(self.product.depth), self.known)
         start = f"{self.text.tensors[self.plain.tensor]} + {at} + {own['steps']}"
         last = f"std::min({own['row_panel']} * ROWS + {i}, {self.ends['left']} - 1)"
         return [
-            f"{_loop(i, 'ROWS')} {{",
+            f"{loop(i, 'ROWS')} {{",
             f"    const int64_t {row} = {last};",
             f"    {own['from']}[{i}] = {start};",
             "}",
@@ -142,25 +143,27 @@ class ProductNest(Nest):
 
     # Packing.
 
-    def _packed(self, value: Expr, lane: Var, width: str) -> list[str]:
-        """A panel of `count` lanes from `begin` on, at `to`: those of one step of the depth are
-        neighbours, and steps are `width` apart."""
-        by_lane = self._along(value, self.product.depth) and not self._along(value, lane)
-        own, k, here = self.own, self.text.vars["depth"], self.text.vars[lane.name]
+    def packed(self, value: Expr, lane: Var, width: str, summed: Var | None = None) -> list[str]:
+        """A panel of `count` lanes from `begin` on, at `to`: those of one step of `summed`, the
+        depth unless it is given, are neighbours, and steps are `width` apart."""
+        summed = summed or self.product.depth
+        by_lane = self._along(value, summed, summed) and not self._along(value, lane, summed)
+        own, k, here = self.own, self.text.vars[summed.name], self.text.vars[lane.name]
         inside = dict(self.known)
-        fixed = invariant(self.text.maker, [value], {"depth" if by_lane else lane.name}, inside)
+        inner = summed.name if by_lane else lane.name
+        fixed = invariant(self.text.maker, [value], {inner}, inside)
         before = self.text.define(fixed, inside, name_roots=True)
         body = self.text.define([value], inside)
         body.append(f"{own['to']}[{k} * {width} + {own['c']}] = {self.text.value(value, inside)};")
         if not by_lane:
             columns = self._over_lanes(here, body)
-            return [f"{_loop(k, self.ends['depth'])} {{", *indented([*before, *columns]), "}"]
+            return [f"{loop(k, self.ends[summed.name])} {{", *indented([*before, *columns]), "}"]
         # Some steps at a time, so that what is written stays in the nearest cache.
-        steps, end, depth = own["steps"], own["end"], self.ends["depth"]
+        steps, end, depth = own["steps"], own["end"], self.ends[summed.name]
         return [
             f"for (int64_t {steps} = 0; {steps} < {depth}; {steps} += 64) {{",
             f"    const int64_t {end} = std::min({steps} + 64, {depth});",
-            f"    {_loop(own['c'], own['count'])} {{",
+            f"    {loop(own['c'], own['count'])} {{",
             f"        const int64_t {here} = {own['begin']} + {own['c']};",
             *indented(before, 2),
             "        #pragma omp simd",
@@ -176,17 +179,17 @@ class ProductNest(Nest):
         own = self.own
         return [
             "#pragma omp simd",
-            f"{_loop(own['c'], own['count'])} {{",
+            f"{loop(own['c'], own['count'])} {{",
             f"    const int64_t {here} = {own['begin']} + {own['c']};",
             *indented(body),
             "}",
         ]
 
-    def _along(self, value: Expr, lane: Var) -> bool:
+    def _along(self, value: Expr, lane: Var, summed: Var) -> bool:
         """Whether neighbours along `lane` are neighbours in what `value` reads most of: a tensor
-        with an element for each step of the depth."""
-        maker, depth = self.text.maker, self.product.depth
-        deep = [e.form for e in walk(maker, [value]) if depth in variables(maker, e)]
+        with an element for each step of `summed`."""
+        maker = self.text.maker
+        deep = [e.form for e in walk(maker, [value]) if summed in variables(maker, e)]
         return any(isinstance(f, Load) and f.at.coefficient(lane).constant == 1 for f in deep)
 
     # Sums.
@@ -197,18 +200,18 @@ class ProductNest(Nest):
         sums = f"({own['row_panels']} / {own['parts']} + 1) * ROWS * COLUMNS"
         count = f"std::min<int64_t>(COLUMNS, {ends['right']} - {own['begin']})"
         return [
-            *self._memory("right", f"{ends['depth']} * COLUMNS", "()"),
-            *self._memory("sums", sums, "()"),
+            *self.memory("right", f"{ends['depth']} * COLUMNS", "()"),
+            *self.memory("sums", sums, "()"),
             "#pragma omp for collapse(4) schedule(dynamic)",
-            _loop(var["batch"], ends["batch"]),
-            _loop(var["block"], ends["block"]),
-            _loop(own["panel"], own["panels"]),
-            f"{_loop(own['part'], own['parts'])} {{",
+            loop(var["batch"], ends["batch"]),
+            loop(var["block"], ends["block"]),
+            loop(own["panel"], own["panels"]),
+            f"{loop(own['part'], own['parts'])} {{",
             f"    const int64_t {own['begin']} = {own['panel']} * COLUMNS;",
             f"    const int64_t {own['count']} = {count};",
             f"    {self.type}* const {own['to']} = {own['right']};",
             # Columns beyond the last are whatever was there: nothing is made of their sums.
-            *indented(self._packed(self.product.right, self.product.columns, "COLUMNS")),
+            *indented(self.packed(self.product.right, self.product.columns, "COLUMNS")),
             *indented([*self._summed(), *self._finished()]),
             "}",
         ]
@@ -233,7 +236,8 @@ class ProductNest(Nest):
             *indented(self._pointers(), 2),
             f"        kw_product<{self.type}, ROWS, COLUMNS>("
             f"{own['from']}, {'1' if self.plain else 'ROWS'},",
-            f"            {own['right']} + {steps} * COLUMNS, {count}, {steps} == 0, {sums});",
+            f"            {own['right']} + {steps} * COLUMNS, {count}, "
+            f"{steps} == 0, {sums}, COLUMNS);",
             "    }",
         ]
 
@@ -251,7 +255,7 @@ class ProductNest(Nest):
         place = f"(({own['row_panel']} - {own['first']}) * ROWS + {i}) * COLUMNS"
         return [
             f"{self._each_panel()}",
-            f"    {_loop(i, 'ROWS')} {{",
+            f"    {loop(i, 'ROWS')} {{",
             f"        const int64_t {row} = {own['row_panel']} * ROWS + {i};",
             f"        if ({row} == {self.ends['left']}) break;",
             f"        const {self.type}* const {own['from']} = {own['sums']} + {place};",
@@ -260,5 +264,6 @@ class ProductNest(Nest):
         ]
 
 
-def _loop(name: str, end: str) -> str:
+def loop(name: str, end: str) -> str:
+    """The head of a loop from 0."""
     return f"for (int64_t {name} = 0; {name} < {end}; ++{name})"
