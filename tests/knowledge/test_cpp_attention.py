@@ -63,7 +63,7 @@ FILES = {
 SMALL = {"QUERIES": 16, "KEYS": 64, "ROWS": 6, "COLUMNS": 48}
 
 
-def flash(studied):
+def online(studied):
     """The draft that makes attention in one nest, and is the first."""
     candidate = studied.candidates("cpp")[0]
     assert "kw_weights(" in candidate.source.text
@@ -77,7 +77,7 @@ def test_attention_agrees_with_the_program_whatever_the_tiles(
     studied = tracing(make_file(**FILES[name]), SIZES)
     cases = [make_case(studied, sizes) for sizes in SIZES]
     for settings in ({}, SMALL):
-        built = kernel(flash(studied).tuned(settings), studied.problem)
+        built = kernel(online(studied).tuned(settings), studied.problem)
         for case in cases:
             built.check(case)
 
@@ -97,4 +97,4 @@ def test_nan_and_infinity_in_a_key_reach_what_they_reach_in_torch(
     values[1][0, 1, 20, 0] = float("inf")
     values[2][1, 0, 30, 2] = float("-inf")
     case = make_case(studied, SIZES[0], values)
-    kernel(flash(studied).tuned(SMALL), studied.problem).check(case)
+    kernel(online(studied).tuned(SMALL), studied.problem).check(case)

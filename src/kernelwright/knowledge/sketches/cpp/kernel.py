@@ -88,7 +88,7 @@ def _product_nest(stage: Stage) -> type[Nest] | None:
     return ProductNest if known else None
 
 
-def flash(problem: Problem, plan: Plan) -> Candidate | None:
+def online(problem: Problem, plan: Plan) -> Candidate | None:
     """Attention takes keys in tiles and keeps no scores; None where no stage is attention."""
     if not any(stage.attention for stage in plan.stages):
         return None
