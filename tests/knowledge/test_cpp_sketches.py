@@ -63,6 +63,46 @@ def test_products_are_computed_in_tiles_and_one_by_one(name, study):
     assert ["kw_product<" in text for text in texts] == [True, False]
 
 
+def without_wide_registers(candidate):
+    """`candidate` as it is built where vectors have 32 bytes."""
+    (name, text), *_ = candidate.source.files.items()
+    narrow = text.replace("\n\n", "\n#undef __AVX512F__\n\n", 1)
+    source = candidate.source.model_copy(update={"files": {name: narrow}})
+    return candidate.model_copy(update={"source": source})
+
+
+@pytest.mark.parametrize("rows", [4, 6, 8, 12])
+def test_a_tile_of_a_product_is_cut_where_registers_are_fewer(rows, study, kernel, make_case):
+    studied = study("two_layers")
+    candidate = studied.candidates("cpp")[0].tuned({"ROWS": rows, "COLUMNS": 48})
+    built = kernel(without_wide_registers(candidate), studied.problem)
+    built.check(make_case(studied, {"B": 33, "C": 6, "D": 130}))
+
+
+def test_few_rows_of_a_product_take_its_columns_where_they_lie(
+    tracing, make_file, kernel, make_case
+):
+    """And many pack them; the last panel, which is not full, is packed for all."""
+    text = make_file("return x @ y", inputs=("torch.randn(B, D)", "torch.randn(D, C)"))
+    studied = tracing(text)
+    candidate = studied.candidates("cpp")[0]
+    assert "across = " in candidate.source.text
+    built = kernel(candidate, studied.problem)
+    for rows in (3, 12, 200):
+        built.check(make_case(studied, {"B": rows, "C": 134, "D": 70}))
+
+
+def test_the_tile_of_a_product_is_guessed_from_its_rows(tracing, make_file):
+    def tile(rows):
+        text = make_file("return x @ y", inputs=("torch.randn(B, D)", "torch.randn(D, C)"))
+        sizes = ({"B": rows, "C": 6, "D": 36}, {"B": 5, "C": 10, "D": 22})
+        found = tracing(text.replace("B, C, D = 7", f"B, C, D = {rows}"), sizes)
+        known = {t.name: t.default for t in found.candidates("cpp")[0].tunables}
+        return known["ROWS"], known["COLUMNS"]
+
+    assert [tile(rows) for rows in (2, 7, 96)] == [(4, 64), (8, 32), (12, 32)]
+
+
 @pytest.mark.parametrize(
     "name",
     ["softmax", "rmsnorm_silu", "over_the_middle", "positions", "two_layers", "convolution"],

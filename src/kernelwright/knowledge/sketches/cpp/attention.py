@@ -178,12 +178,12 @@ class AttentionNest(ProductNest):
             f"    {source}[{i}] = {own['queries']} + ({place} + {i}) * {inner};",
             f"for (int64_t {c} = 0; {c} < {count}; {c} += COLUMNS)",
             f"    {product}({source}, 1, {own['keys']} + ({key}) * {inner},",
-            f"        {inner}, true, {own['scores']} + {c}, {own['tile_keys']});",
+            f"        COLUMNS, {inner}, true, {own['scores']} + {c}, {own['tile_keys']});",
             *self._weighed(sums),
             f"{loop(i, 'ROWS')} {source}[{i}] = {own['scores']} + {i} * {own['tile_keys']};",
             loop(own["panel"], own["panels"]),
             f"    {product}({source}, 1, {values},",
-            f"        {count}, false, {sums} + {own['panel']} * COLUMNS, {own['wide']});",
+            f"        COLUMNS, {count}, false, {sums} + {own['panel']} * COLUMNS, {own['wide']});",
         ]
 
     def _weighed(self, sums: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from kernelwright.core.candidate import Candidate, Tunable
 from kernelwright.core.problem import Problem, Source
@@ -52,7 +52,7 @@ _MEANING = {
 }
 _HEADERS = ("algorithm", "cmath", "cstdint", "cstring", "limits")
 # What kernels are made of, in this order; the first paragraph of each says what is in it.
-_PIECES = ("pieces.h", "attention.h")
+_PIECES = ("pieces.h", "product.h", "attention.h")
 _CONSTANTS = {
     "KW_SUM_BLOCK": (
         "// elements that are summed in float before they go into the total\n"
@@ -74,6 +74,9 @@ _LARGE_BYTES = 12 << 20
 # With fewer rows than this, threads share a row; with fewer elements it is not worth starting them.
 _FEW_ROWS = 8
 _MANY_ELEMENTS = 1 << 16
+
+# From this many rows on, a tile of twelve leaves few of its rows empty.
+_MANY_ROWS = 48
 
 
 def packed(problem: Problem, plan: Plan) -> Candidate | None:
@@ -165,7 +168,18 @@ def _rendered(problem: Problem, plan: Plan, choose: Callable[[Stage], type[Nest]
     body += _populated(problem, text)
     for stage in plan.stages:
         body += choose(stage)(text, stage).lines()
-    return candidate(problem, text, body, stream=_streamed(problem))
+    guesses = {"STREAM": int(_streamed(problem)), **_tile(problem, plan)}
+    return candidate(problem, text, body, guesses)
+
+
+def _tile(problem: Problem, plan: Plan) -> dict[str, int]:
+    """A tile for matrix products that have few rows at the sizes that are timed."""
+    axes = problem.report_workload.axes
+    rows = [s.product.rows.extent.at(axes) for s in plan.stages if s.product is not None]
+    most = max(rows, default=0)
+    if most <= min(ROWS.choices):
+        return {"ROWS": min(ROWS.choices), "COLUMNS": max(COLUMNS.choices)}
+    return {"ROWS": 8 if most < _MANY_ROWS else 12}
 
 
 def _streamed(problem: Problem) -> bool:
@@ -192,13 +206,15 @@ def _populated(problem: Problem, text: CppText) -> list[str]:
     return lines
 
 
-def candidate(problem: Problem, text: CppText, body: list[str], *, stream: bool) -> Candidate:
+def candidate(
+    problem: Problem, text: CppText, body: list[str], guesses: Mapping[str, int]
+) -> Candidate:
     """The candidate whose function does `body`, with the tunables that it uses.
 
-    `stream` is the first guess at whether to write past the cache.
+    `guesses` are first guesses of tunables that are better here than the usual ones.
     """
     written = "\n".join(body)
-    tunables = _tunables(text, written, stream=stream)
+    tunables = _tunables(text, written, guesses)
     parameters = ",\n".join(f"{p.c_type} {p.name}" for p in text.signature.parameters)
     function = [
         f'extern "C" void {ENTRY}(',
@@ -211,7 +227,8 @@ def candidate(problem: Problem, text: CppText, body: list[str], *, stream: bool)
     headers = [
         *_HEADERS,
         *(["memory"] if "unique_ptr" in written else []),
-        *(["utility"] if "kw_run(" in written else []),
+        *(["omp.h"] if "omp_get_max_threads" in written else []),
+        *(["utility"] if "kw_run(" in written or "kw_turned<" in written else []),
         *(["sys/mman.h"] if "kw_populate" in written else []),
     ]
     parts = [
@@ -231,9 +248,13 @@ def candidate(problem: Problem, text: CppText, body: list[str], *, stream: bool)
     )
 
 
-def _tunables(text: CppText, written: str, *, stream: bool) -> list[Tunable]:
-    guess = STREAM.model_copy(update={"default": int(stream)})
-    known = (LANES, TILE, BLOCK, ROWS, COLUMNS, DEPTH, QUERIES, KEYS, GRAIN, guess, POPULATE)
+def _tunables(text: CppText, written: str, guesses: Mapping[str, int]) -> list[Tunable]:
+    known = [
+        t.model_copy(update={"default": guesses.get(t.name, t.default)})
+        for t in (
+            LANES, TILE, BLOCK, ROWS, COLUMNS, DEPTH, QUERIES, KEYS, GRAIN, STREAM, POPULATE,
+        )
+    ]  # fmt: skip
     for tunable in known:
         if tunable.name in text.signature.names:
             raise NoSketch(f"A parameter is called {tunable.name}, as a tunable of ours is.")

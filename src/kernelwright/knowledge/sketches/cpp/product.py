@@ -22,9 +22,14 @@ _LOOPS = {
     "batch": ("batch", "batches"), "block": ("place", "places"), "left": ("row", "rows"),
     "right": ("column", "columns"), "depth": ("k", "depth"),
 }  # fmt: skip
+# How far into the depth what lies along it is turned at a time.
+_STEPS = 64
+# Panels of rows up to which columns are read where they lie: packing them would cost more.
+_FEW_PANELS = 8
 _OTHERS = (
     "left", "right", "sums", "panel", "panels", "row_panel", "row_panels", "part", "parts",
-    "first", "last", "begin", "count", "steps", "end", "from", "to", "i", "c",
+    "first", "last", "begin", "count", "steps", "end", "from", "to", "i", "c", "l",
+    "turned", "columns", "across",
 )  # fmt: skip
 
 
@@ -45,7 +50,8 @@ class ProductNest(Nest):
         self.type = TYPES[self.product.dtype]
         # A left factor that is the same in every batch, as weights are, is packed once.
         self.shared = self.product.batch not in variables(self.text.maker, self.product.left)
-        self.plain = self._plain_rows(self.product.left)
+        self.plain = self._plain_along(self.product.left, self.product.depth)
+        self.plain_right = self._plain_along(self.product.right, self.product.columns)
 
     def lines(self) -> list[str]:
         """The whole stage, as a block."""
@@ -65,7 +71,8 @@ class ProductNest(Nest):
             *(f"const int64_t {ends[v.name]} = {self.text.poly(v.extent)};" for v in loops),
             f"const int64_t {own['row_panels']} = ({ends['left']} + ROWS - 1) / ROWS;",
             f"const int64_t {own['panels']} = ({ends['right']} + COLUMNS - 1) / COLUMNS;",
-            f"const int64_t {own['parts']} = kw_parts({tiles}, {own['row_panels']});",
+            f"const int64_t {own['parts']} = "
+            f"kw_parts({tiles}, {own['row_panels']}, omp_get_max_threads());",
         ]
 
     def memory(self, name: str, elements: str, begun: str = "") -> list[str]:
@@ -79,18 +86,20 @@ class ProductNest(Nest):
 
     # The left factor: whole rows of a tensor as they lie there, or packed.
 
-    def _plain_rows(self, left: Expr) -> Load | None:
-        """What is read, if the left factor is rows of a tensor as they lie in memory."""
-        load, depth = left.form, self.product.depth
+    def _plain_along(self, value: Expr, along: Var) -> Load | None:
+        """What is read, if a factor is a tensor as it lies in memory, with neighbours along one of
+        its loops and the same step from each to the next in the other."""
+        load, depth = value.form, self.product.depth
         if not isinstance(load, Load) or load.guard is not None:
             return None
         as_stored = self.text.stored[load.tensor] == self.product.dtype
-        in_rows = load.at.coefficient(depth).constant == 1
-        rest = [a for a in atoms(load.at.without(depth)) if not isinstance(a, Var)]
-        return load if as_stored and in_rows and not any(map(self._deep, rest)) else None
+        as_neighbours = load.at.coefficient(along).constant == 1
+        rest = [a for a in atoms(load.at) if not isinstance(a, Var)]
+        steady = not any(self._changes(atom, {along, depth}) for atom in rest)
+        return load if as_stored and as_neighbours and steady else None
 
-    def _deep(self, atom: Atom) -> bool:
-        """Whether an atom that is no loop changes with the depth."""
+    def _changes(self, atom: Atom, loops: set[Var]) -> bool:
+        """Whether an atom that is no loop changes with one of `loops`."""
         match atom:
             case Data():
                 found = variables(self.text.maker, self.text.maker.behind(atom))
@@ -98,7 +107,7 @@ class ProductNest(Nest):
                 found = {v for v in atoms(of) if isinstance(v, Var)}
             case Var():
                 found = {atom}
-        return self.product.depth in found
+        return bool(loops & found)
 
     def _packed_left(self) -> list[str]:
         """Panels of ROWS rows, in each of which the rows of one step of the depth are neighbours.
@@ -154,35 +163,43 @@ class ProductNest(Nest):
         fixed = invariant(self.text.maker, [value], {inner}, inside)
         before = self.text.define(fixed, inside, name_roots=True)
         body = self.text.define([value], inside)
-        body.append(f"{own['to']}[{k} * {width} + {own['c']}] = {self.text.value(value, inside)};")
+        place = f"{own['to']}[{k} * {width} + {own['c']}]"
+        if by_lane:
+            place = f"{own['turned']}[{own['c']} * {_STEPS} + {own['l']}]"
+        body.append(f"{place} = {self.text.value(value, inside)};")
         if not by_lane:
-            columns = self._over_lanes(here, body)
+            columns = self._over_lanes(here, body, width)
             return [f"{loop(k, self.ends[summed.name])} {{", *indented([*before, *columns]), "}"]
         # Some steps at a time, so that what is written stays in the nearest cache.
         steps, end, depth = own["steps"], own["end"], self.ends[summed.name]
+        turned, c = own["turned"], own["c"]
         return [
-            f"for (int64_t {steps} = 0; {steps} < {depth}; {steps} += 64) {{",
-            f"    const int64_t {end} = std::min({steps} + 64, {depth});",
-            f"    {loop(own['c'], own['count'])} {{",
-            f"        const int64_t {here} = {own['begin']} + {own['c']};",
+            f"alignas(64) {self.type} {turned}[{width} * {_STEPS}];",
+            f"if ({own['count']} < {width}) std::fill_n({turned}, {width} * {_STEPS}, "
+            f"{self.type}(0));",
+            f"for (int64_t {steps} = 0; {steps} < {depth}; {steps} += {_STEPS}) {{",
+            f"    const int64_t {end} = std::min<int64_t>({depth} - {steps}, {_STEPS});",
+            f"    {loop(c, own['count'])} {{",
+            f"        const int64_t {here} = {own['begin']} + {c};",
             *indented(before, 2),
-            "        #pragma omp simd",
-            f"        for (int64_t {k} = {steps}; {k} < {end}; ++{k}) {{",
+            f"        kw_columns<{_STEPS}>({end}, [&](int64_t {own['l']}) {{",
+            f"            const int64_t {k} = {steps} + {own['l']};",
             *indented(body, 3),
-            "        }",
+            "        });",
             "    }",
+            f"    kw_turned<{self.type}, {width}>({turned}, {_STEPS}, {end}, "
+            f"{own['to']} + {steps} * {width});",
             "}",
         ]
 
-    def _over_lanes(self, here: str, body: list[str]) -> list[str]:
-        """`body` for each lane of a panel, which is lane `here` of all."""
+    def _over_lanes(self, here: str, body: list[str], width: str) -> list[str]:
+        """`body` for each lane of a panel of `width`, which is lane `here` of all."""
         own = self.own
         return [
-            "#pragma omp simd",
-            f"{loop(own['c'], own['count'])} {{",
+            f"kw_columns<{width}>({own['count']}, [&](int64_t {own['c']}) {{",
             f"    const int64_t {here} = {own['begin']} + {own['c']};",
             *indented(body),
-            "}",
+            "});",
         ]
 
     def _along(self, value: Expr, lane: Var, summed: Var) -> bool:
@@ -209,10 +226,42 @@ class ProductNest(Nest):
             f"{loop(own['part'], own['parts'])} {{",
             f"    const int64_t {own['begin']} = {own['panel']} * COLUMNS;",
             f"    const int64_t {own['count']} = {count};",
-            f"    {self.type}* const {own['to']} = {own['right']};",
-            # Columns beyond the last are whatever was there: nothing is made of their sums.
-            *indented(self.packed(self.product.right, self.product.columns, "COLUMNS")),
-            *indented([*self._summed(), *self._finished()]),
+            f"    const int64_t {own['first']} = {own['part']} * {own['row_panels']} / "
+            f"{own['parts']};",
+            f"    const int64_t {own['last']} = ({own['part']} + 1) * {own['row_panels']} / "
+            f"{own['parts']};",
+            *indented([*self._columns(), *self._summed(), *self._finished()]),
+            "}",
+        ]
+
+    def _columns(self) -> list[str]:
+        """Where the columns of a panel are: packed, or where they lie if few rows take them.
+
+        Columns beyond the last are whatever was there: nothing is made of their sums.
+        """
+        own, load, var = self.own, self.plain_right, self.text.vars
+        packed = [
+            f"{self.type}* const {own['to']} = {own['right']};",
+            *self.packed(self.product.right, self.product.columns, "COLUMNS"),
+        ]
+        lines = [
+            f"const {self.type}* {own['columns']} = {own['right']};",
+            f"int64_t {own['across']} = COLUMNS;",
+        ]
+        if load is None:
+            return [*lines, *packed]
+        usual, var["right"] = var["right"], own["begin"]
+        place = self.text.index(load.at.without(self.product.depth), self.known)
+        var["right"] = usual
+        across = self.text.poly(load.at.coefficient(self.product.depth))
+        few = f"{own['last']} - {own['first']} <= {_FEW_PANELS}"
+        return [
+            *lines,
+            f"if ({own['count']} == COLUMNS && {few}) {{",
+            f"    {own['columns']} = {self.text.tensors[load.tensor]} + {place};",
+            f"    {own['across']} = {across};",
+            "} else {",
+            *indented(packed),
             "}",
         ]
 
@@ -224,19 +273,16 @@ class ProductNest(Nest):
     def _summed(self) -> list[str]:
         """The sums of the rows of one part, a block of the depth after another."""
         own, steps, depth = self.own, self.own["steps"], self.ends["depth"]
-        panels, part, parts = own["row_panels"], own["part"], own["parts"]
         count = f"std::min<int64_t>(DEPTH, {depth} - {steps})"
         sums = f"{own['sums']} + ({own['row_panel']} - {own['first']}) * ROWS * COLUMNS"
         return [
-            f"const int64_t {own['first']} = {part} * {panels} / {parts};",
-            f"const int64_t {own['last']} = ({part} + 1) * {panels} / {parts};",
             f"for (int64_t {steps} = 0; {steps} < {depth}; {steps} += DEPTH)",
             f"    {self._each_panel()} {{",
             f"        const {self.type}* {own['from']}[ROWS];",
             *indented(self._pointers(), 2),
             f"        kw_product<{self.type}, ROWS, COLUMNS>("
             f"{own['from']}, {'1' if self.plain else 'ROWS'},",
-            f"            {own['right']} + {steps} * COLUMNS, {count}, "
+            f"            {own['columns']} + {steps} * {own['across']}, {own['across']}, {count}, "
             f"{steps} == 0, {sums}, COLUMNS);",
             "    }",
         ]
@@ -259,7 +305,7 @@ class ProductNest(Nest):
             f"        const int64_t {row} = {own['row_panel']} * ROWS + {i};",
             f"        if ({row} == {self.ends['left']}) break;",
             f"        const {self.type}* const {own['from']} = {own['sums']} + {place};",
-            *indented([*before, *self._over_lanes(self.text.vars["right"], body)], 2),
+            *indented([*before, *self._over_lanes(self.text.vars["right"], body, "COLUMNS")], 2),
             "    }",
         ]
 
