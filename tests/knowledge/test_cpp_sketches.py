@@ -1,6 +1,9 @@
 """What the C++ sketches draft computes what the program computes, at every size."""
 
+import platform
 import re
+import shutil
+import subprocess
 
 import pytest
 import torch
@@ -61,6 +64,37 @@ def test_products_are_computed_in_tiles_and_one_by_one(name, study):
         c.source.text for c in study(name).candidates("cpp") if "kw_weights(" not in c.source.text
     ]
     assert ["kw_product<" in text for text in texts] == [True, False]
+
+
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="objdump is not installed")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="instructions of x86 are looked for")
+def test_rows_ask_for_memory_before_they_need_it(study, kernel, make_case):
+    """To g++ a function that only does that does nothing, and its call can be left out."""
+    studied = study("softmax")
+    candidate = studied.candidates("cpp")[0]
+    counts = []
+    for ahead in (0, 1):
+        built = kernel(candidate.tuned({"AHEAD": ahead}), studied.problem)
+        built.check(make_case(studied, RAGGED))
+        command = ["objdump", "-d", str(built.binary)]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        counts.append(text.count("prefetch"))
+    lines = 64 * 4 // 64
+    assert counts == [0, 2 * lines], "the next row's elements, and those of the result"
+
+
+def test_what_a_row_asks_for_is_what_it_touches_next(tracing, make_file):
+    text = make_file(
+        "return F.softmax(x, -1) * y * z[:, :1] * x[0]",
+        inputs=("torch.randn(B, D)", "torch.randn(B, D)", "torch.randn(B, D)"),
+    )
+    text = tracing(text).candidates("cpp")[0].source.text
+    # Not what is the same for each row, and not what a row has one of.
+    assert re.findall(r"kw_ask<LANES, (\d)>\((\w+) \+ (.*)\);", text) == [
+        ("0", "y", "row * D + j"),
+        ("1", "out0", "row * D + j"),
+        ("0", "x", "(row + 1) * D + j"),
+    ]
 
 
 def without_wide_registers(candidate):

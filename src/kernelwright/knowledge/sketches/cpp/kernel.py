@@ -35,6 +35,7 @@ COLUMNS = Tunable(name="COLUMNS", choices=(16, 32, 48, 64), default=32)
 DEPTH = Tunable(name="DEPTH", choices=(128, 256, 512), default=256)
 QUERIES = Tunable(name="QUERIES", choices=(16, 32, 64, 128), default=64)
 KEYS = Tunable(name="KEYS", choices=(64, 128, 256, 512), default=256)
+AHEAD = Tunable(name="AHEAD", choices=(0, 1), default=1)
 POPULATE = Tunable(name="POPULATE", choices=(0, 1), default=1)
 
 _MEANING = {
@@ -48,8 +49,11 @@ _MEANING = {
     "DEPTH": "products of a sum that are added before those of the next tile",
     "QUERIES": "rows of attention that go past the keys together",
     "KEYS": "scores that a row of attention has at a time",
+    "AHEAD": "whether a row asks for memory that it needs later, and the next row",
     "POPULATE": "whether the pages of a large result are asked for in one go",
 }
+# g++ takes half of the widest vectors unless it is told to take them whole.
+_OPTIONS = ("-mprefer-vector-width=512",)
 _HEADERS = ("algorithm", "cmath", "cstdint", "cstring", "limits")
 # What kernels are made of, in this order; the first paragraph of each says what is in it.
 _PIECES = ("pieces.h", "product.h", "attention.h")
@@ -57,6 +61,10 @@ _CONSTANTS = {
     "KW_SUM_BLOCK": (
         "// elements that are summed in float before they go into the total\n"
         "constexpr int64_t KW_SUM_BLOCK = 2048;"
+    ),
+    "KW_NEAR": (
+        "// elements of a row up to which the next one finds room beside it in a core's cache\n"
+        "constexpr int64_t KW_NEAR = 65536;"
     ),
     "KW_STREAM_FROM": (
         "// bytes from which a result comes in memory that no cache holds\n"
@@ -244,6 +252,7 @@ def candidate(
         source=Source(
             files={FILE: "\n\n".join(p for p in parts if p) + "\n"}, entry_point=f"{FILE}::{ENTRY}"
         ),
+        build_options=_OPTIONS,
         tunables=tuple(tunables),
     )
 
@@ -252,7 +261,8 @@ def _tunables(text: CppText, written: str, guesses: Mapping[str, int]) -> list[T
     known = [
         t.model_copy(update={"default": guesses.get(t.name, t.default)})
         for t in (
-            LANES, TILE, BLOCK, ROWS, COLUMNS, DEPTH, QUERIES, KEYS, GRAIN, STREAM, POPULATE,
+            LANES, TILE, BLOCK, ROWS, COLUMNS, DEPTH, QUERIES, KEYS, GRAIN, STREAM, AHEAD,
+            POPULATE,
         )
     ]  # fmt: skip
     for tunable in known:

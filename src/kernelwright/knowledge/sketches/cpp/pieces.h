@@ -235,6 +235,28 @@ inline void kw_lanes(int64_t begin, int64_t end, const Step& step) {
     for (int lane = 0; j + lane < end; ++lane) step(j + lane, lane);
 }
 
+// As `kw_lanes`, with ahead(j) called before each vector.
+template <int Width, class Step, class Ahead>
+inline void kw_lanes_ahead(int64_t begin, int64_t end, const Step& step, const Ahead& ahead) {
+    int64_t j = begin;
+    for (; j + Width <= end; j += Width) {
+        ahead(j);
+        #pragma omp simd
+        for (int lane = 0; lane < Width; ++lane) step(j + lane, lane);
+    }
+    for (int lane = 0; j + lane < end; ++lane) step(j + lane, lane);
+}
+
+// Asks for Count elements to be brought into the core's cache, to be written if Written. It is a
+// hint: memory that is not there is not brought. To g++ a function that only asks does nothing, and a
+// call of it can be left out, so there must be none.
+template <int Count, bool Written, class T>
+__attribute__((always_inline)) inline void kw_ask(const T* from) {
+    #pragma GCC unroll 8
+    for (std::size_t at = 0; at < Count * sizeof(T); at += 64)
+        __builtin_prefetch(reinterpret_cast<const char*>(from) + at, Written, 2);
+}
+
 // The lanes of a partial result as one, in pairs: (0 with n/2), ... then half as many, and so on.
 template <class T, std::size_t Count, class Join>
 inline T kw_joined(T (&part)[Count], const Join& join) {
