@@ -442,7 +442,8 @@ class Kernel:
         for command in build.commands:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr[:2000] + candidate.source.text
-        self._entry = ctypes.CDLL(str(folder / build.artifact)).kw_entry
+        self.binary = folder / build.artifact
+        self._entry = ctypes.CDLL(str(self.binary)).kw_entry
         self._problem = problem
 
     def __call__(self, tensors, axes):

@@ -1,6 +1,9 @@
 """What the C++ sketches draft computes what the program computes, at every size."""
 
+import platform
 import re
+import shutil
+import subprocess
 
 import pytest
 import torch
@@ -57,8 +60,81 @@ def test_drafts_for_few_long_rows_agree_too(name, study, kernel, make_case):
 
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_products_are_computed_in_tiles_and_one_by_one(name, study):
-    texts = [c.source.text for c in study(name).candidates("cpp")]
+    texts = [
+        c.source.text for c in study(name).candidates("cpp") if "kw_weights(" not in c.source.text
+    ]
     assert ["kw_product<" in text for text in texts] == [True, False]
+
+
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="objdump is not installed")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="instructions of x86 are looked for")
+def test_rows_ask_for_memory_before_they_need_it(study, kernel, make_case):
+    """To g++ a function that only does that does nothing, and its call can be left out."""
+    studied = study("softmax")
+    candidate = studied.candidates("cpp")[0]
+    counts = []
+    for ahead in (0, 1):
+        built = kernel(candidate.tuned({"AHEAD": ahead}), studied.problem)
+        built.check(make_case(studied, RAGGED))
+        command = ["objdump", "-d", str(built.binary)]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        counts.append(text.count("prefetch"))
+    lines = 64 * 4 // 64
+    assert counts == [0, 2 * lines], "the next row's elements, and those of the result"
+
+
+def test_what_a_row_asks_for_is_what_it_touches_next(tracing, make_file):
+    text = make_file(
+        "return F.softmax(x, -1) * y * z[:, :1] * x[0]",
+        inputs=("torch.randn(B, D)", "torch.randn(B, D)", "torch.randn(B, D)"),
+    )
+    text = tracing(text).candidates("cpp")[0].source.text
+    # Not what is the same for each row, and not what a row has one of.
+    assert re.findall(r"kw_ask<LANES, (\d)>\((\w+) \+ (.*)\);", text) == [
+        ("0", "y", "row * D + j"),
+        ("1", "out0", "row * D + j"),
+        ("0", "x", "(row + 1) * D + j"),
+    ]
+
+
+def without_wide_registers(candidate):
+    """`candidate` as it is built where vectors have 32 bytes."""
+    (name, text), *_ = candidate.source.files.items()
+    narrow = text.replace("\n\n", "\n#undef __AVX512F__\n\n", 1)
+    source = candidate.source.model_copy(update={"files": {name: narrow}})
+    return candidate.model_copy(update={"source": source})
+
+
+@pytest.mark.parametrize("rows", [4, 6, 8, 12])
+def test_a_tile_of_a_product_is_cut_where_registers_are_fewer(rows, study, kernel, make_case):
+    studied = study("two_layers")
+    candidate = studied.candidates("cpp")[0].tuned({"ROWS": rows, "COLUMNS": 48})
+    built = kernel(without_wide_registers(candidate), studied.problem)
+    built.check(make_case(studied, {"B": 33, "C": 6, "D": 130}))
+
+
+def test_few_rows_of_a_product_take_its_columns_where_they_lie(
+    tracing, make_file, kernel, make_case
+):
+    """And many pack them; the last panel, which is not full, is packed for all."""
+    text = make_file("return x @ y", inputs=("torch.randn(B, D)", "torch.randn(D, C)"))
+    studied = tracing(text)
+    candidate = studied.candidates("cpp")[0]
+    assert "across = " in candidate.source.text
+    built = kernel(candidate, studied.problem)
+    for rows in (3, 12, 200):
+        built.check(make_case(studied, {"B": rows, "C": 134, "D": 70}))
+
+
+def test_the_tile_of_a_product_is_guessed_from_its_rows(tracing, make_file):
+    def tile(rows):
+        text = make_file("return x @ y", inputs=("torch.randn(B, D)", "torch.randn(D, C)"))
+        sizes = ({"B": rows, "C": 6, "D": 36}, {"B": 5, "C": 10, "D": 22})
+        found = tracing(text.replace("B, C, D = 7", f"B, C, D = {rows}"), sizes)
+        known = {t.name: t.default for t in found.candidates("cpp")[0].tunables}
+        return known["ROWS"], known["COLUMNS"]
+
+    assert [tile(rows) for rows in (2, 7, 96)] == [(4, 64), (8, 32), (12, 32)]
 
 
 @pytest.mark.parametrize(

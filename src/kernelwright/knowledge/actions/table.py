@@ -34,7 +34,7 @@ ACTIONS: tuple[Action, ...] = (
         summary="Compute in one pass what takes several, so that nothing between them is stored.",
         bottlenecks=("memory_bound", "call_overhead", "latency_bound"),
         languages=_ALL,
-        sketches=("flash", "flash_in_bfloat16"),
+        sketches=("online", "flash", "flash_in_bfloat16"),
     ),
     Action(
         name="split-the-reduction",

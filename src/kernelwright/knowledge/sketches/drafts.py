@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kernelwright.core.candidate import Candidate
 from kernelwright.core.graph import Graph
 from kernelwright.core.problem import Problem
-from kernelwright.knowledge.sketches.cpp.kernel import packed, recomputed, stored, unsplit
+from kernelwright.knowledge.sketches.cpp.kernel import online, packed, recomputed, stored, unsplit
 from kernelwright.knowledge.sketches.planner import plan
 from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan
@@ -64,6 +64,7 @@ class Sketch:
 
 
 SKETCHES: tuple[Sketch, ...] = (
+    Sketch(name="online", language="cpp", render=online),
     Sketch(name="packed", language="cpp", render=packed),
     Sketch(name="stored", language="cpp", render=stored),
     Sketch(name="recomputed", language="cpp", render=recomputed),

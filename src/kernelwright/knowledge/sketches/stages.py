@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from kernelwright.core.problem import DType
-from kernelwright.knowledge.sketches.expr import Expr
+from kernelwright.knowledge.sketches.expr import Expr, Load, Maker, walk
 from kernelwright.knowledge.sketches.index import Index, Var, index, split
 from kernelwright.knowledge.sketches.lowering import Lowering
 from kernelwright.knowledge.sketches.poly import Poly, product
@@ -200,6 +200,11 @@ class Stage:
     attention: Attention | None = None
     packed: Packed | None = None
 
+    @property
+    def all_stores(self) -> tuple[Store, ...]:
+        """What it writes in whichever loops it is made."""
+        return self.stores + (self.product.stores if self.product else ())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -208,6 +213,13 @@ class Plan:
     lowering: Lowering
     stages: tuple[Stage, ...]
     temporaries: tuple[Temporary, ...]
+
+
+def tensors_read(maker: Maker, stage: Stage) -> set[str]:
+    """The names of the tensors that `stage` reads."""
+    roots = [f.value for each in (*stage.passes, stage.scans) for f in each]
+    roots += [s.value for s in stage.stores]
+    return {e.form.tensor for e in walk(maker, roots) if isinstance(e.form, Load)}
 
 
 def mapped(stage: Stage, change: Callable[[Expr], Expr]) -> Stage:

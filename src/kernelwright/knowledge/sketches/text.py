@@ -144,7 +144,8 @@ class Text(ABC):
         roots = list(roots)
         order = walk(self.maker, roots, known)
         uses = Counter(p.number for e in order for p in parts(self.maker, e))
-        uses.update({r.number: 2 if name_roots else 1 for r in roots})
+        for root in roots:
+            uses[root.number] += 2 if name_roots else 1
         lines = []
         for expr in order:
             again = uses[expr.number] > 1 or expr.number in later

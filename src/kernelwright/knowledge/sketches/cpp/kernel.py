@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.resources
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from kernelwright.core.candidate import Candidate, Tunable
 from kernelwright.core.problem import Problem, Source
+from kernelwright.knowledge.sketches.attended import attended
+from kernelwright.knowledge.sketches.cpp.attention import AttentionNest
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
 from kernelwright.knowledge.sketches.cpp.columns import ColumnNest
 from kernelwright.knowledge.sketches.cpp.nest import Nest, indented
@@ -31,6 +33,9 @@ STREAM = Tunable(name="STREAM", choices=(0, 1), default=1)
 ROWS = Tunable(name="ROWS", choices=(4, 6, 8, 12), default=8)
 COLUMNS = Tunable(name="COLUMNS", choices=(16, 32, 48, 64), default=32)
 DEPTH = Tunable(name="DEPTH", choices=(128, 256, 512), default=256)
+QUERIES = Tunable(name="QUERIES", choices=(16, 32, 64, 128), default=64)
+KEYS = Tunable(name="KEYS", choices=(64, 128, 256, 512), default=256)
+AHEAD = Tunable(name="AHEAD", choices=(0, 1), default=1)
 POPULATE = Tunable(name="POPULATE", choices=(0, 1), default=1)
 
 _MEANING = {
@@ -42,13 +47,24 @@ _MEANING = {
     "ROWS": "rows of a tile of a matrix product",
     "COLUMNS": "columns of a tile of a matrix product",
     "DEPTH": "products of a sum that are added before those of the next tile",
+    "QUERIES": "rows of attention that go past the keys together",
+    "KEYS": "scores that a row of attention has at a time",
+    "AHEAD": "whether a row asks for memory that it needs later, and the next row",
     "POPULATE": "whether the pages of a large result are asked for in one go",
 }
+# g++ takes half of the widest vectors unless it is told to take them whole.
+_OPTIONS = ("-mprefer-vector-width=512",)
 _HEADERS = ("algorithm", "cmath", "cstdint", "cstring", "limits")
+# What kernels are made of, in this order; the first paragraph of each says what is in it.
+_PIECES = ("pieces.h", "product.h", "attention.h")
 _CONSTANTS = {
     "KW_SUM_BLOCK": (
         "// elements that are summed in float before they go into the total\n"
         "constexpr int64_t KW_SUM_BLOCK = 2048;"
+    ),
+    "KW_NEAR": (
+        "// elements of a row up to which the next one finds room beside it in a core's cache\n"
+        "constexpr int64_t KW_NEAR = 65536;"
     ),
     "KW_STREAM_FROM": (
         "// bytes from which a result comes in memory that no cache holds\n"
@@ -67,6 +83,9 @@ _LARGE_BYTES = 12 << 20
 _FEW_ROWS = 8
 _MANY_ELEMENTS = 1 << 16
 
+# From this many rows on, a tile of twelve leaves few of its rows empty.
+_MANY_ROWS = 48
+
 
 def packed(problem: Problem, plan: Plan) -> Candidate | None:
     """Matrix products in tiles, over packed factors; None where there is none."""
@@ -78,6 +97,17 @@ def packed(problem: Problem, plan: Plan) -> Candidate | None:
 def _product_nest(stage: Stage) -> type[Nest] | None:
     known = stage.product is not None and stage.product.dtype in ("float32", "float64")
     return ProductNest if known else None
+
+
+def online(problem: Problem, plan: Plan) -> Candidate | None:
+    """Attention takes keys in tiles and keeps no scores; None where no stage is attention."""
+    if not any(stage.attention for stage in plan.stages):
+        return None
+    return _rendered(problem, attended(plan), lambda s: _contracted(s) or _usual(problem, s))
+
+
+def _contracted(stage: Stage) -> type[Nest] | None:
+    return AttentionNest if stage.attention is not None else _product_nest(stage)
 
 
 def recomputed(problem: Problem, plan: Plan) -> Candidate:
@@ -130,7 +160,10 @@ def _rendered(problem: Problem, plan: Plan, choose: Callable[[Stage], type[Nest]
     """A loop nest for each stage, of the kind that `choose` says."""
     text = CppText(problem, plan.lowering.maker)
     body: list[str] = []
+    written = {store.target for stage in plan.stages for store in stage.all_stores}
     for temporary in plan.temporaries:
+        if temporary.name not in written:
+            continue
         name, kind = text.unique(temporary.name), TYPES[temporary.dtype]
         text.tensors[temporary.name] = name
         text.taken.add(name)
@@ -143,7 +176,18 @@ def _rendered(problem: Problem, plan: Plan, choose: Callable[[Stage], type[Nest]
     body += _populated(problem, text)
     for stage in plan.stages:
         body += choose(stage)(text, stage).lines()
-    return candidate(problem, text, body, stream=_streamed(problem))
+    guesses = {"STREAM": int(_streamed(problem)), **_tile(problem, plan)}
+    return candidate(problem, text, body, guesses)
+
+
+def _tile(problem: Problem, plan: Plan) -> dict[str, int]:
+    """A tile for matrix products that have few rows at the sizes that are timed."""
+    axes = problem.report_workload.axes
+    rows = [s.product.rows.extent.at(axes) for s in plan.stages if s.product is not None]
+    most = max(rows, default=0)
+    if most <= min(ROWS.choices):
+        return {"ROWS": min(ROWS.choices), "COLUMNS": max(COLUMNS.choices)}
+    return {"ROWS": 8 if most < _MANY_ROWS else 12}
 
 
 def _streamed(problem: Problem) -> bool:
@@ -170,13 +214,15 @@ def _populated(problem: Problem, text: CppText) -> list[str]:
     return lines
 
 
-def candidate(problem: Problem, text: CppText, body: list[str], *, stream: bool) -> Candidate:
+def candidate(
+    problem: Problem, text: CppText, body: list[str], guesses: Mapping[str, int]
+) -> Candidate:
     """The candidate whose function does `body`, with the tunables that it uses.
 
-    `stream` is the first guess at whether to write past the cache.
+    `guesses` are first guesses of tunables that are better here than the usual ones.
     """
     written = "\n".join(body)
-    tunables = _tunables(text, written, stream=stream)
+    tunables = _tunables(text, written, guesses)
     parameters = ",\n".join(f"{p.c_type} {p.name}" for p in text.signature.parameters)
     function = [
         f'extern "C" void {ENTRY}(',
@@ -189,7 +235,8 @@ def candidate(problem: Problem, text: CppText, body: list[str], *, stream: bool)
     headers = [
         *_HEADERS,
         *(["memory"] if "unique_ptr" in written else []),
-        *(["utility"] if "kw_run(" in written else []),
+        *(["omp.h"] if "omp_get_max_threads" in written else []),
+        *(["utility"] if "kw_run(" in written or "kw_turned<" in written else []),
         *(["sys/mman.h"] if "kw_populate" in written else []),
     ]
     parts = [
@@ -205,13 +252,19 @@ def candidate(problem: Problem, text: CppText, body: list[str], *, stream: bool)
         source=Source(
             files={FILE: "\n\n".join(p for p in parts if p) + "\n"}, entry_point=f"{FILE}::{ENTRY}"
         ),
+        build_options=_OPTIONS,
         tunables=tuple(tunables),
     )
 
 
-def _tunables(text: CppText, written: str, *, stream: bool) -> list[Tunable]:
-    guess = STREAM.model_copy(update={"default": int(stream)})
-    known = (LANES, TILE, BLOCK, ROWS, COLUMNS, DEPTH, GRAIN, guess, POPULATE)
+def _tunables(text: CppText, written: str, guesses: Mapping[str, int]) -> list[Tunable]:
+    known = [
+        t.model_copy(update={"default": guesses.get(t.name, t.default)})
+        for t in (
+            LANES, TILE, BLOCK, ROWS, COLUMNS, DEPTH, QUERIES, KEYS, GRAIN, STREAM, AHEAD,
+            POPULATE,
+        )
+    ]  # fmt: skip
     for tunable in known:
         if tunable.name in text.signature.names:
             raise NoSketch(f"A parameter is called {tunable.name}, as a tunable of ours is.")
@@ -231,9 +284,10 @@ def _tunable_lines(tunable: Tunable) -> list[str]:
 
 
 def pieces(written: str) -> list[str]:
-    """The paragraphs of ``pieces.h`` that `written` uses, and those that they use, in order."""
-    text = importlib.resources.files(__package__).joinpath("pieces.h").read_text()
-    paragraphs = text.strip().split("\n\n")[1:]
+    """The paragraphs of our header files that `written` uses, and those that they use, in order."""
+    folder = importlib.resources.files(__package__)
+    texts = [folder.joinpath(name).read_text() for name in _PIECES]
+    paragraphs = [p for text in texts for p in text.strip().split("\n\n")[1:]]
     names = [set(re.findall(r"\b(kw_\w+)\s*(?:\(|\{)", p.split("{")[0] + "{")) for p in paragraphs]
     wanted, chosen = set(re.findall(r"\bkw_\w+", written)), set[int]()
     while True:

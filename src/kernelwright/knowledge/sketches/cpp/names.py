@@ -25,6 +25,7 @@ class Names:
     block: str = "block"
     blocks: str = "blocks"
     stream: str = "stream"
+    near: str = "near"
 
     @classmethod
     def of(cls, text: Text) -> Names:

@@ -235,6 +235,28 @@ inline void kw_lanes(int64_t begin, int64_t end, const Step& step) {
     for (int lane = 0; j + lane < end; ++lane) step(j + lane, lane);
 }
 
+// As `kw_lanes`, with ahead(j) called before each vector.
+template <int Width, class Step, class Ahead>
+inline void kw_lanes_ahead(int64_t begin, int64_t end, const Step& step, const Ahead& ahead) {
+    int64_t j = begin;
+    for (; j + Width <= end; j += Width) {
+        ahead(j);
+        #pragma omp simd
+        for (int lane = 0; lane < Width; ++lane) step(j + lane, lane);
+    }
+    for (int lane = 0; j + lane < end; ++lane) step(j + lane, lane);
+}
+
+// Asks for Count elements to be brought into the core's cache, to be written if Written. It is a
+// hint: memory that is not there is not brought. To g++ a function that only asks does nothing, and a
+// call of it can be left out, so there must be none.
+template <int Count, bool Written, class T>
+__attribute__((always_inline)) inline void kw_ask(const T* from) {
+    #pragma GCC unroll 8
+    for (std::size_t at = 0; at < Count * sizeof(T); at += 64)
+        __builtin_prefetch(reinterpret_cast<const char*>(from) + at, Written, 2);
+}
+
 // The lanes of a partial result as one, in pairs: (0 with n/2), ... then half as many, and so on.
 template <class T, std::size_t Count, class Join>
 inline T kw_joined(T (&part)[Count], const Join& join) {
@@ -386,44 +408,4 @@ inline void kw_populate(void* data, int64_t size) {
 #else
     (void)data, (void)size;
 #endif
-}
-
-// The sums of one tile: for each of Rows and Columns the sum over `depth` of what is at left[row] and
-// in a panel of columns, added to what is there unless this is the `first` part of the depth. What
-// `left` has of one step of the depth is `step` from that of the next.
-template <class T, int Rows, int Columns>
-inline void kw_product(
-    const T* const (&left)[Rows], int64_t step, const T* right, int64_t depth, bool first, T* sums
-) {
-    typedef T Vector __attribute__((vector_size(64)));
-    constexpr int Lanes = 64 / int(sizeof(T)), Vectors = Columns / Lanes;
-    static_assert(Columns % Lanes == 0, "a row of a tile is whole vectors");
-    Vector sum[Rows][Vectors] = {};
-    for (int64_t k = 0; k < depth; ++k) {
-        Vector here[Vectors];
-        std::memcpy(here, right + k * Columns, sizeof here);
-        #pragma GCC unroll 16
-        for (int row = 0; row < Rows; ++row) {
-            const T one = left[row][k * step];
-            #pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v) sum[row][v] += one * here[v];
-        }
-    }
-    #pragma GCC unroll 16
-    for (int row = 0; row < Rows; ++row)
-        #pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) {
-            Vector before = {};
-            T* const to = sums + row * Columns + v * Lanes;
-            if (!first) std::memcpy(&before, to, sizeof before);
-            before += sum[row][v];
-            std::memcpy(to, &before, sizeof before);
-        }
-}
-
-// Into how many parts the rows are cut: the sums of one must fit the cache, and there must be work
-// for many threads, where that leaves enough rows to each for packing its columns to pay.
-inline int64_t kw_parts(int64_t tiles, int64_t row_panels) {
-    const int64_t least = (row_panels + 63) / 64, most = std::max<int64_t>(1, row_panels / 4);
-    return std::max(least, std::min(64 / std::max<int64_t>(1, tiles) + 1, most));
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from kernelwright.knowledge.sketches.cpp.ahead import asked
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
 from kernelwright.knowledge.sketches.cpp.folds import FoldText
 from kernelwright.knowledge.sketches.cpp.nest import Nest, indented
@@ -43,8 +44,10 @@ class RowNest(Nest):
         for number in range(len(self.stage.passes)):
             body += self._pass(number)
         body += self._stores()
+        extent = " * ".join([*([names.depths] if self.deep else []), names.lanes])
         return [
             *self._row_memory(),
+            f"const bool {names.near} = AHEAD && {extent} <= KW_NEAR;",
             "#pragma omp for schedule(static)",
             f"for (int64_t {names.row} = 0; {names.row} < {names.rows}; ++{names.row}) {{",
             *indented(body),
@@ -99,15 +102,29 @@ class RowNest(Nest):
             position = self.text.index(fold.fold.position, inside)
             step.append(fold.take(value, names.slot, position))
         step += self._after_element(number, inside)
+        ahead = self._asked(number)
+        called = f"kw_lanes{'_ahead' if ahead else ''}<LANES>"
         return [
             f"const int64_t {names.end} = std::min({names.begin} + KW_SUM_BLOCK, {names.lanes});",
             *lines,
-            f"kw_lanes<LANES>({names.begin}, {names.end}, "
-            f"[&](int64_t {names.lane}, int {names.slot}) {{",
+            f"{called}({names.begin}, {names.end}, [&](int64_t {names.lane}, int {names.slot}) {{",
             *indented(step),
+            *ahead,
             "});",
             *[line for fold in folds for line in fold.add_lanes()],
             *[line for fold in folds if fold.by_position for line in self._searched(fold)],
+        ]
+
+    def _asked(self, number: int) -> list[str]:
+        """How pass `number` asks for what comes next, if rows are not too long for the cache: one
+        more function for each vector, which is no function to g++ (see `kw_ask`)."""
+        lines = asked(self.text, self.stage, number)
+        if not lines:
+            return []
+        return [
+            f"}}, [&](int64_t {self.names.lane}) __attribute__((always_inline)) {{",
+            f"    if (!{self.names.near}) return;",
+            *indented(lines),
         ]
 
     def _searched(self, fold: FoldText) -> list[str]:

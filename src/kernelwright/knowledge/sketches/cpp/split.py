@@ -26,6 +26,11 @@ class SplitRowNest(RowNest):
         loop = [f"const int64_t {names.blocks} = {count};", head, *indented(body), "}"]
         return ["{", *indented([*self.sizes(), *loop]), "}"]
 
+    def _asked(self, number: int) -> list[str]:
+        """Nothing: rows are long, and each is read at many places at once."""
+        del number
+        return []
+
     def _summed(self, number: int, folds: list[FoldText], roots: list[Expr]) -> list[str]:
         names = self.names
         memory, keep, gather = list[str](), list[str](), list[str]()

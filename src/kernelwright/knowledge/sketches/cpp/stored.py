@@ -15,6 +15,7 @@ from kernelwright.knowledge.sketches.text import Text
 def shared(text: Text, stage: Stage) -> dict[int, list[Expr]]:
     """For each pass, the costly expressions of its elements that later loops need again."""
     found: dict[int, list[Expr]] = {}
+    kept = set[int]()
     for number, folds in enumerate(stage.passes):
         later = [f.value for each in (*stage.passes[number + 1 :], stage.scans) for f in each]
         later += [s.value for s in stage.stores if s.span == "elements"]
@@ -25,8 +26,10 @@ def shared(text: Text, stage: Stage) -> dict[int, list[Expr]]:
             if e.number in again and is_heavy(e) and stage.lane in variables(text.maker, e)
         ]
         inner = {e.number for c in costly for e in walk(text.maker, [c])[:-1]}
-        if outermost := [e for e in costly if e.number not in inner]:
+        outermost = [e for e in costly if e.number not in inner | kept]
+        if outermost:
             found[number] = outermost
+            kept |= {e.number for e in outermost}
     return found
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from kernelwright.knowledge.sketches.expr import Expr, Load, Maker, renamed, replaced, walk
+from kernelwright.knowledge.sketches.expr import Expr, Load, Maker, renamed, replaced
 from kernelwright.knowledge.sketches.index import Index
 from kernelwright.knowledge.sketches.poly import ONE
-from kernelwright.knowledge.sketches.stages import Stage, mapped
+from kernelwright.knowledge.sketches.stages import Stage, mapped, tensors_read
 from kernelwright.knowledge.sketches.triton.folds import FoldText
 from kernelwright.knowledge.sketches.triton.nests import Kernel, indented
 from kernelwright.knowledge.sketches.triton.resident import Whole
@@ -53,13 +53,6 @@ def beside(maker: Maker, rows: Stage, columns: Stage) -> Stage | None:
         for each in found.passes
     )
     return replace(found, passes=passes)
-
-
-def tensors_read(maker: Maker, stage: Stage) -> set[str]:
-    """The names of the tensors that `stage` reads."""
-    roots = [f.value for each in (*stage.passes, stage.scans) for f in each]
-    roots += [s.value for s in stage.stores]
-    return {e.form.tensor for e in walk(maker, roots) if isinstance(e.form, Load)}
 
 
 def _position(at: Index, columns: Stage, rows: Stage) -> Index:

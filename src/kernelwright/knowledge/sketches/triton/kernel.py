@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from kernelwright.core.candidate import Candidate, Tunable
 from kernelwright.core.problem import Problem
+from kernelwright.knowledge.sketches.attended import attended
 from kernelwright.knowledge.sketches.expr import Load, walk
 from kernelwright.knowledge.sketches.rewrites import by_reciprocal
-from kernelwright.knowledge.sketches.stages import Plan, Stage, mapped
-from kernelwright.knowledge.sketches.triton.across import Across, beside, tensors_read
-from kernelwright.knowledge.sketches.triton.attention import attended
+from kernelwright.knowledge.sketches.stages import Plan, Stage, mapped, tensors_read
+from kernelwright.knowledge.sketches.triton.across import Across, beside
 from kernelwright.knowledge.sketches.triton.contracted import (
     ATTENTION,
     TILES,

@@ -1,0 +1,100 @@
+"""Attention as one loop nest in C++: however a program spells it, several tiles of queries and of
+keys, the last of each ragged, and rows that see nothing."""
+
+import pytest
+import torch
+
+SIZES = ({"B": 35, "C": 150, "D": 18}, {"B": 150, "C": 35, "D": 7}, {"B": 1, "C": 1, "D": 1})
+QUERIES, KEYS = "torch.randn(2, 3, B, D)", "torch.randn(2, 3, C, D)"
+OWN = ("torch.randn(2, B, D)",) * 3
+TRIANGLE = "torch.ones(x.shape[1], y.shape[1], dtype=torch.bool).tril({})"
+FILES = {
+    "attention": {
+        "forward": "return F.scaled_dot_product_attention(x, y, z)",
+        "inputs": (QUERIES, KEYS, KEYS),
+    },
+    "causal": {
+        "forward": "return F.scaled_dot_product_attention(x, y, z, is_causal=True)",
+        "inputs": (QUERIES, KEYS, KEYS),
+    },
+    "groups": {
+        "forward": "return F.scaled_dot_product_attention("
+        "x, y, z, is_causal=True, enable_gqa=True)",
+        "inputs": ("torch.randn(2, 6, B, D)", "torch.randn(2, 2, B, D)", "torch.randn(2, 2, B, D)"),
+    },
+    "halves": {
+        "forward": "return F.scaled_dot_product_attention(x, y, z)",
+        "inputs": tuple(f"{each}.half()" for each in (QUERIES, KEYS, KEYS)),
+    },
+    # A layer around it: a projection of the keys, a bias on the scores, values of another size.
+    "einsum": {
+        "forward": "k = y @ self.weight\n"
+        "                s = torch.einsum('bqd,bkd->bqk', x, k) / D**0.5\n"
+        "                w = F.softmax(s + self.bias[None, :, :1], -1)\n"
+        "                mean = torch.einsum('bqk,bkv->bqv', w, z.abs().log())\n"
+        "                return F.relu(mean) + x[:, :, :1]",
+        "init": "self.weight = nn.Parameter(torch.ones(D, D))\n"
+        "                self.bias = nn.Parameter(torch.ones(B, C))",
+        "inputs": ("torch.randn(2, B, D)", "torch.randn(2, C, D)", "torch.randn(2, C, C)"),
+    },
+    "an_added_mask": {
+        "forward": "return F.scaled_dot_product_attention(x, y, y, attn_mask=z)",
+        "inputs": (
+            "torch.randn(2, B, D)",
+            "torch.randn(2, C, D)",
+            "torch.where((torch.arange(B) % 3 == 0)[:, None], float('-inf'), torch.randn(B, C))",
+        ),
+    },
+    # The first row sees nothing, and is NaN.
+    "a_triangle": {
+        "forward": f"m = {TRIANGLE.format(-1)}\n"
+        "                s = (x @ y.transpose(1, 2)).masked_fill(~m, float('-inf'))\n"
+        "                return torch.softmax(s * 0.3, -1) @ z",
+        "inputs": OWN,
+    },
+    # Queries see three keys ahead of their own place, and the scores are wanted elsewhere too.
+    "a_higher_triangle": {
+        "forward": f"m = {TRIANGLE.format(3)}\n"
+        "                s = torch.where(m, x @ y.transpose(1, 2), float('-inf'))\n"
+        "                return torch.softmax(s, -1) @ z, s.amax(-1)",
+        "inputs": OWN,
+    },
+}
+SMALL = {"QUERIES": 16, "KEYS": 64, "ROWS": 6, "COLUMNS": 48}
+
+
+def online(studied):
+    """The draft that makes attention in one nest, and is the first."""
+    candidate = studied.candidates("cpp")[0]
+    assert "kw_weights(" in candidate.source.text
+    return candidate
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_attention_agrees_with_the_program_whatever_the_tiles(
+    name, tracing, make_file, kernel, make_case
+):
+    studied = tracing(make_file(**FILES[name]), SIZES)
+    cases = [make_case(studied, sizes) for sizes in SIZES]
+    for settings in ({}, SMALL):
+        built = kernel(online(studied).tuned(settings), studied.problem)
+        for case in cases:
+            built.check(case)
+
+
+def test_no_scores_are_kept(tracing, make_file):
+    studied = tracing(make_file(**FILES["causal"]), SIZES)
+    texts = [c.source.text for c in studied.candidates("cpp")]
+    assert ["kept_" in text for text in texts] == [False, True, True]
+
+
+def test_nan_and_infinity_in_a_key_reach_what_they_reach_in_torch(
+    tracing, make_file, kernel, make_case
+):
+    studied = tracing(make_file(**FILES["attention"]), SIZES)
+    values = [torch.randn(2, 3, n, 18) for n in (35, 150, 150)]
+    values[1][0, 0, 9, 3] = float("nan")
+    values[1][0, 1, 20, 0] = float("inf")
+    values[2][1, 0, 30, 2] = float("-inf")
+    case = make_case(studied, SIZES[0], values)
+    kernel(online(studied).tuned(SMALL), studied.problem).check(case)
