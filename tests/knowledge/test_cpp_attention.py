@@ -88,6 +88,13 @@ def test_no_scores_are_kept(tracing, make_file):
     assert ["kept_" in text for text in texts] == [False, True, True]
 
 
+def test_one_query_is_left_to_products(tracing, make_file):
+    text = make_file(**FILES["attention"]).replace("B, C, D = 7", "B, C, D = 1")
+    studied = tracing(text, ({"B": 1, "C": 6, "D": 36}, {"B": 1, "C": 10, "D": 22}))
+    texts = [c.source.text for c in studied.candidates("cpp")]
+    assert not any("kw_weights(" in text for text in texts)
+
+
 def test_nan_and_infinity_in_a_key_reach_what_they_reach_in_torch(
     tracing, make_file, kernel, make_case
 ):

@@ -8,6 +8,8 @@ import subprocess
 import pytest
 import torch
 
+from kernelwright.knowledge.sketches.cpp.kernel import pieces
+
 NAMES = [
     "rmsnorm_silu", "softmax", "log_softmax", "masked_softmax", "layer_norm",
     "layer_norm_of_two_dimensions", "group_norm", "instance_norm", "statistics_over_a_batch",
@@ -105,12 +107,47 @@ def without_wide_registers(candidate):
     return candidate.model_copy(update={"source": source})
 
 
-@pytest.mark.parametrize("rows", [4, 6, 8, 12])
+@pytest.mark.parametrize("rows", [1, 6, 8, 12])
 def test_a_tile_of_a_product_is_cut_where_registers_are_fewer(rows, study, kernel, make_case):
     studied = study("two_layers")
     candidate = studied.candidates("cpp")[0].tuned({"ROWS": rows, "COLUMNS": 48})
     built = kernel(without_wide_registers(candidate), studied.problem)
     built.check(make_case(studied, {"B": 33, "C": 6, "D": 130}))
+
+
+TURNS = """
+template <class T, int Width>
+bool turns(int64_t steps) {
+    const std::unique_ptr<T[]> rows(new T[Width * 64]), to(new T[Width * steps]);
+    for (int n = 0; n < Width * 64; ++n) rows[n] = T(n);
+    kw_turned<T, Width>(rows.get(), 64, steps, to.get());
+    for (int row = 0; row < Width; ++row)
+        for (int64_t step = 0; step < steps; ++step)
+            if (to[step * Width + row] != rows[row * 64 + step]) return false;
+    return true;
+}
+
+template <class T, int... Widths>
+bool all(std::integer_sequence<int, Widths...>) {
+    bool good = true;
+    for (int64_t steps : {1, 5, 16, 63, 64}) good = good && (... && turns<T, Widths>(steps));
+    return good;
+}
+
+int main() {
+    const std::integer_sequence<int, 1, 4, 6, 8, 12, 16, 32, 48, 64> widths;
+    return all<float>(widths) && all<double>(widths) ? 0 : 1;
+}
+"""
+
+
+def test_rows_are_turned_to_columns_and_nothing_beyond_is_written(tmp_path):
+    headers = ("algorithm", "cstdint", "cstring", "memory", "utility")
+    parts = [*(f"#include <{name}>" for name in headers), *pieces("kw_turned<float, 1>"), TURNS]
+    tmp_path.joinpath("turns.cpp").write_text("\n".join(parts))
+    command = ["g++", "-std=c++17", "-march=native", "-O1", "-fsanitize=address", "turns.cpp"]
+    subprocess.run([*command, "-o", "turns"], cwd=tmp_path, check=True)
+    subprocess.run([tmp_path / "turns"], check=True)
 
 
 def test_few_rows_of_a_product_take_its_columns_where_they_lie(
@@ -134,7 +171,7 @@ def test_the_tile_of_a_product_is_guessed_from_its_rows(tracing, make_file):
         known = {t.name: t.default for t in found.candidates("cpp")[0].tunables}
         return known["ROWS"], known["COLUMNS"]
 
-    assert [tile(rows) for rows in (2, 7, 96)] == [(4, 64), (8, 32), (12, 32)]
+    assert [tile(rows) for rows in (1, 2, 7, 96)] == [(1, 64), (4, 64), (8, 32), (12, 32)]
 
 
 @pytest.mark.parametrize(

@@ -115,21 +115,17 @@ struct kw_float8 {
         }
         bits = static_cast<uint8_t>(sign | code);
     }
+    // No branches, so that loops become vector code. A normal number has its bits moved to where a
+    // float has them; a subnormal one is a whole number of the smallest steps.
     operator float() const {
-        const int code = bits & 0x7F;
-        const int exponent = code >> MantissaBits;
-        const int mantissa = code & ((1 << MantissaBits) - 1);
+        const uint32_t code = bits & 0x7Fu;
+        const uint32_t normal = (code << (23 - MantissaBits)) + (uint32_t(127 - bias) << 23);
+        constexpr float step = 1.0f / float(1 << (bias - 1 + MantissaBits));
         float size;
-        if (FiniteOnly ? code == 0x7F : code > infinity) {
-            size = NAN;
-        } else if (!FiniteOnly && code == infinity) {
-            size = INFINITY;
-        } else if (exponent == 0) {
-            size = std::ldexp(static_cast<float>(mantissa), 1 - bias - MantissaBits);
-        } else {
-            size = std::ldexp(static_cast<float>(mantissa + (1 << MantissaBits)),
-                              exponent - bias - MantissaBits);
-        }
+        std::memcpy(&size, &normal, sizeof size);
+        size = code < (1u << MantissaBits) ? float(code) * step : size;
+        if (!FiniteOnly) size = code == uint32_t(infinity) ? INFINITY : size;
+        size = (FiniteOnly ? code == 0x7Fu : code > uint32_t(infinity)) ? NAN : size;
         return bits & 0x80 ? -size : size;
     }
 };

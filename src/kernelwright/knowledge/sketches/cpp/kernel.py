@@ -30,7 +30,7 @@ TILE = Tunable(name="TILE", choices=(64, 128, 256, 512, 1024), default=256)
 BLOCK = Tunable(name="BLOCK", choices=(256, 512, 1024, 2048, 4096), default=1024)
 GRAIN = Tunable(name="GRAIN", choices=(4096, 16384, 65536), default=16384)
 STREAM = Tunable(name="STREAM", choices=(0, 1), default=1)
-ROWS = Tunable(name="ROWS", choices=(4, 6, 8, 12), default=8)
+ROWS = Tunable(name="ROWS", choices=(1, 4, 6, 8, 12), default=8)
 COLUMNS = Tunable(name="COLUMNS", choices=(16, 32, 48, 64), default=32)
 DEPTH = Tunable(name="DEPTH", choices=(128, 256, 512), default=256)
 QUERIES = Tunable(name="QUERIES", choices=(16, 32, 64, 128), default=64)
@@ -83,6 +83,8 @@ _LARGE_BYTES = 12 << 20
 _FEW_ROWS = 8
 _MANY_ELEMENTS = 1 << 16
 
+# Rows up to which a tile is wide instead of high.
+_FEW_OF_A_TILE = 4
 # From this many rows on, a tile of twelve leaves few of its rows empty.
 _MANY_ROWS = 48
 
@@ -100,8 +102,11 @@ def _product_nest(stage: Stage) -> type[Nest] | None:
 
 
 def online(problem: Problem, plan: Plan) -> Candidate | None:
-    """Attention takes keys in tiles and keeps no scores; None where no stage is attention."""
-    if not any(stage.attention for stage in plan.stages):
+    """Attention takes keys in tiles and keeps no scores; None where no stage is attention of more
+    queries than a tile's rows: with fewer, packing keys and values costs more than it brings."""
+    axes = problem.report_workload.axes
+    found = [s.product.rows.extent.at(axes) for s in plan.stages if s.attention and s.product]
+    if max(found, default=0) < ROWS.default:
         return None
     return _rendered(problem, attended(plan), lambda s: _contracted(s) or _usual(problem, s))
 
@@ -185,8 +190,8 @@ def _tile(problem: Problem, plan: Plan) -> dict[str, int]:
     axes = problem.report_workload.axes
     rows = [s.product.rows.extent.at(axes) for s in plan.stages if s.product is not None]
     most = max(rows, default=0)
-    if most <= min(ROWS.choices):
-        return {"ROWS": min(ROWS.choices), "COLUMNS": max(COLUMNS.choices)}
+    if most <= _FEW_OF_A_TILE:
+        return {"ROWS": 1 if most == 1 else _FEW_OF_A_TILE, "COLUMNS": max(COLUMNS.choices)}
     return {"ROWS": 8 if most < _MANY_ROWS else 12}
 
 
@@ -237,6 +242,7 @@ def candidate(
         *(["memory"] if "unique_ptr" in written else []),
         *(["omp.h"] if "omp_get_max_threads" in written else []),
         *(["utility"] if "kw_run(" in written or "kw_turned<" in written else []),
+        *(["type_traits"] if "kw_run(" in written else []),
         *(["sys/mman.h"] if "kw_populate" in written else []),
     ]
     parts = [

@@ -302,20 +302,28 @@ inline void kw_run(
     const Vector fill = neutral - Vector{}, before = static_cast<T>(carried) - Vector{};
     Vector ours = fill;
     int64_t j = 0;
-    for (; j + lanes <= count; j += lanes) {
-        alignas(bytes) T values[lanes];
-        #pragma omp simd
-        for (int lane = 0; lane < lanes; ++lane) values[lane] = get(j + lane);
-        Vector value;
-        std::memcpy(&value, values, bytes);
-        value = kw_run_lanes<1, lanes>(value, fill, join);
-        value = join(ours, value);
-        ours = value[lanes - 1] - Vector{};
-        const Vector both = join(before, value);
-        std::memcpy(values, &both, bytes);
-        #pragma omp simd
-        for (int lane = 0; lane < lanes; ++lane) put(j + lane, values[lane]);
-    }
+    // Some vectors at a time: one alone would wait for its values to come back through memory.
+    const auto run = [&](auto vectors) {
+        constexpr int all = lanes * decltype(vectors)::value;
+        for (; j + all <= count; j += all) {
+            alignas(bytes) T values[all];
+            #pragma omp simd
+            for (int lane = 0; lane < all; ++lane) values[lane] = get(j + lane);
+            for (int first = 0; first < all; first += lanes) {
+                Vector value;
+                std::memcpy(&value, values + first, bytes);
+                value = kw_run_lanes<1, lanes>(value, fill, join);
+                value = join(ours, value);
+                ours = value[lanes - 1] - Vector{};
+                const Vector both = join(before, value);
+                std::memcpy(values + first, &both, bytes);
+            }
+            #pragma omp simd
+            for (int lane = 0; lane < all; ++lane) put(j + lane, values[lane]);
+        }
+    };
+    run(std::integral_constant<int, 8>());
+    run(std::integral_constant<int, 1>());
     carried = join(carried, static_cast<Carried>(ours[0]));
     for (; j < count; ++j) {
         carried = join(carried, static_cast<Carried>(get(j)));

@@ -79,6 +79,11 @@ inline Vector kw_in_turns(Vector a, Vector b, std::index_sequence<Lane...>) {
 // its side is a power of two has its rows as columns.
 template <class T, int Width>
 inline void kw_turned(const T* rows, int64_t apart, int64_t steps, T* to) {
+    static_assert(Width == 1 || Width % 2 == 0, "what is beside each other is whole vectors");
+    if constexpr (Width == 1) {
+        std::copy_n(rows, steps, to);
+        return;
+    }
     constexpr int most = sizeof(T) == 4 ? 16 : 8;
     constexpr int side = Width % most == 0 ? most : Width % 8 == 0 ? 8 : Width % 4 == 0 ? 4 : 2;
     typedef T Vector __attribute__((vector_size(side * sizeof(T))));
