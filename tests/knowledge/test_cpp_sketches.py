@@ -99,6 +99,14 @@ def test_what_a_row_asks_for_is_what_it_touches_next(tracing, make_file):
     ]
 
 
+@pytest.mark.parametrize("name", ["convolution", "matrix_product"])
+def test_panels_are_packed_and_read_in_loops_of_their_own(name, study):
+    """A function that two loops call keeps what it reads in memory: scalar code, thrice as slow."""
+    text = study(name).candidates("cpp")[0].source.text
+    assert "kw_columns<COLUMNS>(" not in text
+    assert "c < COLUMNS; ++c) {" in text
+
+
 def without_wide_registers(candidate):
     """`candidate` as it is built where vectors have 32 bytes."""
     (name, text), *_ = candidate.source.files.items()

@@ -193,14 +193,24 @@ class ProductNest(Nest):
         ]
 
     def _over_lanes(self, here: str, body: list[str], width: str) -> list[str]:
-        """`body` for each lane of a panel of `width`, which is lane `here` of all."""
+        """`body` for each lane of a panel of `width`, which is lane `here` of all.
+
+        It is written twice, for panels that are full and for the last. As a function that two loops
+        call it would keep what it reads in memory, and a convolution's borders be no vector code.
+        """
         own = self.own
-        return [
-            f"kw_columns<{width}>({own['count']}, [&](int64_t {own['c']}) {{",
-            f"    const int64_t {here} = {own['begin']} + {own['c']};",
-            *indented(body),
-            "});",
-        ]
+
+        def lanes(end: str) -> list[str]:
+            return [
+                "    #pragma omp simd",
+                f"    {loop(own['c'], end)} {{",
+                f"        const int64_t {here} = {own['begin']} + {own['c']};",
+                *indented(body, 2),
+                "    }",
+            ]
+
+        full = f"if ({own['count']} == {width}) {{"
+        return [full, *lanes(width), "} else {", *lanes(own["count"]), "}"]
 
     def _along(self, value: Expr, lane: Var, summed: Var) -> bool:
         """Whether neighbours along `lane` are neighbours in what `value` reads most of: a tensor
