@@ -31,8 +31,8 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	touch $@
 
 # Tests in which no measurement decides: two at once. All others have the machine for themselves.
-UNTIMED := $(addprefix tests/,agents apps compare core docs generate knowledge languages learning library llm \
-	packaging problems report run search seeded serve store)
+UNTIMED := $(addprefix tests/,agents apps compare core docs evaluate/profile generate knowledge languages learning \
+	library llm packaging problems report run search seeded serve store)
 
 # Everything that must hold before a change lands.
 check:
