@@ -30,7 +30,7 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable ".[triton,serve,mcp]" "pytest>=9" "pytest-xdist>=3.8" "hypothesis>=6.150" "ruff>=0.17" "mypy>=2.4" "import-linter>=2.5"
 	touch $@
 
-# Tests in which no measurement decides: two at once. All others have the machine for themselves.
+# Tests in which no measurement decides: three at once, since many wait. All others have the machine for themselves.
 UNTIMED := $(addprefix tests/,agents apps compare core docs evaluate/profile generate knowledge languages learning \
 	library llm packaging problems report run search seeded serve store)
 
@@ -40,7 +40,7 @@ check:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(UNTIMED)
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile $(UNTIMED)
 	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(UNTIMED))
 
 # What a GPU host without a network still lacks, as wheels: make wheelhouse PYTHON=3.12
