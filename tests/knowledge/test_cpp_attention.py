@@ -3,30 +3,11 @@ keys, the last of each ragged, and rows that see nothing."""
 
 import pytest
 import torch
+from tests.knowledge.attentions import FILES
 
 SIZES = ({"B": 35, "C": 150, "D": 18}, {"B": 150, "C": 35, "D": 7}, {"B": 1, "C": 1, "D": 1})
-QUERIES, KEYS = "torch.randn(2, 3, B, D)", "torch.randn(2, 3, C, D)"
-OWN = ("torch.randn(2, B, D)",) * 3
-TRIANGLE = "torch.ones(x.shape[1], y.shape[1], dtype=torch.bool).tril({})"
-FILES = {
-    "attention": {
-        "forward": "return F.scaled_dot_product_attention(x, y, z)",
-        "inputs": (QUERIES, KEYS, KEYS),
-    },
-    "causal": {
-        "forward": "return F.scaled_dot_product_attention(x, y, z, is_causal=True)",
-        "inputs": (QUERIES, KEYS, KEYS),
-    },
-    "groups": {
-        "forward": "return F.scaled_dot_product_attention("
-        "x, y, z, is_causal=True, enable_gqa=True)",
-        "inputs": ("torch.randn(2, 6, B, D)", "torch.randn(2, 2, B, D)", "torch.randn(2, 2, B, D)"),
-    },
-    "halves": {
-        "forward": "return F.scaled_dot_product_attention(x, y, z)",
-        "inputs": tuple(f"{each}.half()" for each in (QUERIES, KEYS, KEYS)),
-    },
-    # A layer around it: a projection of the keys, a bias on the scores, values of another size.
+# Here the keys are the projection alone.
+PROGRAMS = FILES | {
     "einsum": {
         "forward": "k = y @ self.weight\n"
         "                s = torch.einsum('bqd,bkd->bqk', x, k) / D**0.5\n"
@@ -36,28 +17,6 @@ FILES = {
         "init": "self.weight = nn.Parameter(torch.ones(D, D))\n"
         "                self.bias = nn.Parameter(torch.ones(B, C))",
         "inputs": ("torch.randn(2, B, D)", "torch.randn(2, C, D)", "torch.randn(2, C, C)"),
-    },
-    "an_added_mask": {
-        "forward": "return F.scaled_dot_product_attention(x, y, y, attn_mask=z)",
-        "inputs": (
-            "torch.randn(2, B, D)",
-            "torch.randn(2, C, D)",
-            "torch.where((torch.arange(B) % 3 == 0)[:, None], float('-inf'), torch.randn(B, C))",
-        ),
-    },
-    # The first row sees nothing, and is NaN.
-    "a_triangle": {
-        "forward": f"m = {TRIANGLE.format(-1)}\n"
-        "                s = (x @ y.transpose(1, 2)).masked_fill(~m, float('-inf'))\n"
-        "                return torch.softmax(s * 0.3, -1) @ z",
-        "inputs": OWN,
-    },
-    # Queries see three keys ahead of their own place, and the scores are wanted elsewhere too.
-    "a_higher_triangle": {
-        "forward": f"m = {TRIANGLE.format(3)}\n"
-        "                s = torch.where(m, x @ y.transpose(1, 2), float('-inf'))\n"
-        "                return torch.softmax(s, -1) @ z, s.amax(-1)",
-        "inputs": OWN,
     },
 }
 SMALL = {"QUERIES": 16, "KEYS": 64, "ROWS": 6, "COLUMNS": 48}
@@ -70,11 +29,11 @@ def online(studied):
     return candidate
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_attention_agrees_with_the_program_whatever_the_tiles(
     name, tracing, make_file, kernel, make_case
 ):
-    studied = tracing(make_file(**FILES[name]), SIZES)
+    studied = tracing(make_file(**PROGRAMS[name]), SIZES)
     cases = [make_case(studied, sizes) for sizes in SIZES]
     for settings in ({}, SMALL):
         built = kernel(online(studied).tuned(settings), studied.problem)
@@ -83,13 +42,13 @@ def test_attention_agrees_with_the_program_whatever_the_tiles(
 
 
 def test_no_scores_are_kept(tracing, make_file):
-    studied = tracing(make_file(**FILES["causal"]), SIZES)
+    studied = tracing(make_file(**PROGRAMS["causal"]), SIZES)
     texts = [c.source.text for c in studied.candidates("cpp")]
     assert ["kept_" in text for text in texts] == [False, True, True]
 
 
 def test_one_query_is_left_to_products(tracing, make_file):
-    text = make_file(**FILES["attention"]).replace("B, C, D = 7", "B, C, D = 1")
+    text = make_file(**PROGRAMS["attention"]).replace("B, C, D = 7", "B, C, D = 1")
     studied = tracing(text, ({"B": 1, "C": 6, "D": 36}, {"B": 1, "C": 10, "D": 22}))
     texts = [c.source.text for c in studied.candidates("cpp")]
     assert not any("kw_weights(" in text for text in texts)
@@ -98,7 +57,7 @@ def test_one_query_is_left_to_products(tracing, make_file):
 def test_nan_and_infinity_in_a_key_reach_what_they_reach_in_torch(
     tracing, make_file, kernel, make_case
 ):
-    studied = tracing(make_file(**FILES["attention"]), SIZES)
+    studied = tracing(make_file(**PROGRAMS["attention"]), SIZES)
     values = [torch.randn(2, 3, n, 18) for n in (35, 150, 150)]
     values[1][0, 0, 9, 3] = float("nan")
     values[1][0, 1, 20, 0] = float("inf")

@@ -130,6 +130,8 @@ def test_the_budget_goes_where_the_time_goes():
     assert (last.max_attempts, last.max_wall_s) == (10, 30.0)
     none = share(Budget(max_attempts=None), regions[1], cut, regions, None)
     assert (none.max_attempts, none.max_wall_s) == (None, None)
+    late = share(whole, regions[1], cut, regions[1:], 0.0)
+    assert late.max_wall_s == 5.0
 
 
 def region(number, seconds):

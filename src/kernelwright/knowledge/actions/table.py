@@ -48,7 +48,7 @@ ACTIONS: tuple[Action, ...] = (
         summary="Put data into the order in which it is read, where it is read more than once.",
         bottlenecks=("strided_access", "not_vectorised", "compute_bound"),
         languages=_ALL,
-        sketches=("copied",),
+        sketches=("packed_in_tf32",),
     ),
     Action(
         name="prefetch",

@@ -13,12 +13,12 @@ from kernelwright.knowledge.sketches.planner import plan
 from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan
 from kernelwright.knowledge.sketches.triton.kernel import (
-    copied,
     divided,
     divided_in_bfloat16,
     flash,
     flash_in_bfloat16,
     looped,
+    packed_in_tf32,
     resident,
     spread,
     tiled,
@@ -71,7 +71,7 @@ SKETCHES: tuple[Sketch, ...] = (
     Sketch(name="unsplit", language="cpp", render=unsplit),
     Sketch(name="flash", language="triton", render=flash),
     Sketch(name="flash_in_bfloat16", language="triton", render=flash_in_bfloat16),
-    Sketch(name="copied", language="triton", render=copied),
+    Sketch(name="packed_in_tf32", language="triton", render=packed_in_tf32),
     Sketch(name="divided", language="triton", render=divided),
     Sketch(name="divided_in_bfloat16", language="triton", render=divided_in_bfloat16),
     Sketch(name="tiled", language="triton", render=tiled),

@@ -1,4 +1,4 @@
-"""Matrix products of copied factors: what is summed side by side, and float32 in two parts.
+"""Matrix products of packed factors: what is summed side by side, and float32 in two parts.
 
 A copy of a factor is written once and read by many programs. So it is worth to have in it what
 tensor cores need: neighbours along the sum, and the two values of TF32 that each of float32 is

@@ -285,7 +285,7 @@ class _Planner:
         )
 
     def _packed(self, draft: _Draft, number: int) -> Packed | None:
-        """The product of copied factors that the stage is as well."""
+        """The product of packed factors that the stage is as well."""
         factors = self._factors(draft)
         assert factors is not None
         what = self.lowering.reductions[draft.keys[0]]

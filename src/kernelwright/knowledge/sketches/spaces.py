@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kernelwright.knowledge.sketches.expr import Maker, walk
 from kernelwright.knowledge.sketches.index import (
@@ -31,8 +31,7 @@ def space_of(what: Reduction) -> Space:
 def sided(what: Reduction, factors: Factors) -> Space:
     """The space of a matrix product: the last of the dimensions of `factors.columns` is the columns
     of a tile, and the others are blocks of them."""
-    dims = [d for d in range(len(what.shape)) if what.shape[d] != ONE]
-    columns = [d for d in factors.columns if d in dims][-1:]
+    columns = [d for d in factors.columns if what.shape[d] != ONE][-1:]
 
     def side(dim: int) -> Role:
         if dim in what.dims:
@@ -43,17 +42,12 @@ def sided(what: Reduction, factors: Factors) -> Space:
             return "right"
         return "block" if dim in factors.columns else "batch"
 
-    return Space(
-        shape=tuple(what.shape[d] for d in dims),
-        reduced=tuple(d in what.dims for d in dims),
-        sides=tuple(map(side, dims)),
-    )
+    return _by_side(what, side)
 
 
 def packed_space(what: Reduction, factors: Factors) -> Space:
-    """The space of a matrix product of copied factors: all of `factors.columns` are the columns of
+    """The space of a matrix product of packed factors: all of `factors.columns` are the columns of
     a tile, and the taps have a loop of their own."""
-    dims = [d for d in range(len(what.shape)) if what.shape[d] != ONE]
 
     def side(dim: int) -> Role:
         if dim in what.dims:
@@ -62,11 +56,14 @@ def packed_space(what: Reduction, factors: Factors) -> Space:
             return "left"
         return "right" if dim in factors.columns else "batch"
 
-    return Space(
-        shape=tuple(what.shape[d] for d in dims),
-        reduced=tuple(d in what.dims for d in dims),
-        sides=tuple(map(side, dims)),
-    )
+    return _by_side(what, side)
+
+
+def _by_side(what: Reduction, side: Callable[[int], Role]) -> Space:
+    """The dimensions of `what` that have more than one element, in the loops that `side` says."""
+    space = space_of(what)
+    dims = [d for d in range(len(what.shape)) if what.shape[d] != ONE]
+    return Space(shape=space.shape, reduced=space.reduced, sides=tuple(map(side, dims)))
 
 
 def spread(what: Reduction, at: Sequence[Index]) -> tuple[Index, ...]:

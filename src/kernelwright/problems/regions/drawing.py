@@ -8,6 +8,7 @@ that were seen.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from kernelwright.core.cut import Seen
 from kernelwright.core.errors import ProblemError
@@ -18,14 +19,34 @@ from kernelwright.problems.regions.wording import size_written
 
 Shapes = Mapping[str, tuple[tuple[Size, ...], DType | None]]
 
-# Where the argument with places is, by operator, and the argument whose dimension they are in:
-# that dimension is another argument, or a number.
-_PICKS: dict[str, tuple[int, int, int | str]] = {
-    "gather": (2, 0, "args[1]"), "scatter": (2, 0, "args[1]"), "scatter_add": (2, 0, "args[1]"),
-    "scatter_reduce": (2, 0, "args[1]"), "index_select": (2, 0, "args[1]"),
-    "index_add": (2, 0, "args[1]"), "embedding": (1, 0, 0), "take_along_dim": (1, 0, "args[2]"),
-    "cross_entropy_loss": (1, 0, 1), "nll_loss": (1, 0, 1), "nll_loss_nd": (1, 0, 1),
-}  # fmt: skip
+
+@dataclass(frozen=True)
+class _Pick:
+    """An operator whose argument `places` picks places along a dimension of argument `of`: along
+    `dim`, or along what argument `dim_at` says."""
+
+    places: int
+    of: int = 0
+    dim: int = 0
+    dim_at: int | None = None
+
+    def along(self, node: Node) -> int:
+        """The dimension, 0 where the call leaves it out."""
+        if self.dim_at is None or self.dim_at >= len(node.args):
+            return self.dim
+        said = node.args[self.dim_at]
+        return said if isinstance(said, int) else self.dim
+
+
+_PICKS = {
+    **dict.fromkeys(
+        ("gather", "scatter", "scatter_add", "scatter_reduce", "index_select", "index_add"),
+        _Pick(2, dim_at=1),
+    ),
+    "take_along_dim": _Pick(1, dim_at=2),
+    "embedding": _Pick(1),
+    **dict.fromkeys(("cross_entropy_loss", "nll_loss", "nll_loss_nd"), _Pick(1, dim=1)),
+}
 
 HELPER = '''
 def drawn(shape, mean, spread, low, high, dtype=torch.float32):
@@ -91,18 +112,11 @@ def _bound(name: str, node: Node, shapes: Shapes) -> Iterator[Size]:
     elif op == "embedding_dense_backward" and name in refs(node.args[1]):
         yield node.args[2]
     elif op in _PICKS:
-        at, of, where = _PICKS[op]
-        if at < len(node.args) and name in refs(node.args[at]):
-            dim = where if isinstance(where, int) else _dimension(node, where)
-            source = _shape_of(node, of, shapes)
+        pick = _PICKS[op]
+        if pick.places < len(node.args) and name in refs(node.args[pick.places]):
+            source, dim = _shape_of(node, pick.of, shapes), pick.along(node)
             if source:
-                yield source[dim if isinstance(dim, int) and dim < len(source) else 0]
-
-
-def _dimension(node: Node, where: str) -> int:
-    at = int(where[5:-1])
-    found = node.args[at] if at < len(node.args) else 0
-    return found if isinstance(found, int) else 0
+                yield source[dim if dim < len(source) else 0]
 
 
 def _shape_of(node: Node, at: int, shapes: Shapes) -> tuple[Size, ...]:

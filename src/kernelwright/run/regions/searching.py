@@ -82,10 +82,12 @@ def share(
     regions; of the `left_s` seconds, to that in those that are `waiting`."""
     part = _part(region, list(cut.regions))
     attempts, device_s, usd = budget.max_attempts, budget.max_device_s, budget.max_cost_usd
+    # With no time left a region still has the least, since a limit of nothing is no limit.
+    wall_s = None if left_s is None else max(_LEAST_S, left_s * _part(region, waiting))
     return budget.model_copy(
         update={
             "max_attempts": attempts and max(_FEWEST_ATTEMPTS, round(attempts * part)),
-            "max_wall_s": left_s and max(_LEAST_S, left_s * _part(region, waiting)),
+            "max_wall_s": wall_s,
             "max_device_s": device_s and device_s * part,
             "max_cost_usd": usd and usd * part,
         }

@@ -73,13 +73,13 @@ def flash_in_bfloat16(problem: Problem, plan: Plan) -> Candidate | None:
     return flash(problem, plan, "bf16x6")
 
 
-def copied(problem: Problem, plan: Plan) -> Candidate | None:
-    """Factors of matrix products are copied first, as tensor cores want them: neighbours along the
+def packed_in_tf32(problem: Problem, plan: Plan) -> Candidate | None:
+    """Factors of matrix products are packed first, as tensor cores want them: neighbours along the
     sum, and float32 in two parts of TF32; None where that is worth it for no stage."""
     draft = _Draft(problem, plan)
     if not any(is_packed(draft, stage) for stage in plan.stages):
         return None
-    return draft.candidate(copied=True, tiled="tf32x3", resident=True)
+    return draft.candidate(packed=True, tiled="tf32x3", resident=True)
 
 
 def divided(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate | None:
@@ -150,7 +150,7 @@ class _Draft(Launching):
         self,
         *,
         flash: bool = False,
-        copied: bool = False,
+        packed: bool = False,
         tiled: Pieces | None = None,
         divided: bool = False,
         resident: bool = False,
@@ -162,7 +162,7 @@ class _Draft(Launching):
         while left:
             number, stage = left.pop(0)
             name = f"kw_stage_{number}"
-            if copied and is_packed(self, stage):
+            if packed and is_packed(self, stage):
                 self.launches += packed_product(self, name, stage)
                 continue
             if tiled and (form := self._contracted(stage, flash=flash, divided=divided)):

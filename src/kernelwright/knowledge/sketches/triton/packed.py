@@ -1,4 +1,4 @@
-"""Matrix products in Triton of copied factors: see `packing`.
+"""Matrix products in Triton of packed factors: see `packing`.
 
 A step multiplies three tiles of TF32: high by high, which is most of a sum, and low by high and
 high by low, which are added up by themselves. A low by a low is less than float32 tells apart.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kernelwright.knowledge.sketches.expr import Expr, Load, walk
+from kernelwright.knowledge.sketches.expr import Load, walk
 from kernelwright.knowledge.sketches.index import Var
 from kernelwright.knowledge.sketches.poly import ONE
 from kernelwright.knowledge.sketches.poly import product as space
 from kernelwright.knowledge.sketches.stages import Packed, Stage
-from kernelwright.knowledge.sketches.text import grouped, invariant
+from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.launching import Launching
 from kernelwright.knowledge.sketches.triton.nests import Pointwise, indented
 from kernelwright.knowledge.sketches.triton.product import ProductNest, fits
@@ -41,7 +41,7 @@ def is_packed(to: Launching, stage: Stage) -> bool:
 
 @dataclass
 class PackedNest(ProductNest):
-    """A stage that is a matrix product of copied factors, as a kernel."""
+    """A stage that is a matrix product of packed factors, as a kernel."""
 
     packed: Packed | None = None
 
@@ -50,13 +50,13 @@ class PackedNest(ProductNest):
         assert self.packed is not None
         own, product, low = self.own, self.product, self.packed.low
         before, body = list[str](), self._begin(self.packed.tap)
-        factors = list[list[str]]()
-        for lane, values in (("left", (product.left, low[0])), ("right", (product.right, low[1]))):
-            ahead, inside, names = self._pair(lane, values)
+        tiles = list[list[str]]()
+        for factor in self._factors(product.left, product.right, *low):
+            ahead, inside, found = self._loaded(factor, self.text.unique("begin_k"))
             before += ahead
             body += inside
-            factors.append(names)
-        (left, left_low), (right, right_low) = factors
+            tiles.append(found)
+        (left, left_low), (right, right_low) = tiles
         sums, small = own["sums"], self.text.unique("small")
         multiplied = (small, left_low, right), (small, left, right_low), (sums, left, right)
         body += [f'{s} = tl.dot({a}, {b}, {s}, input_precision="tf32")' for s, a, b in multiplied]
@@ -85,31 +85,9 @@ class PackedNest(ProductNest):
             f"{begin} = {steps} // {taps} * TILE_DEPTH",
         ]
 
-    def _pair(self, lane: str, values: tuple[Expr, Expr]) -> tuple[list[str], list[str], list[str]]:
-        """A factor's two tiles: the lines before the loop over the steps, those in it, and what the
-        tiles are called."""
-        text, own = self.text, self.own
-        if lane == "left":
-            depth, expand, mask = text.unique("k"), "[None, :]", own["row_in"]
-            text.shape = "[TILE_ROWS, TILE_DEPTH]"
-        else:
-            depth, expand, mask = own["other_k"], "[:, None]", own["column_in"]
-            text.shape = "[TILE_DEPTH, TILE_COLUMNS]"
-        text.vars["depth"], text.masks = depth, {lane: mask, "depth": own["k_in"]}
-        fixed = invariant(text.maker, values, {"depth", "tap"}, self.known)
-        before = text.define(fixed, self.known, name_roots=True)
-        inside = dict(self.known)
-        lines = [
-            f"{depth} = {text.unique('begin_k')} + tl.arange(0, TILE_DEPTH){expand}.to(INDEX)",
-            f"{own['k_in']} = {depth} < {text.poly(self.product.depth.extent)}",
-            f"{text.inside} = {mask} & {own['k_in']}",
-            *text.define(values, inside),
-        ]
-        return before, lines, [text.value(value, inside) for value in values]
-
 
 def packed_product(to: Launching, name: str, stage: Stage) -> list[str]:
-    """A matrix product of copied factors, after the copies."""
+    """A matrix product of packed factors, after the copies."""
     packed = stage.packed
     assert packed is not None
     product = packed.product

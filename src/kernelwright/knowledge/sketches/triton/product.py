@@ -126,20 +126,11 @@ class ProductNest:
     def _summed(self) -> list[str]:
         """The sums of a tile, a step of the depth after another."""
         own, product, text = self.own, self.product, self.text
-        rows_in, columns_in = own["row_in"], own["column_in"]
-        left = _Factor(
-            value=product.left, lane="left", mask=rows_in, shape="[TILE_ROWS, TILE_DEPTH]",
-            name=own["factor"], depth=text.vars["depth"], expand="[None, :]",
-        )  # fmt: skip
-        right = _Factor(
-            value=product.right, lane="right", mask=columns_in, shape="[TILE_DEPTH, TILE_COLUMNS]",
-            name=own["other_factor"], depth=own["other_k"], expand="[:, None]",
-        )  # fmt: skip
-        before, body = list[str](), list[str]()
-        for factor in (left, right):
-            ahead, inside = self._loaded(factor)
+        before, body, names = list[str](), list[str](), [own["factor"], own["other_factor"]]
+        for name, factor in zip(names, self._factors(product.left, product.right), strict=True):
+            ahead, inside, (found,) = self._loaded(factor, own["steps"])
             before += ahead
-            body += inside
+            body += [*inside, f"{name} = {found}"]
         sums, steps = own["sums"], own["steps"]
         pieces = f'input_precision="{self.pieces}"'
         part, depth = self.part, text.poly(product.depth.extent)
@@ -152,30 +143,48 @@ class ProductNest:
             f"{sums} = tl.zeros([TILE_ROWS, TILE_COLUMNS], tl.float32)",
             f"for {steps} in {walk_of}:",
             *indented(body),
-            f"    {sums} += tl.dot({left.name}, {right.name}, {pieces})",
+            f"    {sums} += tl.dot({', '.join(names)}, {pieces})",
         ]
 
-    def _loaded(self, factor: _Factor) -> tuple[list[str], list[str]]:
-        """The lines of a factor's tile: those before the loop over the depth, and those in it."""
-        text, own, value = self.text, self.own, factor.value
+    def _factors(self, *pairs: Expr) -> tuple[_Factor, _Factor]:
+        """The two sides, of which `pairs` are the values: left, right, left, right, ..."""
+        own = self.own
+        left = _Factor(
+            values=pairs[::2], lane="left", mask=own["row_in"], shape="[TILE_ROWS, TILE_DEPTH]",
+            depth=self.text.unique(_LOOPS["depth"]), expand="[None, :]",
+        )  # fmt: skip
+        right = _Factor(
+            values=pairs[1::2], lane="right", mask=own["column_in"],
+            shape="[TILE_DEPTH, TILE_COLUMNS]", depth=own["other_k"], expand="[:, None]",
+        )  # fmt: skip
+        return left, right
+
+    def _loaded(self, factor: _Factor, begin: str) -> tuple[list[str], list[str], list[str]]:
+        """A factor's tiles at the step of the depth that is from `begin` on: the lines before the
+        loop over the steps, those in it, and the tiles as text."""
+        text, own = self.text, self.own
         text.masks = {factor.lane: factor.mask, "depth": own["k_in"]}
         text.shape, text.vars["depth"] = factor.shape, factor.depth
-        fixed = invariant(text.maker, [value], {"depth"}, self.known)
+        fixed = invariant(text.maker, factor.values, {"depth", "tap"}, self.known)
         before = text.define(fixed, self.known, name_roots=True)
         inside = dict(self.known)
         lines = [
-            f"{factor.depth} = {own['steps']} + tl.arange(0, TILE_DEPTH){factor.expand}.to(INDEX)",
+            f"{factor.depth} = {begin} + tl.arange(0, TILE_DEPTH){factor.expand}.to(INDEX)",
             f"{own['k_in']} = {factor.depth} < {text.poly(self.product.depth.extent)}",
             f"{text.inside} = {factor.mask} & {own['k_in']}",
-            *text.define([value], inside),
+            *text.define(factor.values, inside),
         ]
-        found = text.value(value, inside)
-        if not text.fills_tile(value):
-            found = f"tl.zeros({factor.shape}, tl.float32) + {grouped(found)}"
+        return before, lines, [self._filled(value, inside) for value in factor.values]
+
+    def _filled(self, value: Expr, inside: dict[int, str]) -> str:
+        """A factor's tile, of its whole shape."""
+        found = self.text.value(value, inside)
+        if not self.text.fills_tile(value):
+            found = f"tl.zeros({self.text.shape}, tl.float32) + {grouped(found)}"
         # What is read beyond the depth is zero; what is made of it need not be.
         if not isinstance(value.form, Load):
-            found = f"tl.where({own['k_in']}, {found}, 0.0)"
-        return before, [*lines, f"{factor.name} = {found}"]
+            found = f"tl.where({self.own['k_in']}, {found}, 0.0)"
+        return found
 
     @property
     def part(self) -> str:
@@ -218,14 +227,13 @@ class ProductNest:
 
 @dataclass(frozen=True, kw_only=True)
 class _Factor:
-    """One side of a product while its tile is written: its `value`, the loop `lane` of its rows or
-    columns and their `mask`, and how the loop of the depth is called and lies in its tile."""
+    """One side of a product while its tiles are written: its `values`, the loop `lane` of its rows
+    or columns and their `mask`, and how the loop of the depth is called and lies in a tile."""
 
-    value: Expr
+    values: tuple[Expr, ...]
     lane: str
     mask: str
     shape: str
-    name: str
     depth: str
     expand: str
 
