@@ -15,6 +15,12 @@ from kernelwright.testing.problems import ProblemContract
 
 QUICK = "rmsnorm"
 FORWARD_AND_BACKWARD = "cross_entropy_large"
+# One of each kind of problem; what the others say is said again by the slow tests.
+OF_EACH_KIND = {
+    "adamw_step", "argmax", "attention", "conv1d_gelu", "cumsum", "embedding", "groupnorm",
+    "int8_matmul", "maxpool2d", "mlp", "moe_routing", "rmsnorm", "rmsnorm_backward", "rope",
+    "scatter_add", "topk", FORWARD_AND_BACKWARD,
+}  # fmt: skip
 
 
 class TestOneProblem(ProblemContract):
@@ -43,7 +49,13 @@ def test_a_problem_says_what_it_is_and_what_a_gpu_gets(name):
     assert larger != constants
 
 
-@pytest.mark.parametrize("name", suite.names())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in OF_EACH_KIND else [pytest.mark.slow])
+        for name in suite.names()
+    ],
+)
 def test_a_problem_is_judged_at_several_sizes_under_several_distributions(name):
     source, origin = suite.read_source(suite.PREFIX + name)
     oracle = Oracle(source)
