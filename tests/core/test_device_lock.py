@@ -111,3 +111,57 @@ def test_a_process_that_dies_lets_go(file):
     other.process.communicate()
     with DeviceLock(file).shared():
         pass
+
+
+def test_who_verifies_for_long_gives_way_to_who_measures(file):
+    lock = DeviceLock(file)
+    with lock.shared():
+        assert not lock.give_way()  # nobody waits
+        other = Other(file, "alone")
+        assert not other.inside.wait(1.5)
+        threading.Thread(target=lambda: other.inside.wait(20) and other.leave()).start()
+        assert lock.give_way()
+        assert other.inside.is_set()
+        other.process.wait(20)
+        late = Other(file, "alone")
+        assert not late.inside.wait(1.5)  # it is held again
+    assert late.inside.wait(20)
+    late.leave()
+
+
+def test_asking_again_for_the_card_on_the_way_gives_way(file):
+    lock = DeviceLock(file)
+    with lock.shared():
+        other = Other(file, "alone")
+        assert not other.inside.wait(1.5)
+        threading.Thread(target=lambda: other.inside.wait(20) and other.leave()).start()
+        with lock.shared():
+            assert other.inside.is_set()
+
+
+def test_nobody_gives_way_while_another_thread_uses_the_card(file):
+    lock, enough = DeviceLock(file), threading.Event()
+
+    def computes():
+        with lock.shared():
+            enough.wait(20)
+
+    with lock.shared():
+        thread = threading.Thread(target=computes)
+        thread.start()
+        other = Other(file, "alone")
+        time.sleep(1.5)
+        assert not lock.give_way()
+        assert not other.inside.is_set()
+        enough.set()
+        thread.join()
+    assert other.inside.wait(20)
+    other.leave()
+
+
+def test_who_holds_nothing_has_no_way_to_give(file):
+    lock = DeviceLock(file)
+    other = Other(file, "alone")
+    assert other.inside.wait(20)
+    assert not lock.give_way()
+    other.leave()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from kernelwright.evaluate.defences import ALL_ON
+from kernelwright.evaluate.timing import device_turns
 from kernelwright.evaluate.timing.device_turns import Blocked, Opener
 from kernelwright.evaluate.timing.rounds import Precision
 from kernelwright.evaluate.timing.timer import Session, Timer
@@ -102,3 +103,23 @@ def test_a_gate_is_opened_once_when_queueing_takes_too_long(monkeypatch):
     assert not opener()
     assert opener.opened
     assert opened == [1]
+
+
+@pytest.mark.parametrize(
+    ("took_ms", "shared"),
+    [
+        ([], False),
+        ([3], False),  # it waited for a processor
+        ([3, 3, 0, 3], False),
+        ([3, 3, 0, 3, 0, 3], True),  # most looks
+        ([3, 3, 3, 3, 3, 3], True),
+    ],
+)
+def test_a_device_is_shared_when_most_looks_at_it_take_long(took_ms, shared, monkeypatch):
+    left, now = list(took_ms), [0]
+
+    def sample():
+        now[0] += left.pop(0) * 1_000_000 if left else 100_000
+
+    monkeypatch.setattr(device_turns, "time", SimpleNamespace(perf_counter_ns=lambda: now[0]))
+    assert device_turns.is_shared(sample) is shared

@@ -1,11 +1,14 @@
 """Candidates that are verified side by side, as a judge with places for that does."""
 
+import contextlib
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from kernelwright.core.device_lock import DeviceLock
-from kernelwright.core.evaluation import Crashed, Passed, TimedOut, WrongResult
+from kernelwright.core.evaluation import Crashed, Passed, Rejected, TimedOut, WrongResult
 from kernelwright.evaluate import sitting
 from kernelwright.evaluate.correctness.exam import Exam
 from kernelwright.evaluate.defences import ALL_ON
@@ -151,3 +154,55 @@ def test_the_second_look_has_the_card_to_itself_among_all_processes(
         outcome = judge.judge(cpp(silu), "search").outcome
     assert isinstance(outcome, Passed)
     assert alone[:2] == [False, True]
+
+
+class Counted(DeviceLock):
+    """A lock that knows how often somebody who held it gave way."""
+
+    given = 0
+
+    def give_way(self):
+        self.given += self._is_mine
+        return super().give_way()
+
+
+def test_another_judge_may_measure_between_any_two_calls_of_a_verification(
+    problem, reference, cpp, silu, monkeypatch, tmp_path
+):
+    card = Counted(tmp_path / "card.lock")
+    monkeypatch.setattr(Places, "of", lambda device: Places(2, card))
+    with Judge(problem, reference) as judge:
+        evaluation = judge.judge(cpp(silu), "search")
+    assert isinstance(evaluation.outcome, Passed)
+    compared = next(c.count for c in evaluation.checks if "float64 oracle" in c.name)
+    assert card.given >= compared > 10
+
+
+MOVED = Rejected(rule="not_standing_still", evidence="The device was busy.")
+
+
+@pytest.mark.parametrize(
+    ("device", "said", "expected"),
+    [
+        ("cuda", [MOVED, "times"], "times"),  # a neighbour's doing
+        ("cuda", [MOVED, MOVED], MOVED),
+        ("cuda", [Rejected(rule="late_outputs", evidence="."), "times"], "late_outputs"),
+        ("cpu", [MOVED, "times"], MOVED),  # a process's own processor time is nobody else's
+    ],
+)
+def test_who_found_a_busy_device_is_timed_again(cpp, silu, monkeypatch, device, said, expected):
+    monkeypatch.setattr(sitting, "Timed", str)
+    answers = iter(said)
+    room = SimpleNamespace(
+        device=device, folder=Path(),
+        builder=SimpleNamespace(quiet=contextlib.nullcontext),
+        bench=SimpleNamespace(time=lambda *given: next(answers)),
+    )  # fmt: skip
+    one = sitting.Sitting(room, cpp(silu), None, "promotion")
+    if expected == "times":
+        assert one._time(None) == expected
+        assert one.findings.checks["timed again, since the device was busy"] == 1
+    else:
+        with pytest.raises(sitting._Ended) as ended:
+            one._time(None)
+        assert ended.value.outcome.rule == getattr(expected, "rule", expected)

@@ -1,8 +1,9 @@
 """Who may use a GPU: any number of processes side by side, or one alone that measures.
 
 Judges are processes of their own, and several may serve one card. Each holds the card's lock in
-common with others while it verifies, draws cases or compiles, and alone while it measures. The lock
-is a file, so that it ends with the process that holds it.
+common with others while it verifies, draws cases or compiles, and alone while it measures. Who
+verifies for long gives way between two calls: else whoever measures waits for the longest of all
+others, and they for him. The lock is a file, so that it ends with the process that holds it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from pathlib import Path
 class DeviceLock:
     """The lock of one card, as one process holds it. Safe to use from any thread.
 
-    What a thread does that has the card alone may ask for it in common on the way.
+    What a thread does that has the card alone may ask for it in common on the way; one that holds
+    it in common may do so too, and gives way by that.
     """
 
     def __init__(self, file: Path):
@@ -31,6 +33,7 @@ class DeviceLock:
         self._held = 0  # in common, by threads of this process
         self._alone: int | None = None  # the thread that holds it so
         self._descriptor = -1
+        self._mine = threading.local()  # whether this thread is one of those who hold it in common
 
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
@@ -38,19 +41,26 @@ class DeviceLock:
         if self._alone == threading.get_ident():
             yield
             return
-        with self._changed:
-            self._changed.wait_for(lambda: self._alone is None)
-            if self._held == 0:
-                self._take(fcntl.LOCK_SH)
-            self._held += 1
+        if self._is_mine:
+            self.give_way()
+            yield
+            return
+        self._join()
+        self._mine.held = True
         try:
             yield
         finally:
-            with self._changed:
-                self._held -= 1
-                if self._held == 0:
-                    os.close(self._descriptor)
-                self._changed.notify_all()
+            self._mine.held = False
+            self._leave()
+
+    def give_way(self) -> bool:
+        """Let go and come back, if this thread alone of its process holds the card in common and
+        another process waits for it; whether it did. Nothing of the caller may use the card now."""
+        if not self._is_mine or self._held > 1 or not self._is_waited_for():
+            return False
+        self._leave()
+        self._join()
+        return True
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -66,6 +76,35 @@ class DeviceLock:
                 self._alone = None
                 os.close(self._descriptor)
                 self._changed.notify_all()
+
+    @property
+    def _is_mine(self) -> bool:
+        return getattr(self._mine, "held", False)
+
+    def _join(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._alone is None)
+            if self._held == 0:
+                self._take(fcntl.LOCK_SH)
+            self._held += 1
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._held -= 1
+            if self._held == 0:
+                os.close(self._descriptor)
+            self._changed.notify_all()
+
+    def _is_waited_for(self) -> bool:
+        """Whether somebody stands in the door."""
+        door = self._opened(".door")
+        try:
+            fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(door)
+        return False
 
     def _take(self, how: int) -> None:
         """Who waits to be alone stands in the door, so that it is not waiting for ever."""

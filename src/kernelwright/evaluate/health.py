@@ -33,7 +33,8 @@ _LIMIT_S = 15.0
 _ENDING_S = 2.0  # a process that waits for a lost device may not even be killed
 _PAUSE_S = 1.0
 _REST_S = 30.0  # so long a lost device is left alone between two probes
-_KILLED = ("does_not_stop", "not_standing_still")
+_MOVED = "not_standing_still"
+_KILLED = ("does_not_stop", _MOVED)
 _MAX_SAID = 300
 _FULL = "CUDA_ERROR_OUT_OF_MEMORY"  # as the driver calls it
 _FREE_SHARE = 1 / 8  # with less, a device counts as filled by others
@@ -128,6 +129,12 @@ def others_may_be_to_blame(outcome: Outcome) -> bool:
     if isinstance(outcome, Crashed):
         return bool(_NO_ROOM.search(f"{outcome.signal} {outcome.detail}"))
     return isinstance(outcome, TimedOut)
+
+
+def neighbours_may_have_moved(outcome: object) -> bool:
+    """Whether a device was busy that should have been idle: the candidate's doing, or that of a
+    process which knows nothing of the card's lock. Who did it on purpose does it every time."""
+    return isinstance(outcome, Rejected) and outcome.rule == _MOVED
 
 
 class Health:

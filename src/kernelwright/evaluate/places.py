@@ -53,6 +53,12 @@ class Places:
         with self._gate.quiet(), self._card.alone() if self._card else contextlib.nullcontext():
             yield
 
+    def give_way(self) -> None:
+        """Let another process measure, if one waits for the card that is held `beside_others`.
+        Nothing may be running on it for who asks."""
+        if self._card is not None:
+            self._card.give_way()
+
     def card(self) -> contextlib.AbstractContextManager[None]:
         """Hold the card in common with others, and no place."""
         return self._card.shared() if self._card else contextlib.nullcontext()

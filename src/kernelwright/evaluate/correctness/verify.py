@@ -9,6 +9,7 @@ neither an address nor a size nor the number of a call says what comes next.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from kernelwright.core.candidate import Lane
@@ -36,6 +37,10 @@ _SANITIZED = 20  # how many times slower a call may be under a sanitizer
 Failure = WrongResult | Crashed | TimedOut | Rejected
 
 
+def _nothing() -> None:
+    """What there is to do between two calls where nobody else waits."""
+
+
 def run_stage(
     cases: CaseSet,
     body: Body,
@@ -44,8 +49,10 @@ def run_stage(
     level: Isolation,
     log: Path,
     defences: Defences,
+    between: Callable[[], None] = _nothing,
 ) -> Verified | Failure:
     """Call every case of `cases` in one life and compare all outputs, until enough were wrong.
+    `between` is called before each call, while the candidate has nothing to do.
 
     Raises:
         SandboxError: the runner could not be started.
@@ -56,6 +63,7 @@ def run_stage(
         try:
             running.ask("load", stage="load", limit_s=_LOAD_LIMIT_S)
             for step in order(cases, stage, defences):
+                between()
                 cases.prepare(step, poison=defences.poison)
                 make_call(cases, step, running, lane, stage)
                 notes.take(step)

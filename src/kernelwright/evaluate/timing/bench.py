@@ -117,7 +117,7 @@ class Bench:
     def start(self, distributions: Sequence[str]) -> None:
         """Draw the timed inputs and start the baselines, which compile while others work.
         Safe to call from any thread."""
-        with self._starting:
+        with self._places.card(), self._starting:
             self._start(distributions)
 
     def _start(self, distributions: Sequence[str]) -> None:
@@ -137,11 +137,15 @@ class Bench:
             self._cases.cases = self._cases.drawn(self._reference)
             self._show_weights()
         if self._compiled is None:
-            self._compiled = in_background(partial(self._compile, self._baseline))
+            there = threading.Event()
+            self._compiled = in_background(partial(self._compile, self._baseline, there))
+            there.wait()
 
-    def _compile(self, baseline: Baseline) -> None:
-        """Compiling uses the device, whoever waits for it or does not."""
+    def _compile(self, baseline: Baseline, there: threading.Event) -> None:
+        """Compiling uses the device, whoever waits for it or does not; so the card is held from
+        before the process began, by who started it until this thread is `there`."""
         with self._places.card():
+            there.set()
             baseline.wait()
 
     def wait(self) -> None:

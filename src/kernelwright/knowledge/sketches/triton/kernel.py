@@ -61,11 +61,12 @@ _MANY_ELEMENTS = 8192
 
 
 def flash(problem: Problem, plan: Plan, pieces: Pieces = "tf32x3") -> Candidate | None:
-    """Attention is one kernel that keeps no scores, of float32 in `pieces`; None where no stage is
-    attention."""
+    """Attention is one kernel that keeps no scores, of float32 in `pieces`, beside products as
+    `packed_in_tf32` makes them; None where no stage is attention."""
     if not any(stage.attention for stage in plan.stages):
         return None
-    return _Draft(problem, attended(plan)).candidate(flash=True, tiled=pieces, resident=True)
+    draft = _Draft(problem, attended(plan))
+    return draft.candidate(flash=True, packed=True, tiled=pieces, resident=True)
 
 
 def flash_in_bfloat16(problem: Problem, plan: Plan) -> Candidate | None:
@@ -162,10 +163,11 @@ class _Draft(Launching):
         while left:
             number, stage = left.pop(0)
             name = f"kw_stage_{number}"
-            if packed and is_packed(self, stage):
+            attention = flash and stage.attention is not None
+            if packed and not attention and is_packed(self, stage):
                 self.launches += packed_product(self, name, stage)
                 continue
-            if tiled and (form := self._contracted(stage, flash=flash, divided=divided)):
+            if tiled and (form := self._contracted(stage, attention, divided=divided)):
                 self.launches += form(self, name, stage, tiled)
                 continue
             lines = self._beside(name, stage, left[0][1]) if resident and left else []
@@ -185,9 +187,10 @@ class _Draft(Launching):
 
     # Which form a stage takes.
 
-    def _contracted(self, stage: Stage, *, flash: bool, divided: bool) -> Form | None:
-        """The form of a stage for tensor cores; None where it is nothing for them."""
-        if flash and stage.attention is not None:
+    def _contracted(self, stage: Stage, attention: bool, *, divided: bool) -> Form | None:
+        """The form of a stage for tensor cores, of one that is made as `attention` or not; None
+        where it is nothing for them."""
+        if attention:
             return flash_attention
         if not is_tiled(self, stage):
             return None
