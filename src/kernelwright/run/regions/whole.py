@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kernelwright.core import names
 from kernelwright.core.candidate import Candidate
-from kernelwright.core.cut import Cut
+from kernelwright.core.cut import Cut, RegionVerdict
 from kernelwright.core.errors import ProblemError, SpecError, UsageError
 from kernelwright.core.protocols import Language
 from kernelwright.core.run import Budget, RunSpec
@@ -29,6 +29,7 @@ from kernelwright.run.spec import device_of
 from kernelwright.search.drafting import Drafter
 
 WRITER = "regions"
+_MOST_WHOLES = 4  # each is judged
 
 
 def optimize_regions(
@@ -40,7 +41,7 @@ def optimize_regions(
     ask: Ask | None = None,
 ) -> RunResult:
     """As `optimize`, with each region of the program searched by itself in ``regions/N`` of the
-    run's folder, and the whole, put together of their kernels, as the only candidate.
+    run's folder. The candidates are the whole, put together of their kernels, or of fewer.
 
     Raises:
         UsageError: what was asked for cannot be done, or there is nothing to cut.
@@ -106,20 +107,20 @@ def _regions_first(
     assert cut is not None
     search_regions(log, folder, spec, cut, run)
     drafts = _drafts(log, folder, spec, equipment, cut)
-    drafter = Drafter(writer=WRITER, language=PLAIN, limit=1, listed=True)
+    count = len(drafts.candidates) if isinstance(drafts, Recombined) else 1
+    drafter = Drafter(writer=WRITER, language=PLAIN, limit=count, listed=True)
     return Parts(
         writers={WRITER: RegionsWriter(drafts=lambda _language: drafts)},
         drafters=lambda dropped: () if WRITER in dropped else (drafter,),
-        budget=Budget(max_attempts=1),
+        budget=Budget(max_attempts=count),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recombined:
-    """The whole, in one candidate or in none; `reason` says why in none."""
+    """The whole, with the kernels of all regions and with those of fewer and fewer."""
 
-    candidates: Sequence[Candidate] = field(default_factory=tuple)
-    reason: str = ""
+    candidates: Sequence[Candidate]
 
 
 class RegionsWriter(ListedWriter):
@@ -127,11 +128,11 @@ class RegionsWriter(ListedWriter):
 
     def only_drafts(self, kind: str) -> str:
         """See `ListedWriter`."""
-        return f"The regions are put together once; that cannot carry out a plan to {kind}."
+        return f"The regions are put together; that cannot carry out a plan to {kind}."
 
     def no_more(self, count: int, language: str) -> str:
         """See `ListedWriter`."""
-        return f"The regions are put together in {count} way in {language}, and no other."
+        return f"The regions are put together in {count} ways in {language}, and in no other."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,15 +143,32 @@ class _Nothing:
 def _drafts(
     log: RunLog, folder: RunFolder, spec: RunSpec, equipment: Equipment, cut: Cut
 ) -> Recombined | NoDrafts:
-    kernels = list(_kernels(log, folder, spec, cut))
+    kernels = _kernels(log, folder, spec, cut)
     if not kernels:
         return _Nothing(
             reason="No region has a kernel that is surely faster than torch, so all stays torch."
         )
     try:
-        return Recombined(candidates=(recombined(equipment.problem, cut, kernels),))
+        wholes = nested(kernels, log.state.regions)
+        return Recombined(candidates=[recombined(equipment.problem, cut, w) for w in wholes])
     except ProblemError as error:
         return _Nothing(reason=f"The regions cannot be put together again: {error}")
+
+
+def nested(
+    kernels: Sequence[RegionKernel], verdicts: Mapping[int, RegionVerdict]
+) -> list[list[RegionKernel]]:
+    """Which kernels to put together, some sets in turn: all, and each time without the one that
+    saves the least of torch's time. Where a kernel is called, what is beside it can be slower: a
+    copy of what it reads, or launches that torch would have made one of."""
+
+    def saved_s(kernel: RegionKernel) -> float:
+        eager = verdicts[kernel.region.number].eager
+        return kernel.region.seconds * (1 - 1 / eager[0]) if eager else 0.0
+
+    left = sorted(kernels, key=saved_s, reverse=True)
+    sets = [left[:count] for count in range(len(left), 0, -1)]
+    return [sorted(each, key=lambda k: k.region.number) for each in sets[:_MOST_WHOLES]]
 
 
 def _kernels(log: RunLog, folder: RunFolder, spec: RunSpec, cut: Cut) -> Sequence[RegionKernel]:
