@@ -2,13 +2,15 @@
 
 Each run lies in a folder of its own and is an ordinary one. What is there and finished is not made
 again, so a bench that was stopped goes on; the table is written anew after every problem. Ctrl-C
-ends the run that is made with what it has, and the bench with it.
+ends the runs that are made with what they have, and the bench with them.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,7 @@ from rich.text import Text
 
 from kernelwright.apps.cli.checkout import commit
 from kernelwright.apps.cli.runs import opened, result_in, write_reports
+from kernelwright.apps.cli.side_by_side import MakeRun, SideBySide, check_jobs
 from kernelwright.apps.cli.terminal import JSON_OPTION, emit, say, show
 from kernelwright.core.cards import only_card
 from kernelwright.core.errors import KernelwrightError, UsageError
@@ -49,6 +52,7 @@ _DECONTAMINATE = typer.Option(
 )
 _LANGUAGE = typer.Option(help="What to write in; may be repeated.")
 _ATTEMPTS = typer.Option(help="Stop each problem after so many attempts; 5 without a file.")
+_JOBS = typer.Option(help="So many runs at once, dealt out to all GPUs; a GPU takes several.")
 _OUT = typer.Option(help="Where the table and the runs go.")
 
 
@@ -62,6 +66,7 @@ def command(
     max_attempts: Annotated[int | None, _ATTEMPTS] = None,
     config: Annotated[Path | None, _CONFIG] = None,
     decontaminate: Annotated[bool, _DECONTAMINATE] = True,
+    jobs: Annotated[int, _JOBS] = 1,
     out: Annotated[Path, _OUT] = Path("bench"),
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> int:
@@ -82,9 +87,9 @@ def command(
     }
     spec = load_spec(config, given)
     label = suite_name if suite_name == BUILTIN else f"{suite_name}-level{level}"
-    bench = _Bench(label, spec, out)
-    for name, origin in problems.items():
-        bench.run(name, origin)
+    check_jobs(jobs, device_of(spec))
+    bench = _Bench(label, spec, out, tuple(problems))
+    bench.run(problems, jobs)
     if as_json:
         emit(bench.table)
     else:
@@ -135,28 +140,43 @@ def _chosen(problems: Mapping[str, str], names: Sequence[str]) -> dict[str, str]
 class _Bench:
     """A bench in its folder, and the table as far as it is."""
 
-    def __init__(self, label: str, spec: RunSpec, out: Path):
+    def __init__(self, label: str, spec: RunSpec, out: Path, names: Sequence[str]):
         self._label, self._spec, self._out = label, spec, out
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, Entry | None] = dict.fromkeys(names)
+        self._writing = threading.Lock()
 
-    def run(self, name: str, origin: str) -> None:
-        """Run one problem, as far as that is not done yet, and write the table."""
+    def run(self, problems: Mapping[str, str], jobs: int) -> None:
+        """Run each of `problems`, as far as that is not done yet, so many at once."""
+        if jobs == 1:
+            for name, origin in problems.items():
+                self._run(name, origin, make_run)
+            return
+        with only_card(self._spec.device):
+            runs = SideBySide(jobs)
+        # A process has no card but the one that it is dealt, which is no cuda:1 there.
+        device = self._spec.device.partition(":")[0]
+        self._spec = self._spec.model_copy(update={"device": device})
+        apart = partial(runs.make, make_run)
+        runs.carry_out([partial(self._run, *item, apart) for item in problems.items()])
+
+    def _run(self, name: str, origin: str, make: MakeRun) -> None:
+        """Run one problem, and write the table."""
         folder = self._out / "runs" / name
+        spec = self._spec.model_copy(update={"problem": origin})
         try:
-            found = self._story(folder, origin)
+            if not folder.exists() or _stopped(_read(folder)):
+                make(spec, folder)
+            found = self._story(folder)
             made = entry(name, found, result_in(RunFolder.existing(folder), found))
         except KernelwrightError as error:
             made = Entry(id=name, outcome="not_run", reason=str(error))
-        self._entries[name] = made
-        self._write()
-        say(Text(visible(" · ".join(c for c in cells(self.table, made) if c))))
+        with self._writing:
+            self._entries[name] = made
+            self._write()
+            say(Text(visible(" · ".join(c for c in cells(self.table, made) if c))))
 
-    def _story(self, folder: Path, origin: str) -> Story:
-        """The run of one problem: made, gone on with, or as it was."""
-        if not folder.exists():
-            optimize(self._spec.model_copy(update={"problem": origin}), folder=folder)
-        elif _stopped(_read(folder)):
-            resume(folder)
+    def _story(self, folder: Path) -> Story:
+        """The run of one problem, which was made, and has its reports now."""
         made = RunFolder.existing(folder)
         with opened(made) as store:
             write_reports(made, store)
@@ -176,7 +196,7 @@ class _Bench:
             versions=here.versions,
             commit=commit(),
             environment=here,
-            problems=tuple(self._entries.values()),
+            problems=tuple(entry for entry in self._entries.values() if entry is not None),
         )
 
     def file(self, suffix: str) -> Path:
@@ -189,6 +209,14 @@ class _Bench:
         self.file(".json").write_text(table.model_dump_json(indent=1) + "\n")
         self.file(".md").write_text(markdown(table))
         self.file(".html").write_text(html.render_table(table))
+
+
+def make_run(spec: RunSpec, folder: Path) -> None:
+    """Make the run of a problem, or go on with the one that is in `folder`."""
+    if folder.exists():
+        resume(folder)
+    else:
+        optimize(spec, folder=folder)
 
 
 def _read(folder: Path) -> Story:
