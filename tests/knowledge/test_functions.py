@@ -62,7 +62,7 @@ def steps(low, high, *, near_zero=True):
     [
         ("exp", -87.3, 88.7, 1.1), ("expm1", -17, 88.7, 1.6), ("log", 1e-37, 3e38, 1.1),
         ("log1p", -0.9999, 1e30, 1.6), ("tanh", -12, 12, 2.6), ("sigmoid", -80, 80, 2.4),
-        ("erf", -6, 6, 5.5),
+        ("erf", -6, 6, 2.0),
     ],
 )  # fmt: skip
 def test_a_function_is_within_a_few_units_in_the_last_place(library, name, low, high, ulps):

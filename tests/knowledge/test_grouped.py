@@ -32,6 +32,29 @@ def get_inputs():
 def get_init_inputs():
     return [B, H, K, D]
 """
+DECODE = """
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+B, K, L, D = 2, 3, 40, 16
+
+
+class Model(nn.Module):
+    def __init__(self, *sizes):
+        super().__init__()
+
+    def forward(self, q, k, v):
+        return F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+
+
+def get_inputs():
+    return [torch.randn(B, 4 * K, 1, D), torch.randn(B, K, L, D), torch.randn(B, K, L, D)]
+
+
+def get_init_inputs():
+    return [B, K, L, D]
+"""
 # In all of them a group is as large as the batch and two more.
 SIZES = (
     {"B": 2, "H": 8, "K": 2, "D": 5},
@@ -87,3 +110,14 @@ def test_drafts_in_triton_are_right_at_sizes_that_were_not_traced(grouped, trito
     runs.add("grouped", grouped, (SIZES[0], OTHER))
     runs.run(TRITON_INTERPRET="1")
     runs.check("grouped")
+
+
+def test_heads_that_share_keys_are_rows_of_one_product_in_cpp(tracing, kernel, make_case):
+    sizes = ({"B": 2, "K": 3, "L": 40, "D": 16}, {"B": 3, "K": 2, "L": 9, "D": 5})
+    decode = tracing(DECODE, sizes)
+    packed = decode.candidates("cpp")[0]
+    rows = next(t.default for t in packed.tunables if t.name == "ROWS")
+    assert rows == 4  # as many as heads to a head of keys, each with one query
+    built = kernel(packed, decode.problem)
+    for each in sizes:
+        built.check(make_case(decode, each))

@@ -6,6 +6,8 @@ its first row to its last. Tiles are spread over threads.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
 from kernelwright.knowledge.sketches.cpp.folds import FoldText
 from kernelwright.knowledge.sketches.cpp.nest import Nest, indented
@@ -62,14 +64,33 @@ class ColumnNest(Nest):
         outer = invariant(self.text.maker, roots, {"lane"}, inside)
         body = self.text.define(outer, inside, name_roots=True)
         step = self.text.define(roots, inside)
+        near = {f.part: f.nearer for f in folds if f.nearer is not None and self.deep}
         for fold in folds:
             value = self.text.value(fold.fold.value, inside)
             position = self.text.index(fold.fold.position, inside)
-            step.append(fold.take(value, self.names.item, position))
-        lines += self.in_depth([*body, *self.over_block(step)])
+            step.append(near.get(fold.part, fold).take(value, self.names.item, position))
+        body += self.over_block(step)
+        lines += self._some_rows_at_a_time(body, near) if near else self.in_depth(body)
         for fold in folds:
             self.learn(fold.fold.key, fold.element(self.names.item))
         return lines
+
+    def _some_rows_at_a_time(self, body: list[str], near: Mapping[str, FoldText]) -> list[str]:
+        """`body` for each row, which adds in float to what is `near`: after some rows that goes
+        into the part whose name it is under. A double is half as many to a vector."""
+        k, depth, item = self.names.depth, self.names.depths, self.names.item
+        first, last = self.text.unique("first_row"), self.text.unique("last_row")
+        added = [f"{part}[{item}] += {fold.part}[{item}];" for part, fold in near.items()]
+        return [
+            f"for (int64_t {first} = 0; {first} < {depth}; {first} += KW_NEAR_ROWS) {{",
+            f"    const int64_t {last} = std::min({first} + KW_NEAR_ROWS, {depth});",
+            *indented([line for fold in near.values() for line in fold.declare_part("TILE")]),
+            f"    for (int64_t {k} = {first}; {k} < {last}; ++{k}) {{",
+            *indented(body, 2),
+            "    }",
+            *indented(self.over_block(added)),
+            "}",
+        ]
 
     def _stores(self) -> list[str]:
         """What a tile writes: the columns' results, and their elements."""

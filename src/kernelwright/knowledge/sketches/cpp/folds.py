@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kernelwright.knowledge.sketches.cpp.calls import TYPES
 from kernelwright.knowledge.sketches.cpp.names import Names
@@ -56,6 +56,14 @@ class FoldText:
         """The type of the total: blocks of a long sum are added in double."""
         sums_floats = self.fold.kind == "sum" and self.fold.dtype == "float32"
         return "double" if sums_floats else TYPES[self.fold.dtype]
+
+    @property
+    def nearer(self) -> FoldText | None:
+        """Lanes of float beside those of double, for a few elements each; None where all are of one
+        type."""
+        if self.type == TYPES[self.fold.dtype]:
+            return None
+        return replace(self, part=f"{self.part}_near", precise=False)
 
     @property
     def identity(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from kernelwright.core.candidate import Candidate, Tunable
 from kernelwright.core.problem import Problem, Source
@@ -19,6 +20,7 @@ from kernelwright.knowledge.sketches.cpp.split import SplitRowNest
 from kernelwright.knowledge.sketches.cpp.stored import StoredRowNest, shared
 from kernelwright.knowledge.sketches.cpp.text import CppText
 from kernelwright.knowledge.sketches.poly import ONE
+from kernelwright.knowledge.sketches.sharing import with_shared_factor
 from kernelwright.knowledge.sketches.site import NoSketch
 from kernelwright.knowledge.sketches.stages import Plan, Stage
 
@@ -62,6 +64,10 @@ _CONSTANTS = {
         "// elements that are summed in float before they go into the total\n"
         "constexpr int64_t KW_SUM_BLOCK = 2048;"
     ),
+    "KW_NEAR_ROWS": (
+        "// elements of a column that are summed in float before they go into its total\n"
+        "constexpr int64_t KW_NEAR_ROWS = 32;"
+    ),
     "KW_NEAR": (
         "// elements of a row up to which the next one finds room beside it in a core's cache\n"
         "constexpr int64_t KW_NEAR = 65536;"
@@ -93,6 +99,8 @@ def packed(problem: Problem, plan: Plan) -> Candidate | None:
     """Matrix products in tiles, over packed factors; None where there is none."""
     if all(_product_nest(stage) is None for stage in plan.stages):
         return None
+    maker = plan.lowering.maker
+    plan = replace(plan, stages=tuple(with_shared_factor(maker, s) for s in plan.stages))
     return _rendered(problem, plan, lambda s: _product_nest(s) or _usual(problem, s))
 
 
@@ -248,7 +256,7 @@ def candidate(
     parts = [
         "\n".join(f"#include <{h}>" for h in headers),
         *("\n".join(_tunable_lines(t)) for t in tunables),
-        "\n".join(line for name, line in _CONSTANTS.items() if name in written),
+        "\n".join(line for name, line in _CONSTANTS.items() if re.search(rf"\b{name}\b", written)),
         *needed,
         "\n".join(function),
     ]

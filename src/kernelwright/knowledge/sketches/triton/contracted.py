@@ -5,14 +5,11 @@ from __future__ import annotations
 from kernelwright.core.candidate import Tunable
 from kernelwright.knowledge.sketches.poly import product as space
 from kernelwright.knowledge.sketches.rewrites import by_reciprocal
+from kernelwright.knowledge.sketches.sharing import with_shared_factor
 from kernelwright.knowledge.sketches.stages import Attention, Product, Stage, mapped
 from kernelwright.knowledge.sketches.text import grouped
 from kernelwright.knowledge.sketches.triton.attention import AttentionNest
-from kernelwright.knowledge.sketches.triton.decoding import (
-    AttentionJoined,
-    AttentionParts,
-    with_shared_keys,
-)
+from kernelwright.knowledge.sketches.triton.decoding import AttentionJoined, AttentionParts
 from kernelwright.knowledge.sketches.triton.folds import FoldText
 from kernelwright.knowledge.sketches.triton.launching import MANY_PROGRAMS, Launching
 from kernelwright.knowledge.sketches.triton.product import (
@@ -121,7 +118,7 @@ def flash_attention(to: Launching, name: str, stage: Stage, pieces: Pieces) -> l
     loops = (product.batch, product.rows, product.columns)
     to.spaces.append(space([v.extent for v in loops]))
     if product.rows.extent.at(to.sizes) <= LEAST:
-        return _decoded(to, name, with_shared_keys(to.maker, stage), pieces)
+        return _decoded(to, name, with_shared_factor(to.maker, stage), pieces)
     to.guesses = to.guesses | _FLASH[pieces]
     nest = AttentionNest(to.text, attention, product, pieces)
     return to.allocated(stage) + to.launched(name, nest.kernel())
