@@ -345,7 +345,7 @@ class Sitting:
         audit = device_audit.Audit(
             runner=self._body(form, sanitize=True), lane=candidate.lane,
             source=candidate.source.files, cases=cases, level=room.level, log=self._log,
-            defences=room.defences,
+            defences=room.defences, between=self._give_way,
         )  # fmt: skip
         for tool in device_audit.tools(candidate.lane, room.defences):
             found = audit.watch(tool)

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from kernelwright.core.errors import SandboxError
 from kernelwright.core.evaluation import Crashed, Isolation, Rejected, TimedOut
 from kernelwright.evaluate.correctness.cases import CaseSet, Step
 from kernelwright.evaluate.correctness.sanitizer_report import Finding, Report, Tool, read
-from kernelwright.evaluate.correctness.verify import Failure, make_call, order
+from kernelwright.evaluate.correctness.verify import Failure, make_call, no_wait, order
 from kernelwright.evaluate.defences import Defences
 from kernelwright.evaluate.running.life import Life, LifeEnded
 from kernelwright.evaluate.running.runner import Body, life
@@ -147,7 +147,8 @@ def left_out(lane: Lane) -> Iterator[str]:
 class Audit:
     """What each tool looks at: the calls of a candidate on every case, in lives of their own.
 
-    `source` has the texts of its files by name; it is built with line numbers.
+    `source` has the texts of its files by name; it is built with line numbers. `between` is called
+    before each call.
     """
 
     runner: Body
@@ -157,6 +158,7 @@ class Audit:
     level: Isolation
     log: Path
     defences: Defences
+    between: Callable[[], None] = no_wait
 
     def watch(self, tool: Tool) -> Failure | NotLearnt | Watched:
         """Make the calls under `tool`."""
@@ -214,6 +216,9 @@ class Audit:
             for step in steps:
                 if shown is None and self._is_hidden(step):
                     shown = os.fstat(report).st_size
+                asked_s = time.monotonic()
+                self.between()
+                end_s += time.monotonic() - asked_s
                 self.cases.prepare(step, poison=self.defences.poison)
                 left_s = max(end_s - time.monotonic(), 1.0)
                 make_call(self.cases, step, running, self.lane, "sanitize", at_most_s=left_s)

@@ -37,7 +37,7 @@ _SANITIZED = 20  # how many times slower a call may be under a sanitizer
 Failure = WrongResult | Crashed | TimedOut | Rejected
 
 
-def _nothing() -> None:
+def no_wait() -> None:
     """What there is to do between two calls where nobody else waits."""
 
 
@@ -49,7 +49,7 @@ def run_stage(
     level: Isolation,
     log: Path,
     defences: Defences,
-    between: Callable[[], None] = _nothing,
+    between: Callable[[], None] = no_wait,
 ) -> Verified | Failure:
     """Call every case of `cases` in one life and compare all outputs, until enough were wrong.
     `between` is called before each call, while the candidate has nothing to do.
