@@ -19,14 +19,16 @@ from kernelwright.testing.equipment import FakeEquip
 from kernelwright.testing.evaluators import NumberWriter
 
 CARDS = (Card("GPU-one", "GPU-one"), Card("GPU-two", "GPU-two"))
-SPEC = RunSpec(problem="builtin:softmax", writers=("sketch",))
+SPEC = RunSpec(problem="builtin:softmax", writers=("sketch",), device="cuda:1")
 
 
 # What the processes make: each does what the name of its folder says.
 
 
 def act(spec, folder):
-    (folder.parent / f"{folder.name}.began").write_text(f"{os.environ[VARIABLE]} {os.getpid()}")
+    (folder.parent / f"{folder.name}.began").write_text(
+        f"{os.environ[VARIABLE]} {os.getpid()} {spec.device}"
+    )
     match folder.name:
         case "refuses":
             raise UsageError("It needs 300 GB.")
@@ -62,6 +64,7 @@ def test_runs_at_once_have_processes_and_cards_of_their_own(tmp_path):
     one, two = (f.read_text().split() for f in tmp_path.glob("meets_*.began"))
     assert {one[0], two[0]} == {"GPU-one", "GPU-two"}
     assert len({one[1], two[1], str(os.getpid())}) == 3
+    assert one[2] == two[2] == "cuda"  # the only one that it has
 
 
 @pytest.mark.parametrize(("name", "said"), [("refuses", "300 GB"), ("dies", "ended with 3")])

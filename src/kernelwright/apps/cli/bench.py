@@ -153,9 +153,6 @@ class _Bench:
             return
         with only_card(self._spec.device):
             runs = SideBySide(jobs)
-        # A process has no card but the one that it is dealt, which is no cuda:1 there.
-        device = self._spec.device.partition(":")[0]
-        self._spec = self._spec.model_copy(update={"device": device})
         apart = partial(runs.make, make_run)
         runs.carry_out([partial(self._run, *item, apart) for item in problems.items()])
 

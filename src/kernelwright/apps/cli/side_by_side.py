@@ -79,6 +79,8 @@ class SideBySide:
             self._free.put(card)
 
     def _make(self, make: MakeRun, spec: RunSpec, folder: Path, card: Card) -> None:
+        # A process has no card but the one that it is dealt, which is no cuda:1 there.
+        spec = spec.model_copy(update={"device": spec.device.partition(":")[0]})
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_alone, args=(make, spec, folder, card.name, theirs))
