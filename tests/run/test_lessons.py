@@ -12,8 +12,15 @@ from kernelwright.knowledge.lessons.folder import write_lesson
 from kernelwright.knowledge.lessons.lesson import Change, Evidence, Lesson, Setting, Trial
 from kernelwright.knowledge.sketches.drafts import Covered
 from kernelwright.languages.cpp import Cpp
+from kernelwright.report.result import result_of
+from kernelwright.report.sentence import remarks
+from kernelwright.report.story import Story
 from kernelwright.run import sketching
+from kernelwright.run.folder import RunFolder
 from kernelwright.run.lessons import lessons_of, not_drawn_from, told_by
+from kernelwright.run.optimize import optimize
+from kernelwright.store.sql import SqlStore
+from kernelwright.testing.equipment import FakeEquip
 from kernelwright.testing.evaluators import number_candidate, row_problem
 
 WARPS = Tunable(name="WARPS", choices=(2, 4, 8), default=4)
@@ -64,6 +71,23 @@ def test_sketches_begin_as_lessons_for_their_device_say(monkeypatch):
     elsewhere = sketching.Sketches(row_problem(), dict, "a third", known)
     assert elsewhere("cpp") == covered
     assert elsewhere.heeded == ()
+
+
+def test_what_writers_made_use_of_is_in_the_log_and_in_the_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = RunSpec(
+        problem="rows.py", languages=("cpp",), writers=("sketch",), budget=Budget(max_attempts=2)
+    )
+    known = lesson(8, 1.1)
+    result = optimize(spec, equip=FakeEquip(heeded=(known, known)))
+    assert [one.name for one in result.state.lessons] == [known.name]
+    folder = RunFolder.existing(result.folder.path)
+    with SqlStore.open(folder.log_path, folder.name, writable=False) as store:
+        said = remarks(result_of(Story.of(store.records()), path=None))
+    (line,) = [one for one in said if "lesson" in one]
+    assert known.claim in line
+    assert "1.20 (1.10 to 1.30) times as fast" in line
+    assert optimize(spec, equip=FakeEquip()).state.lessons == ()
 
 
 def evidence(problem, reference):

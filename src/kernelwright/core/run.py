@@ -20,6 +20,7 @@ from kernelwright.core.statistics import at_least, score
 EventKind = Literal[
     "started", "problem", "admission", "plan", "proposal", "evaluation", "fault", "promotion",
     "approval", "delivery", "void", "finished", "resumed", "ablating", "ablation", "cut", "region",
+    "lessons",
 ]  # fmt: skip
 # What a person says who is asked whether a candidate may be handed back.
 Answer = Literal["yes", "no", "stop"]
@@ -131,6 +132,15 @@ class Event(Record):
     at: float
     kind: EventKind
     data: dict[str, Any]
+
+
+class Told(Record):
+    """A lesson that a run's writers made use of: its name, what it claims and what was measured of
+    it, as sentences."""
+
+    name: str
+    claim: str
+    effect: str
 
 
 class Edit(Record):

@@ -21,6 +21,7 @@ from kernelwright.core.evaluation import (
     Regime,
 )
 from kernelwright.core.record import Record
+from kernelwright.core.run import Told
 from kernelwright.core.statistics import (
     CANDIDATE,
     CONTROL,
@@ -103,7 +104,7 @@ class Result(Record):
     whether the figures were taken afresh, after the search chose. `cost` is what was spent, in all
     and for a verified speedup. `ablation` says what each edit of the candidate is worth, None until
     `kernelwright ablate` was asked. `regions` has what the program was cut into, None where it was
-    not.
+    not. `lessons` are those that its writers made use of, each with what was measured of it.
     """
 
     problem: str
@@ -136,6 +137,7 @@ class Result(Record):
     cost: Cost
     ablation: Ablated | None
     regions: RegionTable | None = None
+    lessons: tuple[Told, ...] = ()
 
     @property
     def returned(self) -> Figures:
@@ -197,6 +199,7 @@ def result_of(story: Story, *, path: str | None) -> Result:
         cost=cost_of(story, verified=verified),
         ablation=ablated(story.state.ablation, story.ablated),
         regions=_regions(story),
+        lessons=story.state.lessons,
     )
 
 

@@ -57,6 +57,7 @@ def remarks(result: Result) -> list[str]:
         )
     if result.drop_in is not None:
         found.append(_delivered(result.drop_in))
+    found += [f"A lesson was made use of, {t.name}. {t.claim} {t.effect}" for t in result.lessons]
     found += _cautions(result)
     return found
 

@@ -16,7 +16,7 @@ from kernelwright.core import names
 from kernelwright.core.errors import SpecError, UsageError
 from kernelwright.core.evaluation import Evaluation, Fault, Passed
 from kernelwright.core.protocols import Strategy, Writer
-from kernelwright.core.run import Budget, RunSpec
+from kernelwright.core.run import Budget, RunSpec, Told
 from kernelwright.core.statistics import versus_best
 from kernelwright.run.approval import Ask, check_can_ask
 from kernelwright.run.equipment import Equip, Equipment, drafters, equip
@@ -176,6 +176,9 @@ def _carry_out(
     parts = found or _usual(log, folder, spec, equipment)
     work = _search_and_hand_back(log, folder, spec, equipment, ask, parts)
     reason, number, delivered = asyncio.run(work)
+    told = [Told(name=x.name, claim=x.claim, effect=x.effect) for x in equipment.heeded()]
+    if told:
+        log.record("lessons", {"told": [one.model_dump(mode="json") for one in told]})
     log.record("finished", {"reason": reason, "step": number})
     return RunResult(folder=folder, state=log.state, delivered=delivered)
 

@@ -12,6 +12,7 @@ This is the only reader of an event's `data`; `run` writes it. What each kind of
                 candidate_ids whose verdicts in an ablation are not believed any more
     ablation    step, evaluation, edit (the one that was undone; None for the best itself)
     cut         a Cut                    region      a RegionVerdict
+    lessons     told: each that writers made use of in this session, as a Told
     void        candidate_ids whose verdicts are not believed any more, reason
 """
 
@@ -29,7 +30,7 @@ from kernelwright.core.cut import Cut, RegionVerdict
 from kernelwright.core.errors import StoreError
 from kernelwright.core.evaluation import Evaluation, Fault
 from kernelwright.core.problem import Problem
-from kernelwright.core.run import Answer, Attempt, Edit, Event, History, RunSpec
+from kernelwright.core.run import Answer, Attempt, Edit, Event, History, RunSpec, Told
 
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 
@@ -134,7 +135,7 @@ class RunState:
     the last event before the next of these.
 
     `approvals` has what was said of the candidate of a step; `regions` what became of the regions
-    of the `cut`, by number."""
+    of the `cut`, by number; `lessons` those that writers made use of in any session."""
 
     name: str = ""
     spec: RunSpec | None = None
@@ -147,6 +148,7 @@ class RunState:
     ablation: Ablation | None = None
     cut: Cut | None = None
     regions: Mapping[int, RegionVerdict] = field(default_factory=dict)
+    lessons: tuple[Told, ...] = ()
     faults: tuple[Fault, ...] = ()
     finish: Finish | None = None
     sessions: tuple[tuple[float, float], ...] = ()
@@ -223,6 +225,9 @@ def _advance(state: RunState, event: Event) -> RunState:
         case "region":
             said = RegionVerdict.model_validate(data)
             return replace(state, regions={**state.regions, said.number: said})
+        case "lessons":
+            told = [Told.model_validate(one) for one in data["told"]]
+            return replace(state, lessons=tuple(dict.fromkeys([*state.lessons, *told])))
         case "ablating":
             return replace(state, ablation=_begun(state.ablation, data))
         case "evaluation" | "promotion" | "delivery" | "ablation":

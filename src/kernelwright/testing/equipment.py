@@ -14,6 +14,7 @@ from kernelwright.core.problem import Problem, Source
 from kernelwright.core.protocols import Evaluator, Store, Writer
 from kernelwright.core.record import Record
 from kernelwright.core.run import RunSpec
+from kernelwright.knowledge.lessons.lesson import Lesson
 from kernelwright.problems.admission import Admission
 from kernelwright.run.equipment import Equipment
 from kernelwright.run.folder import RunFolder
@@ -27,7 +28,7 @@ class FakeEquip:
 
     `opened` has the origins that it was asked for; `closed` counts how often it was taken down. The
     library has `library` kernels for the problem, which `writer` hands out too; `remarks` are said.
-    The problem is cut as `cut` says.
+    The problem is cut as `cut` says, and writers make use of `heeded`.
     Writers that `writers` makes for the run's store and folder stand in for `writer`, by name.
     """
 
@@ -39,6 +40,7 @@ class FakeEquip:
     library: int = 0
     remarks: tuple[str, ...] = ()
     cut: Callable[[], Cut] | None = None
+    heeded: tuple[Lesson, ...] = ()
 
     @contextmanager
     def __call__(
@@ -60,6 +62,7 @@ class FakeEquip:
                 library_drafts=lambda _language: self.library,
                 remarks=self.remarks,
                 cut=self.cut,
+                heeded=lambda: self.heeded,
             )
         finally:
             self.closed += 1
