@@ -83,6 +83,15 @@ def test_a_function_has_the_right_limits(library, name):
     np.testing.assert_allclose(called(library, name, x), want, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["exp", "expm1", "sigmoid"])
+def test_every_float_around_the_largest_exponential_is_right(library, name):
+    x = np.float32(88.722839) + np.arange(-64, 65, dtype=np.float32) * np.spacing(np.float32(88.7))
+    x = np.concatenate([x, -x])
+    with np.errstate(all="ignore"):
+        want = exact(name, x).astype(np.float32)
+    np.testing.assert_allclose(called(library, name, x), want, rtol=1e-6, atol=1e-37)
+
+
 def test_the_logarithm_of_a_subnormal_number_is_right(library):
     x = np.array([1e-45, 1e-40, 1.1e-38], np.float32)
     np.testing.assert_allclose(called(library, "log", x), np.log(x.astype(np.float64)), rtol=1e-6)

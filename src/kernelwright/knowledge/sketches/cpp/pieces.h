@@ -46,7 +46,7 @@ inline float kw_exp_inside(float x) {
 // Within 1.1 units in the last place. Results below the smallest normal number become zero.
 inline float kw_exp(float x) {
     const float y = kw_exp_inside(x);
-    const float high = x <= 88.7228394f ? y : x * INFINITY;
+    const float high = x < 88.7228394f ? y : x * INFINITY;
     return x < -87.3365479f ? 0.0f : high;
 }
 
