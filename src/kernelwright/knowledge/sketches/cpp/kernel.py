@@ -66,7 +66,7 @@ _CONSTANTS = {
     ),
     "KW_NEAR_ROWS": (
         "// elements of a column that are summed in float before they go into its total\n"
-        "constexpr int64_t KW_NEAR_ROWS = 32;"
+        "constexpr int64_t KW_NEAR_ROWS = 8;"
     ),
     "KW_NEAR": (
         "// elements of a row up to which the next one finds room beside it in a core's cache\n"

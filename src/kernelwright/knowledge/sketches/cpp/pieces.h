@@ -136,7 +136,7 @@ inline float kw_erf(float x) {
     p = std::fma(p, square, -3.761250247e-1f);
     p = std::fma(p, square, 1.283791459e-1f);
     const float near = std::fma(p, x, x);
-    const float inside = size < 4.0f ? size : 4.0f;
+    const float inside = size < 3.925f ? size : 3.925f;
     const float t = std::fma(inside, 7.272727273e-1f, -1.909090909f);
     float q = std::fma(3.434297561e-4f, t, -2.626467043e-4f);
     q = std::fma(q, t, -1.768525377e-3f);
@@ -150,8 +150,9 @@ inline float kw_erf(float x) {
     q = std::fma(q, t, 5.697055890e-3f);
     q = std::fma(q, t, -1.577928420e-3f);
     q = std::fma(q, t, 2.053725640e-4f);
-    const float far = std::copysign(1.0f - q, x);
-    return size > 1.25f ? far : near;
+    // From 3.925 on it is 1, exactly: an infinity times what is left of 1 is NaN.
+    const float far = size < 3.925f ? 1.0f - q : 1.0f;
+    return size > 1.25f ? std::copysign(far, x) : near;
 }
 
 inline double kw_erf(double x) { return std::erf(x); }
