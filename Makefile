@@ -30,10 +30,9 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable ".[triton,serve,mcp]" "pytest>=9" "pytest-xdist>=3.8" "hypothesis>=6.150" "ruff>=0.17" "mypy>=2.4" "import-linter>=2.5"
 	touch $@
 
-# Tests in which no measurement decides (the exploits that are no slow tests end before any): three at once, since many
-# wait. All others have the machine for themselves.
-UNTIMED := $(addprefix tests/,agents apps compare core docs evaluate/profile exploits generate knowledge languages \
-	learning library llm packaging problems report run search seeded serve store)
+# Tests in which no measurement decides: three at once, since many wait. All others have the machine for themselves.
+UNTIMED := $(addprefix tests/,agents apps compare core docs evaluate/profile generate knowledge languages learning \
+	library llm packaging problems report run search seeded serve store)
 
 # Everything that must hold before a change lands.
 check:
