@@ -88,7 +88,7 @@ def command(
     spec = load_spec(config, given)
     label = suite_name if suite_name == BUILTIN else f"{suite_name}-level{level}"
     check_jobs(jobs, device_of(spec))
-    bench = _Bench(label, spec, out, tuple(problems))
+    bench = _Bench(label, spec, out)
     bench.run(problems, jobs)
     if as_json:
         emit(bench.table)
@@ -140,13 +140,14 @@ def _chosen(problems: Mapping[str, str], names: Sequence[str]) -> dict[str, str]
 class _Bench:
     """A bench in its folder, and the table as far as it is."""
 
-    def __init__(self, label: str, spec: RunSpec, out: Path, names: Sequence[str]):
+    def __init__(self, label: str, spec: RunSpec, out: Path):
         self._label, self._spec, self._out = label, spec, out
-        self._entries: dict[str, Entry | None] = dict.fromkeys(names)
+        self._entries: dict[str, Entry | None] = {}
         self._writing = threading.Lock()
 
     def run(self, problems: Mapping[str, str], jobs: int) -> None:
         """Run each of `problems`, as far as that is not done yet, so many at once."""
+        self._entries = dict.fromkeys(problems)  # in whatever order they end
         if jobs == 1:
             for name, origin in problems.items():
                 self._run(name, origin, make_run)

@@ -93,7 +93,10 @@ class SideBySide:
         if said is not None:
             raise UsageError(said)
         if process.exitcode != 0:
-            raise UsageError(f"The process of the run in {folder} ended with {process.exitcode}.")
+            raise UsageError(
+                f"The process of the run in {folder} ended with {process.exitcode}. What was judged "
+                "is not lost: the same command goes on with it."
+            )
 
     @contextlib.contextmanager
     def _counted(self, process: BaseProcess) -> Iterator[None]:
