@@ -94,8 +94,8 @@ class SideBySide:
             raise UsageError(said)
         if process.exitcode != 0:
             raise UsageError(
-                f"The process of the run in {folder} ended with {process.exitcode}. What was judged "
-                "is not lost: the same command goes on with it."
+                f"The process of the run in {folder} ended with {process.exitcode}. What was "
+                "judged is not lost: the same command goes on with it."
             )
 
     @contextlib.contextmanager
