@@ -3,7 +3,8 @@
 Judges are processes of their own, and several may serve one card. Each holds the card's lock in
 common with others while it verifies, draws cases or compiles, and alone while it measures. Who
 verifies for long gives way between two calls: else whoever measures waits for the slowest of all
-others, and they wait for the measurement. The lock is a file, so that it ends with the process that holds it.
+others, and they wait for the measurement. The lock is a file, so that it ends with the process that
+holds it.
 """
 
 from __future__ import annotations
