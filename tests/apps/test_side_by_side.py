@@ -26,9 +26,15 @@ SPEC = RunSpec(problem="builtin:softmax", writers=("sketch",), device="cuda:1")
 
 
 def act(spec, folder):
-    (folder.parent / f"{folder.name}.began").write_text(
-        f"{os.environ[VARIABLE]} {os.getpid()} {spec.device}"
-    )
+    try:
+        began = folder.parent / f"{folder.name}.began"
+        began.write_text(f"{os.environ[VARIABLE]} {os.getpid()} {spec.device}")
+        as_named(folder)
+    except KeyboardInterrupt:
+        (folder.parent / f"{folder.name}.ended").write_text("with what it had")
+
+
+def as_named(folder):
     match folder.name:
         case "refuses":
             raise UsageError("It needs 300 GB.")
@@ -37,10 +43,7 @@ def act(spec, folder):
         case "meets_one" | "meets_two":
             until(lambda: len(list(folder.parent.glob("meets_*.began"))) == 2)
         case "waits":
-            try:
-                time.sleep(60)
-            except KeyboardInterrupt:
-                (folder.parent / "waits.ended").write_text("with what it had")
+            time.sleep(60)
 
 
 def fake_run(spec, folder):
