@@ -4,7 +4,7 @@ import torch
 
 from kernelwright.core.problem import Source
 from kernelwright.problems.exact import exact_program, run_exact
-from kernelwright.problems.perturbed import moved_by_roundings
+from kernelwright.problems.perturbed import moved_by_roundings, nearby
 
 TEMPLATE = """
 import torch
@@ -49,3 +49,23 @@ def test_no_row_stays_still_because_its_logits_happen_to_move_alike():
     found = moved("torch.softmax(x * 0.3, 1) + 0 * y.sum()", x, torch.ones(8, 4), few_bits=False)
     usual = found.median()
     assert (found < usual / 16).double().mean() < 0.01
+
+
+def near(expression, *inputs, turn):
+    source = Source(
+        files={"problem.py": TEMPLATE.format(expression)}, entry_point="problem.py::Model"
+    )
+    return nearby(exact_program(source, {}), inputs, 1, turn)[0]
+
+
+def test_equal_inputs_do_not_move_alike():
+    ones = torch.ones(100_000)
+    assert near("x - y", ones, ones, turn=0).count_nonzero() > 99_000
+
+
+def test_no_two_elements_move_alike_each_time():
+    ones = torch.ones(200_000)
+    first, second = (near("x + 0 * y", ones, ones, turn=turn) for turn in range(2))
+    for apart in (32_749, 32_719):
+        alike = [found[apart:] == found[:-apart] for found in (first, second)]
+        assert not (alike[0] & alike[1]).any()

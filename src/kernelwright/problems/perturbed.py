@@ -22,7 +22,11 @@ from kernelwright.problems.work import terms_of
 _NEAR = 1e-6
 _PROBE = 2.0**-24
 _FEW_ELEMENTS = 4096
-_TILE = 65_537  # a prime, so that no two rows of a matrix move alike
+# Noise is drawn for so many elements and then used again, since noise for each costs more than many
+# a program. Primes, so that no two rows of a matrix move alike, and one for each turn, so that no
+# two elements do in all of them. From 32768 elements on torch would share them out among threads,
+# which wait for each other on a machine that has other work.
+_TILES = (32_749, 32_719, 32_717, 32_713, 32_707, 32_693, 32_687, 32_653)
 # Where an element moves by more than this share of its size, one draw of roundings is not enough:
 # two logits that decide a row may happen to move alike.
 _MATTERS = 1e-6
@@ -46,7 +50,7 @@ def conditioning(
     small = [c for o, c in zip(exact, counts, strict=True) if o.is_floating_point() and c]
     if not small or min(small) > _FEW_ELEMENTS:
         return [0.0] * len(exact)
-    turns = max(2, min(8, 512 // min(small)))
+    turns = max(2, min(len(_TILES), 512 // min(small)))
     moved = [nearby(program, inputs, seed, turn, size=_PROBE) for turn in range(turns)]
     return [_moved(at, exact, moved) if c <= _FEW_ELEMENTS else 0.0 for at, c in enumerate(counts)]
 
@@ -82,7 +86,7 @@ def _moved_once(
 ) -> list[Tensor]:
     """As `moved_by_roundings`, by one draw of them."""
     source = generator(seed, "roundings", *([str(turn)] if turn else []))
-    noise = torch.empty(_TILE, dtype=torch.float64).normal_(generator=source)
+    noise = torch.empty(_TILES[turn], dtype=torch.float64).normal_(generator=source)
     # Where one step alone decides, it must not be one that happens not to move.
     factors = 1 + _PROBE * noise.sign() * noise.abs().clamp_min(0.5)
     if not few_bits:
@@ -149,8 +153,7 @@ def _leaning(terms: int) -> float:
 
 
 def _rounded(value: Any, factors: Tensor) -> Any:
-    """A float tensor times `factors`, again and again, in float64: noise for each element would
-    cost more than many a program. Anything else is as it was."""
+    """A float tensor times `factors`, again and again, in float64. Anything else is as it was."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
         return value
     wide = value.to(torch.float64, copy=True).contiguous()
@@ -178,8 +181,6 @@ def nearby(
     source = generator(seed, "near", str(turn))
     moved = []
     for value in inputs:
-        if isinstance(value, Tensor) and value.is_floating_point():
-            noise = torch.empty(value.shape, dtype=torch.float64).normal_(generator=source)
-            value = value.double() * (1 + size * noise.to(value.device))
-        moved.append(value)
+        noise = torch.empty(_TILES[turn], dtype=torch.float64).normal_(generator=source)
+        moved.append(_rounded(value, 1 + size * noise))
     return run_exact(program, moved)

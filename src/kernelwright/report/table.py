@@ -28,7 +28,8 @@ class Entry(Record):
     this machine can do at most the kernel reaches, by the time that moving its bytes and doing its
     arithmetic must take. `decontaminated` is whether writers could be shown nothing of the library
     and of other runs that is for this very problem or nearly the same. It and `cost` are None in a
-    table that was made before they were kept.
+    table that was made before they were kept. `commit` is Kernelwright's where the row was judged
+    by another than the table's.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Entry(Record):
     wall_s: float = 0.0
     cost: Cost | None = None
     decontaminated: bool | None = None
+    commit: str | None = None
 
 
 class Table(Record):
