@@ -1,6 +1,6 @@
 /* Stands in for NVML where there is no GPU. It has two cards; what they say is in the environment:
  * FAKE_NVML_MHZ, FAKE_NVML_REASONS, FAKE_NVML_REFUSES (every call on a card ends with this error),
- * FAKE_NVML_HANGS (the clock is never told).
+ * FAKE_NVML_FREE_MIB, FAKE_NVML_HANGS (the clock is never told).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,5 +52,11 @@ int nvmlDeviceGetClockInfo(void *card, int kind, unsigned *mhz) {
 int nvmlDeviceGetCurrentClocksThrottleReasons(void *card, unsigned long long *bits) {
     (void)card;
     *bits = (unsigned long long)number("FAKE_NVML_REASONS", 0);
+    return refused();
+}
+
+int nvmlDeviceGetMemoryInfo(void *card, unsigned long long *bytes) {
+    (void)card;
+    bytes[0] = 80ull << 30, bytes[1] = (unsigned long long)number("FAKE_NVML_FREE_MIB", 60000) << 20, bytes[2] = 0;
     return refused();
 }

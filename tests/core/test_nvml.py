@@ -30,6 +30,12 @@ def test_the_pace_and_warmth_are_read_anew_each_time(library, monkeypatch):
     assert library.ask(lambda asked: asked.warmth(CARD)) == Warmth(41, 312.5)
 
 
+def test_memory_that_is_free_is_read_anew_each_time(library, monkeypatch):
+    for mib in (123, 70_000):
+        monkeypatch.setenv("FAKE_NVML_FREE_MIB", str(mib))
+        assert library.ask(lambda asked: asked.free_bytes(CARD)) == mib << 20
+
+
 def test_an_instance_is_on_its_card(library):
     assert library.ask(lambda asked: asked.physical("MIG-1234")) == CARD
 

@@ -407,6 +407,16 @@ def test_a_keeper_takes_less_where_others_have_the_memory(exam, driver, tmp_path
         fitting(exam.cases, tmp_path)
 
 
+def test_a_keeper_leaves_most_of_what_is_free(exam, driver, tmp_path, monkeypatch):
+    for name, value in driver.items():
+        monkeypatch.setenv(name, value)
+    with contextlib.closing(fitting(exam.cases, tmp_path)) as whole:
+        taken, slots = whole.layout.inputs.nbytes, len(whole)
+    with contextlib.closing(fitting(exam.cases, tmp_path, free_bytes=taken)) as part:
+        assert part.layout.inputs.nbytes <= taken // 6
+        assert 2 <= len(part) < slots
+
+
 def test_a_keeper_without_a_driver_says_so(exam, tmp_path):
     with pytest.raises(SandboxError, match=r"libcuda\.so\.1"):
         Keeper(exam.cases, tmp_path)

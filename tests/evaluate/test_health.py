@@ -128,11 +128,23 @@ def test_a_device_that_fails_twice_is_lost_and_the_user_is_told_what_to_do():
         health(probes).after(CRASHED)
 
 
-def test_a_device_that_others_have_filled_is_not_called_broken():
-    full = Ill("a probe of it failed (cuDevicePrimaryCtxRetain: CUDA_ERROR_OUT_OF_MEMORY (2))")
-    with pytest.raises(DeviceLost, match=r"no memory left.*nvidia-smi.*fewer") as lost:
-        health(Probes(full, full)).after(CRASHED)
-    assert "reset" not in str(lost.value)
+FULL = Ill("a probe of it failed (cuDevicePrimaryCtxRetain: CUDA_ERROR_OUT_OF_MEMORY (2))")
+
+
+def test_memory_that_others_have_is_waited_for():
+    probes = Probes(*[FULL] * 4)
+    assert health(probes).after(CRASHED) is not None
+    assert probes.begun == 5
+
+
+def test_a_device_that_stays_full_is_not_called_broken_and_is_asked_again_at_once():
+    probes = Probes(*[FULL] * 2)
+    checked = health(probes, patience_s=0.0)
+    with pytest.raises(DeviceFull, match=r"no memory left.*nvidia-smi.*fewer") as full:
+        checked.after(CRASHED)
+    assert "reset" not in str(full.value)
+    checked.require()
+    assert checked.after(CRASHED) is not None
 
 
 NO_MEMORY = (

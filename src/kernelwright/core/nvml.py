@@ -79,6 +79,16 @@ def reasons(bits: int) -> tuple[str, ...]:
     return tuple(name for bit, name in _REASONS.items() if bits & bit)
 
 
+class _Memory(ctypes.Structure):
+    """`nvmlMemory_t`, in bytes."""
+
+    _fields_ = (
+        ("total", ctypes.c_ulonglong),
+        ("free", ctypes.c_ulonglong),
+        ("used", ctypes.c_ulonglong),
+    )
+
+
 class Library:
     """The library itself. Every call may last for ever: ask through `Nvml`.
 
@@ -134,6 +144,12 @@ class Library:
         drawn_mw = self._perhaps("nvmlDeviceGetPowerUsage", card)
         celsius = self._perhaps("nvmlDeviceGetTemperature", card, _DIE)
         return Warmth(celsius, None if drawn_mw is None else drawn_mw / 1000)
+
+    def free_bytes(self, uuid: str) -> int:
+        """The memory of the card `uuid` that nobody has now."""
+        memory = _Memory()
+        self._call("nvmlDeviceGetMemoryInfo", self._handle(uuid), ctypes.byref(memory))
+        return int(memory.free)
 
     def _handle(self, uuid: str) -> ctypes.c_void_p:
         """The physical card that `uuid` is on: an instance of it has no clock of its own."""

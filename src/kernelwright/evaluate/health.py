@@ -5,7 +5,8 @@ A fresh process of ours makes a context, takes memory, runs two kernels and read
 wrote. Nearly all of that is the context (0.1 to 0.5 s), so it is paid for only where something went
 wrong: a candidate that ends well has just shown more than the probe could. When the probe fails
 twice, the second time with nobody else on the card, the device is to blame and not the candidate:
-nothing is judged on it until a probe passes.
+nothing is judged on it until a probe passes. But where all it lacks is memory, others have that, and
+give it back: it is waited for.
 
 The probe also tells how much memory is free by then. A candidate that ran out of it while others
 had nearly all of it is not to blame either.
@@ -21,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from kernelwright.core.cards import first_card
 from kernelwright.core.errors import DeviceFull, DeviceLost, FaultError
@@ -33,6 +35,7 @@ _LIMIT_S = 15.0
 _ENDING_S = 2.0  # a process that waits for a lost device may not even be killed
 _PAUSE_S = 1.0
 _REST_S = 30.0  # so long a lost device is left alone between two probes
+_PATIENCE_S = 120.0  # so long others have to give memory back; a search has several tries
 _MOVED = "not_standing_still"
 _KILLED = ("does_not_stop", _MOVED)
 _MAX_SAID = 300
@@ -148,14 +151,15 @@ class Health:
         renew: Callable[[], None] = _nothing,
         pause_s: float = _PAUSE_S,
         rest_s: float = _REST_S,
+        patience_s: float = _PATIENCE_S,
     ):
-        """Each probe holds one of `places`, since it uses the device. `pause_s` lies between the
-        two; a lost device is left alone for `rest_s` after each. When it is there again, `renew`
-        ends what had contexts on it before."""
+        """Each probe holds one of `places`, since it uses the device. `pause_s` lies between two; a
+        lost device is left alone for `rest_s` after each, and one without memory has `patience_s`
+        to have some. When a lost one is there again, `renew` ends what had contexts on it."""
         self._places = places
         self._run = run
         self._renew = renew
-        self._pause_s, self._rest_s = pause_s, rest_s
+        self._pause_s, self._rest_s, self._patience_s = pause_s, rest_s, patience_s
         self._lock = threading.Lock()
         self._last_good = float("-inf")  # when the last probe that passed began
         self._last: Well | None = None  # and what it found
@@ -182,7 +186,7 @@ class Health:
 
         Raises:
             DeviceLost: the device does not work, so the outcome says nothing about the candidate.
-            DeviceFull: it ran out of memory that others had.
+            DeviceFull: it ran out of memory that others had, or they have all of it even now.
         """
         if not is_suspicious(outcome):
             return None
@@ -199,11 +203,12 @@ class Health:
 
         Raises:
             DeviceLost: it does not work.
+            DeviceFull: others have its memory.
         """
         try:
             self._probe_since(time.monotonic())
-        except DeviceLost as lost:
-            raise lost from fault
+        except (DeviceLost, DeviceFull) as found:
+            raise found from fault
 
     def _probe_since(self, ended: float) -> None:
         """Probe, unless a probe that began later than `ended` has passed meanwhile."""
@@ -218,6 +223,10 @@ class Health:
                 time.sleep(self._pause_s)
                 with self._places.alone():
                     found = self._run()
+            while _is_full(found) and time.monotonic() < began + self._patience_s:
+                time.sleep(self._pause_s)
+                with self._places.beside_others():
+                    found = self._run()
             self._judge(found)
             self._last_good = began
             self._last = found if isinstance(found, Well) else None
@@ -228,9 +237,16 @@ class Health:
                 self._renew()
             self._lost = ""
             return
+        if _is_full(found):
+            raise DeviceFull(_full(first_card().key, found.why))
         self._asked_again = time.monotonic() + self._rest_s
         self._lost = _sentence(first_card().key, found.why)
         raise DeviceLost(self._lost)
+
+
+def _is_full(found: Probed) -> TypeGuard[Ill]:
+    """Whether a probe found no memory."""
+    return isinstance(found, Ill) and _FULL in found.why
 
 
 def _crowded(card: str, found: Well) -> str:
@@ -242,14 +258,16 @@ def _crowded(card: str, found: Well) -> str:
     )
 
 
+def _full(card: str, why: str) -> str:
+    """That nobody finds memory on the GPU `card`, and what to do about it."""
+    return (
+        f"The GPU {card} has no memory left, not even for a probe: {why}. See in `nvidia-smi` who "
+        "has it, and judge with fewer processes at once."
+    )
+
+
 def _sentence(card: str, why: str) -> str:
     """What is wrong with the GPU `card`, and what to do about it."""
-    if _FULL in why:
-        return (
-            f"The GPU {card} has no memory left, not even for a probe: {why}. Nothing is judged on "
-            "it until a probe passes; see in `nvidia-smi` who has the memory, and judge with fewer "
-            "processes at once."
-        )
     return (
         f"The GPU {card} does not work any more: {why}. Nothing is judged on it until a probe "
         "passes; look at `nvidia-smi` and for Xid lines in `dmesg`, end what hangs on it, and "

@@ -19,7 +19,7 @@ from kernelwright.core.candidate import Lane
 from kernelwright.core.cards import first_card
 from kernelwright.core.errors import SandboxError, WorkerError
 from kernelwright.core.evaluation import Clock, Effort, Isolation, Measurement, Regime, WrongResult
-from kernelwright.core.nvml import nvml
+from kernelwright.core.nvml import NotTold, nvml
 from kernelwright.core.problem import Problem
 from kernelwright.core.statistics import baselines, by_subject, median_ns
 from kernelwright.evaluate.correctness.cases import Draws
@@ -68,6 +68,15 @@ def in_background(work: Callable[[], None]) -> Future[None]:
 
     threading.Thread(target=run, name="kernelwright-background", daemon=True).start()
     return found
+
+
+def _free_bytes() -> int | None:
+    """Of the memory of the card that is judged on, what is free, where the driver tells."""
+    card = first_card()
+    try:
+        return nvml().ask(lambda asked: asked.free_bytes(card.uuid or card.name))
+    except NotTold:
+        return None
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,7 @@ class Bench:
             gpu = self._device == "cuda"
             cases = TimedCases(self._problem, distributions, gpu=gpu)
             if gpu:
-                self._keeper = fitting(cases, self._folder)
+                self._keeper = fitting(cases, self._folder, _free_bytes())
             else:
                 slots = cases.largest_block
                 self._stagings = (Staging(cases, slots), Staging(cases, slots))

@@ -50,8 +50,10 @@ _LIMIT_S = 60.0
 _HANDLES = 2 * 2 * 64  # two IPC handles of 64 bytes, in hexadecimal
 _WORD = 4
 _RIVALS = 3072  # where the names of a baseline's outputs begin
-# How much of a card that is shared with others is asked for, until there is that much.
+# How much of a card that is shared with others is asked for, until there is that much; and no more
+# than this part of what is free, since references and baselines of all who judge there need some.
 _SHARES = (SLOTS_BYTES, SLOTS_BYTES // 4, SLOTS_BYTES // 16, 1)
+_PART = 6
 _CHOOSE, _FLUSH, _CHOOSE_NONE = 1, 2, 4
 
 
@@ -369,15 +371,17 @@ def _whole(nbytes: int) -> int:
     return (nbytes + TURNED_BY - 1) // TURNED_BY * TURNED_BY
 
 
-def fitting(cases: TimedCases, folder: Path) -> Keeper:
-    """A keeper with room for as many calls as the device has memory for now.
+def fitting(cases: TimedCases, folder: Path, free_bytes: int | None = None) -> Keeper:
+    """A keeper with room for as many calls as the device has memory for now. `free_bytes` are what
+    nobody has of it, where that is known.
 
     Raises:
         SandboxError: there is no driver, or no memory for two calls.
     """
+    most = SLOTS_BYTES if free_bytes is None else free_bytes // _PART
     for most_bytes in _SHARES[:-1]:
         try:
-            return Keeper(cases, folder, most_bytes)
+            return Keeper(cases, folder, min(most, most_bytes))
         except SandboxError as error:
             if "OUT_OF_MEMORY" not in str(error):
                 raise
