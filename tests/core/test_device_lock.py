@@ -1,5 +1,6 @@
 """The lock of a card: many side by side or one alone, across threads and processes."""
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -139,7 +140,7 @@ def test_asking_again_for_the_card_on_the_way_gives_way(file):
             assert other.inside.is_set()
 
 
-def test_nobody_gives_way_while_another_thread_uses_the_card(file):
+def test_a_process_gives_way_once_all_its_threads_do(file):
     lock, enough = DeviceLock(file), threading.Event()
 
     def computes():
@@ -151,12 +152,68 @@ def test_nobody_gives_way_while_another_thread_uses_the_card(file):
         thread.start()
         other = Other(file, "alone")
         time.sleep(1.5)
-        assert not lock.give_way()
-        assert not other.inside.is_set()
-        enough.set()
+        threading.Thread(target=lambda: other.inside.wait(20) and other.leave()).start()
+        threading.Timer(1.0, enough.set).start()
+        assert lock.give_way()
+        assert enough.is_set()
+        assert other.inside.is_set()
         thread.join()
+
+
+def test_a_thread_comes_in_behind_who_waits_though_its_process_has_the_card(file):
+    lock, late = DeviceLock(file), threading.Event()
+
+    def comes_later():
+        with lock.shared():
+            late.set()
+
+    thread = threading.Thread(target=comes_later)
+    with lock.shared():
+        other = Other(file, "alone")
+        time.sleep(1.5)
+        thread.start()
+        assert not late.wait(0.5)
     assert other.inside.wait(20)
+    assert not late.is_set()
     other.leave()
+    thread.join()
+    assert late.is_set()
+
+
+def test_a_thread_that_waits_to_be_alone_is_given_way_to(file):
+    lock, alone = DeviceLock(file), threading.Event()
+
+    def measures():
+        with lock.alone():
+            alone.set()
+
+    thread = threading.Thread(target=measures)
+    with lock.shared():
+        assert not lock.give_way()
+        thread.start()
+        while not lock.give_way():
+            time.sleep(0.01)
+        assert alone.is_set()
+    thread.join()
+
+
+def test_what_still_runs_is_stopped_while_others_measure(file):
+    lock, seen = DeviceLock(file), []
+
+    @contextlib.contextmanager
+    def still():
+        seen.append(other.inside.is_set())
+        yield
+        seen.append(other.inside.is_set())
+
+    with lock.shared():
+        assert not lock.give_way(still)
+        assert not seen
+        other = Other(file, "alone")
+        time.sleep(1.5)
+        threading.Thread(target=lambda: other.inside.wait(20) and other.leave()).start()
+        assert lock.give_way(still)
+    assert seen == [False, True]
 
 
 def test_who_holds_nothing_has_no_way_to_give(file):

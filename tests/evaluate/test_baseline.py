@@ -1,5 +1,6 @@
 """The baselines' process goes when its broker does, however that ends."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kernelwright.evaluate.timing.baseline import _mourner
+from kernelwright.evaluate.timing.baseline import Baseline, Lent, _mourner
+from kernelwright.evaluate.timing.staging import Staging, TimedCases
 
 BROKER = """
 import subprocess, sys, time
@@ -55,3 +57,33 @@ def test_a_mourner_leaves_the_group_alone_while_the_broker_lives():
     assert child.poll() is None
     child.kill()
     child.wait()
+
+
+def state(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.fixture
+def compiling(problem, reference, tmp_path):
+    cases = TimedCases(problem, ["file"])
+    cases.cases = cases.drawn(reference)
+    staging = Staging(cases, 2)
+    staging.put_weights(cases.cases[0])
+    for slot in range(2):
+        staging.put(slot, cases.cases[0])
+    memory = Lent(staging.table_fd, staging.inputs.fd)
+    with contextlib.closing(Baseline.start(problem, memory, "cpu", tmp_path / "log")) as baseline:
+        yield baseline
+
+
+def test_a_baseline_that_compiles_stands_still_while_others_measure(compiling):
+    seen = []
+
+    def give_way(still):
+        if len(seen) < 3:
+            with still():
+                seen.append(state(compiling._running.pid))
+
+    compiling.wait(give_way)
+    assert seen == ["T"] * 3
+    assert compiling.subjects == ("eager", "torch.compile")

@@ -161,9 +161,9 @@ class Counted(DeviceLock):
 
     given = 0
 
-    def give_way(self):
+    def give_way(self, *given):
         self.given += self._is_mine
-        return super().give_way()
+        return super().give_way(*given)
 
 
 def test_another_judge_may_measure_between_any_two_calls_of_a_verification(

@@ -1,10 +1,12 @@
 """Who may use a GPU: any number of processes side by side, or one alone that measures.
 
 Judges are processes of their own, and several may serve one card. Each holds the card's lock in
-common with others while it verifies, draws cases or compiles, and alone while it measures. Who
-verifies for long gives way between two calls: else whoever measures waits for the slowest of all
-others, and they wait for the measurement. The lock is a file, so that it ends with the process that
-holds it.
+common with others while something of it runs there, and alone while it measures. Who verifies or
+compiles for long gives way: else whoever measures waits for the slowest of all others, and they
+wait for the measurement. The lock is a file, so that it ends with the process that holds it.
+
+A thread that holds the card must not wait for another that may ask for it: who asks comes in behind
+whoever waits to be alone, also where its own process has the card.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+Meanwhile = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 class DeviceLock:
@@ -32,6 +36,7 @@ class DeviceLock:
         self._file = file
         self._changed = threading.Condition()
         self._held = 0  # in common, by threads of this process
+        self._wanting = 0  # threads of this process that wait to be alone
         self._alone: int | None = None  # the thread that holds it so
         self._descriptor = -1
         self._mine = threading.local()  # whether this thread is one of those who hold it in common
@@ -54,20 +59,26 @@ class DeviceLock:
             self._mine.held = False
             self._leave()
 
-    def give_way(self) -> bool:
-        """Let go and come back, if this thread alone of its process holds the card in common and
-        another process waits for it; whether it did. Nothing of the caller may use the card now."""
-        if not self._is_mine or self._held > 1 or not self._is_waited_for():
+    def give_way(self, meanwhile: Meanwhile = contextlib.nullcontext) -> bool:
+        """Let go and come back, if this thread holds the card in common and somebody waits to have
+        it alone; whether it did. `meanwhile` is entered before and left behind it: it sees to it
+        that nothing of the caller runs on the card, if something does."""
+        if not self._is_mine or not self._is_waited_for():
             return False
-        self._leave()
-        self._join()
+        with meanwhile():
+            self._leave()
+            self._join()
         return True
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the card alone, once no other process and no thread of this one has it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._held == 0 and self._alone is None)
+            self._wanting += 1
+            try:
+                self._changed.wait_for(lambda: self._held == 0 and self._alone is None)
+            finally:
+                self._wanting -= 1
             self._take(fcntl.LOCK_EX)
             self._alone = threading.get_ident()
         try:
@@ -84,10 +95,15 @@ class DeviceLock:
 
     def _join(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._alone is None)
+            self._changed.wait_for(self._may_join)
             if self._held == 0:
                 self._take(fcntl.LOCK_SH)
             self._held += 1
+
+    def _may_join(self) -> bool:
+        if self._alone is not None or self._wanting:
+            return False
+        return self._held == 0 or not self._is_waited_for()
 
     def _leave(self) -> None:
         with self._changed:
@@ -97,7 +113,10 @@ class DeviceLock:
             self._changed.notify_all()
 
     def _is_waited_for(self) -> bool:
-        """Whether somebody stands in the door."""
+        """Whether somebody waits to be alone: a thread of this process, or who stands in the
+        door."""
+        if self._wanting:
+            return True
         door = self._opened(".door")
         try:
             fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)

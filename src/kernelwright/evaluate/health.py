@@ -5,8 +5,8 @@ A fresh process of ours makes a context, takes memory, runs two kernels and read
 wrote. Nearly all of that is the context (0.1 to 0.5 s), so it is paid for only where something went
 wrong: a candidate that ends well has just shown more than the probe could. When the probe fails
 twice, the second time with nobody else on the card, the device is to blame and not the candidate:
-nothing is judged on it until a probe passes. But where all it lacks is memory, others have that, and
-give it back: it is waited for.
+nothing is judged on it until a probe passes. But where all it lacks is memory, others have that,
+and give it back: it is waited for.
 
 The probe also tells how much memory is free by then. A candidate that ran out of it while others
 had nearly all of it is not to blame either.
@@ -177,7 +177,7 @@ class Health:
                 return
             if time.monotonic() < self._asked_again:
                 raise DeviceLost(self._lost)
-            with self._places.beside_others():
+            with self._places.beside_others(), self._places.card():
                 self._judge(self._run())
 
     def after(self, outcome: Outcome) -> float | None:
@@ -216,7 +216,7 @@ class Health:
             if self._last_good > ended:
                 return
             began = time.monotonic()
-            with self._places.beside_others():
+            with self._places.beside_others(), self._places.card():
                 found = self._run()
             if isinstance(found, Ill):
                 # A neighbour may have had all the memory, or the device may need a moment.
@@ -225,7 +225,7 @@ class Health:
                     found = self._run()
             while _is_full(found) and time.monotonic() < began + self._patience_s:
                 time.sleep(self._pause_s)
-                with self._places.beside_others():
+                with self._places.beside_others(), self._places.card():
                     found = self._run()
             self._judge(found)
             self._last_good = began

@@ -1,7 +1,8 @@
 """The places that a judge has for candidates: many are verified side by side, one alone is timed.
 
 Whether outputs are right does not depend on who else computes; how long they take does. Judges that
-are other processes are kept away from a GPU by its lock (`core.device_lock`).
+are other processes are kept away from a GPU by its lock (`core.device_lock`), which is held while
+something runs there, and not while one thread waits for another.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 from collections.abc import Iterator
 
 from kernelwright.core.cards import first_card
-from kernelwright.core.device_lock import DeviceLock, lock_of
+from kernelwright.core.device_lock import DeviceLock, Meanwhile, lock_of
 from kernelwright.evaluate.building.gate import MACHINE, Gate
 from kernelwright.problems.reference import Device
 
@@ -37,8 +38,8 @@ class Places:
 
     @contextlib.contextmanager
     def beside_others(self) -> Iterator[None]:
-        """Hold one of the places."""
-        with self._gate.working(), self.card():
+        """Hold one of the places, and not yet the card."""
+        with self._gate.working():
             yield
 
     @contextlib.contextmanager
@@ -53,12 +54,12 @@ class Places:
         with self._gate.quiet(), self._card.alone() if self._card else contextlib.nullcontext():
             yield
 
-    def give_way(self) -> None:
-        """Let another process measure, if one waits for the card that is held `beside_others`.
-        Nothing may be running on it for who asks."""
-        if self._card is not None:
-            self._card.give_way()
-
     def card(self) -> contextlib.AbstractContextManager[None]:
         """Hold the card in common with others, and no place."""
         return self._card.shared() if self._card else contextlib.nullcontext()
+
+    def give_way(self, meanwhile: Meanwhile = contextlib.nullcontext) -> None:
+        """Let another judge measure, if one waits for the card that is held in common. Nothing may
+        be running on it for who asks, or `meanwhile` has it stand still."""
+        if self._card is not None:
+            self._card.give_way(meanwhile)

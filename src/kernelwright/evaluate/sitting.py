@@ -156,8 +156,15 @@ class Sitting:
     @contextlib.contextmanager
     def _on(self, places: contextlib.AbstractContextManager[None]) -> Iterator[None]:
         """Hold places in some way. What the wait takes is no stage's time."""
+        asked = time.monotonic()
         with places:
-            self._mark = time.monotonic()
+            self._mark += time.monotonic() - asked
+            yield
+
+    @contextlib.contextmanager
+    def _card(self) -> Iterator[None]:
+        """Hold the card in common with other judges, for what runs there."""
+        with self._on(self._room.places.card()):
             yield
 
     def _give_way(self) -> None:
@@ -251,7 +258,8 @@ class Sitting:
 
     def _verify_all(self, forms: Forms, place: _Place) -> _Ready:
         """The screen, the core, during which the baselines of the bench compile, and on promotion
-        the audit. A `place` is held while calls are made, and not while kernels are compiled."""
+        the audit. A `place` is held while calls are made, and not while kernels are compiled; the
+        card while something of this candidate runs there."""
         exam, bench, lane = self._room.exam, self._room.bench, self._candidate.lane
         put_anew = _nothing
         self.findings.lane = lane
@@ -264,17 +272,17 @@ class Sitting:
             # there must be some hope first.
             if self._is_timed and self._room.device == "cuda":
                 in_background(partial(bench.start, exam.distributions))
-            with exam.lend("screen", lane) as cases:
+            with exam.lend("screen", lane) as cases, self._card():
                 self._verify("screen", cases, many)
             if self._is_timed and self._room.device == "cpu":
                 bench.start(exam.distributions)
         form = self._for_core(forms)
         with self._on(place()):
             runner = self._body(form, timed=True)
-            if self._is_timed:
-                # The processes of an early life end with the thread that started them: this one.
-                runner = self._early.enter_context(bench.early(runner, form.lane))
-            with exam.lend("core", lane) as cases:
+            with exam.lend("core", lane) as cases, self._card():
+                if self._is_timed:
+                    # The processes of an early life end with the thread that started them: this.
+                    runner = self._early.enter_context(bench.early(runner, form.lane))
                 self._verify("core", cases, self._body(form))
             if self._promotion:
                 self._audit(form)
@@ -348,7 +356,8 @@ class Sitting:
             defences=room.defences, between=self._give_way,
         )  # fmt: skip
         for tool in device_audit.tools(candidate.lane, room.defences):
-            found = audit.watch(tool)
+            with self._card():
+                found = audit.watch(tool)
             self._finished("sanitize")
             match found:
                 case device_audit.Watched(calls=calls):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kernelwright.core.device_lock import Meanwhile
 from kernelwright.core.errors import WorkerError
 from kernelwright.core.evaluation import Regime
 from kernelwright.core.problem import Problem
@@ -26,7 +29,13 @@ from kernelwright.problems.reference import Device
 SUBJECTS = ("eager", "torch.compile", "torch.compile max-autotune")
 _EXPECTED: dict[Device, tuple[str, ...]] = {"cpu": SUBJECTS[:2], "cuda": SUBJECTS}
 _LOAD_LIMIT_S = 600.0
+# What a process has queued when it is stopped, the device still does: Inductor measures what it
+# generated in rounds of a tenth of a second.
+_QUEUED_S = 0.3
 _CALL_LIMIT_S = 120.0
+
+
+GiveWay = Callable[[Meanwhile], None]
 
 
 @dataclass(frozen=True)
@@ -97,16 +106,33 @@ class Baseline:
         child = sandbox.Child(process, log, alone=True, program=process.pid)
         return cls(Life(child, ours), _mourner(process.pid), page, names)
 
-    def wait(self) -> None:
-        """Have it compile the baselines and warm them; `subjects` then names those that work.
+    def wait(self, give_way: GiveWay | None = None) -> None:
+        """Have it compile the baselines and warm them; `subjects` then names those that work. It
+        stands still while `give_way`, which is asked every now and then, lets others measure.
 
         Raises:
             WorkerError: the process ended, or took too long.
         """
         if self.subjects:
             return
-        works = self._ask("load", _LOAD_LIMIT_S).count
+
+        def enough() -> bool:
+            if give_way is not None:
+                give_way(self._still)
+            return False
+
+        works = self._ask("load", _LOAD_LIMIT_S, enough=None if give_way is None else enough).count
         self.subjects = tuple(name for bit, name in enumerate(SUBJECTS) if works >> bit & 1)
+
+    @contextlib.contextmanager
+    def _still(self) -> Iterator[None]:
+        """Stand still, with nothing of it left on the device."""
+        self._running.pause()
+        try:
+            time.sleep(_QUEUED_S)
+            yield
+        finally:
+            self._running.resume()
 
     def stage(self, subject: str, first: int, count: int) -> None:
         """Make ready `count` calls of `subject` on the slots from `first` on, and stand still."""

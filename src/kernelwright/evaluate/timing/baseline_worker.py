@@ -5,7 +5,8 @@ its inputs in shared memory (`staging`) and answers when told. It speaks the run
 `native/runner.c`), and follows the same allocation regimes: in "returned" glibc allocates as it
 settles by itself, in "buffer" every block comes from memory that was touched before.
 
-On a GPU its inputs lie in memory of the keeper's, and "queue" has calls wait behind a gate.
+On a GPU its inputs lie in memory of the keeper's, and "queue" has calls wait behind a gate. It does
+not touch the GPU before its first command: somebody may be measuring.
 
     python -I -m kernelwright.evaluate.timing.baseline_worker
         SETUP_FD CONTROL_FD TABLE_FD INPUT_FD PAGE_FD
@@ -213,6 +214,8 @@ def main(arguments: Sequence[str]) -> None:
     problem = Problem.model_validate(setup["problem"])
     torch.set_num_threads(setup["threads"])
     torch.set_grad_enabled(False)
+    control = socket.socket(fileno=control_fd)
+    control.recv(1, socket.MSG_PEEK)
     constants, device = problem.report_workload.constants, setup["device"]
     program = load_program(problem.reference, constants, device=device, direction=problem.direction)
     lent = None
@@ -221,7 +224,7 @@ def main(arguments: Sequence[str]) -> None:
         lent = LentDevice(setup["gate"], setup["handles"], page, setup["names_at"])
     staged = Staged(problem, table_fd, input_fd, lent)
     gc.disable()  # a collection in the middle of a block is not the reference's doing
-    Worker(socket.socket(fileno=control_fd), program, staged, lent).serve()
+    Worker(control, program, staged, lent).serve()
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ class Bench:
     def start(self, distributions: Sequence[str]) -> None:
         """Draw the timed inputs and start the baselines, which compile while others work.
         Safe to call from any thread."""
-        with self._places.card(), self._starting:
+        with self._starting:
             self._start(distributions)
 
     def _start(self, distributions: Sequence[str]) -> None:
@@ -134,7 +134,8 @@ class Bench:
             gpu = self._device == "cuda"
             cases = TimedCases(self._problem, distributions, gpu=gpu)
             if gpu:
-                self._keeper = fitting(cases, self._folder, _free_bytes())
+                with self._places.card():
+                    self._keeper = fitting(cases, self._folder, _free_bytes())
             else:
                 slots = cases.largest_block
                 self._stagings = (Staging(cases, slots), Staging(cases, slots))
@@ -144,18 +145,16 @@ class Bench:
             self._baseline = Baseline.start(self._problem, self._lent(), self._device, log)
         if not self._cases.cases:
             self._cases.cases = self._cases.drawn(self._reference)
-            self._show_weights()
+            with self._places.card():
+                self._show_weights()
         if self._compiled is None:
-            there = threading.Event()
-            self._compiled = in_background(partial(self._compile, self._baseline, there))
-            there.wait()
+            self._compiled = in_background(partial(self._compile, self._baseline))
 
-    def _compile(self, baseline: Baseline, there: threading.Event) -> None:
-        """Compiling uses the device, whoever waits for it or does not; so the card is held from
-        before the process began, by who started it until this thread is `there`."""
+    def _compile(self, baseline: Baseline) -> None:
+        """Compiling uses the device, whoever waits for it or does not; before, the process does
+        not."""
         with self._places.card():
-            there.set()
-            baseline.wait()
+            baseline.wait(self._places.give_way if self._device == "cuda" else None)
 
     def wait(self) -> None:
         """Wait until the baselines that were started are compiled.
