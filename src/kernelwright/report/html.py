@@ -41,7 +41,7 @@ from kernelwright.report.plain import LOG_LIMIT, SOURCE_LIMIT, shortened, visibl
 from kernelwright.report.regions import faster_in_words, ops_in_words
 from kernelwright.report.result import Result
 from kernelwright.report.story import Story, calls_of, cost_of
-from kernelwright.report.table import FAST, Table, cells, retrieval, summary
+from kernelwright.report.table import FAST, Table, cells, remarks, summary
 from kernelwright.store.fold import Step
 
 Blobs = Callable[[str], bytes]
@@ -137,7 +137,7 @@ def render_table(table: Table) -> str:
     return template("table.html.j2").render(
         table=table,
         said=summary(table),
-        retrieval=retrieval(table),
+        remarks=remarks(table),
         fast=[f"{least:g}" for least in FAST],
         shares={rival: [table.fast(rival, least) for least in FAST] for rival in table.rivals},
         rows=[cells(table, one) for one in table.problems],

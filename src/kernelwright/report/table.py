@@ -131,7 +131,7 @@ def markdown(table: Table) -> str:
         "",
         "Speedups are medians with 95% intervals. The share of the roofline is what moving each",
         "tensor once, or the arithmetic, must take at least here, of what it took.",
-        *(["", retrieval(table)] if retrieval(table) else []),
+        *[line for remark in remarks(table) for line in ("", remark)],
         "",
     ]
     return "\n".join(lines)
@@ -147,7 +147,24 @@ def summary(table: Table) -> str:
     return f"{said} {of_suite(costs)}" if costs else said
 
 
-def retrieval(table: Table) -> str:
+def remarks(table: Table) -> list[str]:
+    """What is to be known of the table as a whole, in sentences."""
+    return [remark for remark in (_retrieval(table), _older(table)) if remark]
+
+
+def _older(table: Table) -> str:
+    """Which rows another commit judged than the table's; empty where none."""
+    found: dict[str, list[str]] = {}
+    for one in table.problems:
+        if one.commit is not None and one.commit != table.commit:
+            found.setdefault(one.commit, []).append(one.id)
+    if not found:
+        return ""
+    said = "; ".join(f"{', '.join(names)} at {commit}" for commit, names in found.items())
+    return f"Judged by Kernelwright at other commits: {said}."
+
+
+def _retrieval(table: Table) -> str:
     """Whether writers could be shown something of the very problems that the table is of; empty
     where that was not kept."""
     said = [one.decontaminated for one in table.problems if one.decontaminated is not None]
