@@ -490,11 +490,13 @@ class TritonRuns:
         self.folder = folder
         self.cases, self.places, self.texts = {}, {}, {}
 
-    def add(self, name, studied, sizes, *, values=None, change=lambda text: text, **settings):
-        """One folder for each draft of `studied`, to be run at each of `sizes`."""
+    def add(self, name, studied, sizes, *, candidates=None, values=None,
+            change=lambda text: text, **settings):  # fmt: skip
+        """One folder for each draft of `studied`, or of `candidates`, to be run at each of
+        `sizes`."""
         self.cases[name] = [Case(studied, s, values=values(s) if values else None) for s in sizes]
         self.places[name], self.texts[name] = [], []
-        for number, candidate in enumerate(studied.candidates("triton")):
+        for number, candidate in enumerate(candidates or studied.candidates("triton")):
             known = {t.name for t in candidate.tunables}
             tuned = candidate.tuned({n: v for n, v in settings.items() if n in known})
             text = change(Triton().build(tuned, studied.problem).files["kernel.py"])

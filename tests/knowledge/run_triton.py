@@ -1,4 +1,4 @@
-"""Runs or compiles Triton candidates in a process of its own, for `test_triton_sketches`.
+"""Runs or compiles Triton candidates in a process of its own.
 
 python run_triton.py run FOLDER       calls each module on its tensors, under the interpreter
 python run_triton.py compile FOLDER   compiles each kernel for a GPU that need not be there, where
@@ -18,7 +18,9 @@ import torch
 # Elements around each tensor that a module makes, none of which it may write.
 MARGIN, UNTOUCHED = 4096, 0x55
 TILE = {"ROWS": 4, "DEPTHS": 8, "LANES": 256, "PARTS": 16, "QUERIES": 64, "KEYS": 32, "INNER": 16,
-        "HEAD": 32, "TILE_ROWS": 64, "TILE_COLUMNS": 32, "TILE_DEPTH": 16}  # fmt: skip
+        "HEAD": 32, "TILE_ROWS": 64, "TILE_COLUMNS": 32, "TILE_DEPTH": 16, "XBLOCK": 4,
+        "YBLOCK": 8, "R0_BLOCK": 256}  # fmt: skip
+SIZE = 12  # of an axis that is a constant
 
 
 def interpret_whole_tiles():
@@ -130,8 +132,8 @@ def compile_kernels(folder: Path):
     module, types = load(folder / "kernel.py"), json.loads((folder / "types.json").read_text())
     found = {}
     for name, kernel in vars(module).items():
-        if name.startswith("kw_stage"):
-            tile = {a: TILE[a] for a in kernel.arg_names if a in TILE}
+        if name.startswith(("kw_stage", "triton_")):
+            tile = {p.name: TILE.get(p.name, SIZE) for p in kernel.params if p.is_constexpr}
             tile |= {"INDEX": triton.language.int32} if "INDEX" in kernel.arg_names else {}
             # What is no tensor is a size.
             signature = {a: "constexpr" if a in tile else types.get(a, "i32")

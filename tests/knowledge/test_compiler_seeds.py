@@ -174,8 +174,8 @@ class TestDraftsOfARun:
         assert found == NoSeeds(reason="The reference cannot be compiled.")
 
     def test_nothing_is_compiled_for_a_language_that_has_no_seeds(self, study):
-        found = CompilerSeeds(study("softmax").problem, None)("triton")
-        assert "cpp only, and not in triton" in found.reason
+        found = CompilerSeeds(study("softmax").problem, None)("cuda")
+        assert "cpp and triton only, and not in cuda" in found.reason
 
 
 @pytest.mark.slow

@@ -98,7 +98,11 @@ def _form_of_step(step: Step) -> tuple[object, ...]:
         case Named():
             return step.name, _form_of_view(step.view)
         case Launched():
-            return step.kernel, tuple(_form_of_view(view) for view in step.arguments)
+            return step.kernel, tuple(_form_of_argument(given) for given in step.arguments)
+
+
+def _form_of_argument(given: View | Size) -> object:
+    return _form_of_view(given) if isinstance(given, View) else "number"
 
 
 def _form_of_view(view: View) -> tuple[object, ...]:
@@ -122,6 +126,7 @@ class _Joiner:
         steps = zip(*(module.steps for module in modules), strict=True)
         results = zip(*(module.results for module in modules), strict=True)
         module = Module(
+            language=first.language,
             arguments=first.arguments,
             kernels=first.kernels,
             steps=tuple(self._step(same) for same in steps),
@@ -142,8 +147,14 @@ class _Joiner:
                     *(s.arguments for s in same if isinstance(s, Launched)), strict=True
                 )
                 return Launched(
-                    kernel=first.kernel, arguments=tuple(self._view(each) for each in arguments)
+                    kernel=first.kernel, arguments=tuple(self._argument(each) for each in arguments)
                 )
+
+    def _argument(self, same: Sequence[View | Size]) -> View | Size:
+        views = [given for given in same if isinstance(given, View)]
+        if views:
+            return self._view(views)
+        return self._size([given for given in same if not isinstance(given, View)])
 
     def _view(self, same: Sequence[View]) -> View:
         layouts = [view.layout for view in same if view.layout is not None]

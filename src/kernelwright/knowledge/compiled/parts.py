@@ -1,7 +1,7 @@
 """What a generated module is made of: its kernels, and the steps of its ``call``.
 
 `reading` finds these in the text, at one set of sizes; `joining` makes one of several, whose
-numbers know their axes; `cpp` writes them down as a candidate.
+numbers know their axes; `cpp` and `triton` write them down as a candidate.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Named:
 
 @dataclass(frozen=True, kw_only=True)
 class Launched:
-    """A kernel, called on tensors."""
+    """A kernel, called on tensors and, in Triton, on how many elements it is for."""
 
     kernel: str
-    arguments: tuple[View, ...]
+    arguments: tuple[View | Size, ...]
 
 
 Step = Allocated | Named | Launched
@@ -63,9 +63,10 @@ Step = Allocated | Named | Launched
 
 @dataclass(frozen=True, kw_only=True)
 class Module:
-    """A generated module at the sizes `axes`. `arguments` are the names in ``call`` of its tensors,
-    in order, and `results` what it returns. `kernels` has their sources by name."""
+    """A generated module at one set of sizes. `arguments` are the names in ``call`` of its tensors,
+    in order, and `results` what it returns. `kernels` has their sources by name, in `language`."""
 
+    language: str
     arguments: tuple[str, ...]
     kernels: dict[str, str]
     steps: tuple[Step, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from kernelwright.core.problem import DType
@@ -18,9 +18,12 @@ from kernelwright.knowledge.compiled.parts import (
     Step,
     View,
 )
+from kernelwright.knowledge.compiled.programs import in_short
 
 # Statements of ``call`` that check or tidy up, and compute nothing.
-_IDLE = ("args.clear", "assert_size_stride", "assert_alignment")
+_IDLE = ("args.clear", "assert_size_stride", "assert_alignment", "torch.cuda.set_device")
+_STREAMS = ("get_raw_stream", "get_cuda_stream")
+_TRITON = "triton"
 
 
 def read(text: str) -> Module:
@@ -33,19 +36,24 @@ def read(text: str) -> Module:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise NoSeed(f"What torch.compile generated cannot be read as Python: {error}.") from error
-    return _Reader(dict(_kernels(tree))).module(_call(tree))
+    found = list(_kernels(tree))
+    language = "triton" if any(how == _TRITON for _, how, _ in found) else "cpp"
+    kernels = {name: in_short(source) if how == _TRITON else source for name, how, source in found}
+    return _Reader(language, kernels).module(_call(tree))
 
 
-def _kernels(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Each kernel's name and source, which stand as a string in a call."""
+def _kernels(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
+    """Each kernel's name, how it is built, and its source, which stands as a string in a call."""
     for statement in tree.body:
         match statement:
             case ast.Assign(
                 targets=[ast.Name(id=name)],
-                value=ast.Call(func=ast.Attribute(value=ast.Name(id="async_compile")), args=given),
+                value=ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="async_compile"), attr=how), args=given
+                ),
             ):
                 sources = [a.value for a in given if isinstance(a, ast.Constant)]
-                yield name, str(sources[-1]) if sources else ""
+                yield name, how, str(sources[-1]) if sources else ""
 
 
 def _call(tree: ast.Module) -> ast.FunctionDef:
@@ -58,7 +66,8 @@ def _call(tree: ast.Module) -> ast.FunctionDef:
 class _Reader:
     """Reads the statements of one ``call``."""
 
-    def __init__(self, kernels: dict[str, str]) -> None:
+    def __init__(self, language: str, kernels: dict[str, str]) -> None:
+        self._language = language
         self._kernels = kernels
         self._arguments: tuple[str, ...] = ()
         self._results: tuple[View, ...] | None = None
@@ -66,21 +75,29 @@ class _Reader:
 
     def module(self, call: ast.FunctionDef) -> Module:
         """Everything."""
-        for statement in call.body:
-            self._take(statement)
+        self._take_all(call.body)
         if self._results is None:
             raise NoSeed("What torch.compile generated returns nothing.")
         return Module(
+            language=self._language,
             arguments=self._arguments,
             kernels=self._kernels,
             steps=tuple(self._steps),
             results=self._results,
         )
 
+    def _take_all(self, statements: Sequence[ast.stmt]) -> None:
+        for statement in statements:
+            self._take(statement)
+
     def _take(self, statement: ast.stmt) -> None:
         match statement:
             case ast.Delete() | ast.Pass():
                 return
+            case ast.Assign(value=ast.Call(func=ast.Name(id=called))) if called in _STREAMS:
+                return
+            case ast.With(body=body):  # on one device
+                self._take_all(body)
             case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Name(id="args")):
                 self._arguments = tuple(_name(name) for name in names)
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
@@ -96,10 +113,11 @@ class _Reader:
         called = ast.unparse(call.func)
         if called in _IDLE:
             return
-        if called not in self._kernels:
+        kernel = called.removesuffix(".run")
+        if kernel not in self._kernels:
             raise _unknown(call)
-        arguments = tuple(_view(argument) for argument in call.args)
-        self._steps.append(Launched(kernel=called, arguments=arguments))
+        arguments = tuple(_argument(argument) for argument in call.args)
+        self._steps.append(Launched(kernel=kernel, arguments=arguments))
 
 
 def _name(node: ast.expr) -> str:
@@ -117,6 +135,13 @@ def _defined(name: str, value: ast.expr) -> Step:
             layout = Layout(sizes=_numbers(sizes), strides=_numbers(strides))
             return Allocated(name=name, dtype=_dtype(dtype), layout=layout)
     return Named(name=name, view=_view(value))
+
+
+def _argument(node: ast.expr) -> View | int:
+    match node:
+        case ast.Constant(value=int(number)):
+            return number
+    return _view(node)
 
 
 def _view(node: ast.expr) -> View:

@@ -1,13 +1,14 @@
-"""The body of the entry point: memory for what kernels keep for each other, and their calls."""
+"""The steps of a generated ``call`` as the lines of an entry point: memory for what kernels keep
+for each other, and their calls. What a line looks like is for each language to say."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelwright.core.problem import DType, Problem, TensorSpec
-from kernelwright.knowledge.compiled.functions import MANY, Function
-from kernelwright.knowledge.compiled.layouts import Numbers, contiguous, elements, poly, rows, span
+from kernelwright.knowledge.compiled.layouts import contiguous, elements, poly, rows, span
 from kernelwright.knowledge.compiled.parts import (
     Allocated,
     Launched,
@@ -18,7 +19,6 @@ from kernelwright.knowledge.compiled.parts import (
     View,
 )
 from kernelwright.knowledge.sketches.poly import ZERO, Poly
-from kernelwright.languages.signature import C_TYPES, Signature, signature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,61 +32,60 @@ class Place:
     layout: Layout | None = None
 
 
-def entry_lines(
-    problem: Problem, inputs: Sequence[str], module: Module, kernels: Mapping[str, Function]
-) -> list[str]:
-    """The lines of the entry point that does the steps of `module`; `inputs` are its tensors, by
-    `TensorSpec` name.
-
-    Raises:
-        NoSeed: an input is written to, or a tensor is laid out in a way that is not known.
-    """
-    return _Entry(problem, inputs, module, kernels).lines()
-
-
-class _Entry:
-    """Writes one entry point. `_places` has what each name of ``call`` stands for."""
+class Entry(ABC):
+    """Writes the entry point that does the steps of `module`, whose tensors are `inputs`, by
+    `TensorSpec` name. What stands for them is called as in `tensors`, and nothing else as anything
+    in `taken`."""
 
     def __init__(
         self,
         problem: Problem,
         inputs: Sequence[str],
         module: Module,
-        kernels: Mapping[str, Function],
+        tensors: Mapping[str, str],
+        taken: set[str],
     ) -> None:
         if len(inputs) != len(module.arguments):
             raise NoSeed(
                 f"torch.compile generates code for {len(module.arguments)} tensors, and the "
                 f"problem has {len(inputs)}."
             )
-        self._problem, self._module, self._kernels = problem, module, kernels
-        sig = signature(problem)
-        self._numbers = Numbers(
-            names=dict(zip(problem.axes, (p.name for p in sig.sizes), strict=True))
-        )
-        self._places: dict[str, Place] = {}
+        self._problem, self._module = problem, module
+        self._outputs = [tensors[spec.name] for spec in problem.outputs]
+        self._taken = taken
+        self._places: dict[str, Place] = {}  # what each name of ``call`` stands for
         self._roots: dict[str, str] = {}  # what the memory is called here
         self._inputs: set[str] = set()
-        self._take_inputs(sig, dict(zip(module.arguments, inputs, strict=True)))
-        self._outputs = [p.name for p in sig.outputs]
-        self._taken = {*sig.names, *kernels, MANY}
-
-    def _take_inputs(self, sig: Signature, inputs: Mapping[str, str]) -> None:
-        specs = {p.spec.name: (p.spec, p.name) for p in sig.inputs if p.spec}
-        for argument, name in inputs.items():
-            spec, called = specs[name]
-            self._places[argument] = Place(root=argument, dtype=spec.dtype)
-            self._roots[argument] = called
+        specs = {spec.name: spec for spec in problem.inputs}
+        for argument, name in zip(module.arguments, inputs, strict=True):
+            self._places[argument] = Place(root=argument, dtype=specs[name].dtype)
+            self._roots[argument] = tensors[name]
             self._inputs.add(argument)
 
     def lines(self) -> list[str]:
-        """All of them."""
+        """All of them.
+
+        Raises:
+            NoSeed: an input is written to, or a tensor is laid out in a way that is not known.
+        """
         for step in self._module.steps:
             self._place(step)
         outputs = zip(self._outputs, self._problem.outputs, self._module.results, strict=True)
         copied = [each for each in outputs if not self._given_as(*each)]
         lines = [line for step in self._module.steps for line in self._step(step)]
-        return [*lines, *(line for each in copied for line in self._copied(*each))]
+        return [*lines, *(line for each in copied for line in self._from_elsewhere(*each))]
+
+    @abstractmethod
+    def _new(self, name: str, step: Allocated) -> Iterator[str]:
+        """The lines that call memory for a tensor by `name`."""
+
+    @abstractmethod
+    def _called(self, step: Launched) -> str:
+        """The line that calls a kernel."""
+
+    @abstractmethod
+    def _copied(self, output: str, place: Place, layout: Layout) -> Iterator[str]:
+        """The lines that copy what is at `place`, seen in `layout`, to an output."""
 
     def _place(self, step: Allocated | Named | Launched) -> None:
         match step:
@@ -135,7 +134,7 @@ class _Entry:
             case Allocated() if step.name not in self._roots:
                 yield from self._allocated(step)
             case Launched():
-                yield self._launched(step)
+                yield self._called(step)
 
     def _allocated(self, step: Allocated) -> Iterator[str]:
         name = step.name
@@ -143,42 +142,26 @@ class _Entry:
             name += "_"
         self._taken.add(name)
         self._roots[step.name] = name
-        kind, count = C_TYPES[step.dtype], span(step.layout).text(self._numbers.names)
-        memory = f"new {kind}[static_cast<std::size_t>({count})]"
-        yield f"const std::unique_ptr<{kind}[]> {name}_memory({memory});"
-        yield f"{kind}* const {name} = {name}_memory.get();"
+        yield from self._new(name, step)
 
-    def _launched(self, step: Launched) -> str:
-        kernel = self._kernels[step.kernel]
-        places = [self._seen(view) for view in step.arguments]
-        for place, constant in zip(places, kernel.constant, strict=True):
-            if place.root in self._inputs and not constant:
+    def _tensors(self, step: Launched, written: Sequence[bool]) -> list[Place]:
+        """Where the tensors are that a kernel is given, which writes to some of its arguments."""
+        places = []
+        for given, is_written in zip(step.arguments, written, strict=True):
+            if not isinstance(given, View):
+                continue
+            place = self._seen(given)
+            if is_written and place.root in self._inputs:
                 raise NoSeed(
                     f"{step.kernel}, which torch.compile generates, writes to the input "
                     f"{self._roots[place.root]}, and a candidate may not."
                 )
-        given = [*(self._pointer(place) for place in places), *kernel.more]
-        return f"{step.kernel}({', '.join(given)});"
+            places.append(place)
+        return places
 
-    def _pointer(self, place: Place) -> str:
-        root = self._roots[place.root]
-        return root if place.offset == ZERO else f"{root} + {self._text(place.offset)}"
-
-    def _text(self, number: Poly) -> str:
-        text = number.text(self._numbers.names)
-        return text if text.isalnum() else f"({text})"
-
-    def _copied(self, output: str, spec: TensorSpec, view: View) -> Iterator[str]:
+    def _from_elsewhere(self, output: str, spec: TensorSpec, view: View) -> Iterator[str]:
         """An output that is a view of something else, element by element."""
         place = self._seen(view)
-        layout = place.layout or rows(spec)
         if place.dtype != spec.dtype:
             raise NoSeed(f"torch.compile returns {output} as {place.dtype}, not as {spec.dtype}.")
-        to, source, indent = "0", "0", ""
-        for at, (size, stride) in enumerate(zip(layout.sizes, layout.strides, strict=True)):
-            count = self._text(poly(size))
-            yield f"{indent}for (int64_t i{at} = 0; i{at} < {count}; ++i{at})"
-            to = f"({to}) * {count} + i{at}"
-            source += f" + {self._text(poly(stride))} * i{at}"
-            indent += "    "
-        yield f"{indent}{output}[{to}] = ({self._pointer(place)})[{source}];"
+        yield from self._copied(output, place, place.layout or rows(spec))
