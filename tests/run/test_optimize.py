@@ -337,6 +337,25 @@ def sketched(language):
     return Covered(candidates=made, sketches=names[language])
 
 
+def test_where_no_sketch_covers_a_program_the_compiler_drafts():
+    asked = spec(writers=("library", "sketch"))
+    asked = asked.model_copy(update={"languages": ("cpp", "triton", "python")})
+
+    def uncovered(language):
+        return sketched("triton") if language == "triton" else NotCovered(reason="No.")
+
+    def compilers(asked, dropped=frozenset()):
+        found = equipment.drafters(asked, dropped, lambda _: 1, uncovered)
+        return [(d.language, d.limit) for d in found if d.writer == "compiler"]
+
+    assert compilers(asked) == [("cpp", 1)]
+    assert compilers(asked, frozenset({"compiler"})) == []
+    named = asked.model_copy(update={"writers": ("compiler", "sketch")})
+    assert compilers(named) == [("cpp", 1), ("triton", 1), ("python", 1)]
+    alone = asked.model_copy(update={"writers": ("library",)})
+    assert compilers(alone) == []
+
+
 def test_drafters_know_which_actions_they_can_be_asked_for():
     asked = spec(writers=("library", "sketch", "llm"), models={"writer": "openai:x"})
     asked = asked.model_copy(update={"languages": ("cpp", "triton", "python")})

@@ -47,6 +47,7 @@ from kernelwright.generate.looking_up import Task, look_up, told
 from kernelwright.generate.outside import Outside
 from kernelwright.generate.toolbox import Toolbox
 from kernelwright.knowledge import actions
+from kernelwright.knowledge.compiled import LANGUAGES as COMPILED
 from kernelwright.knowledge.lessons.lesson import Lesson
 from kernelwright.knowledge.sketches.drafts import Covered, NotCovered
 from kernelwright.library.finding import Shelves
@@ -274,12 +275,27 @@ def drafters(
     sketches: Callable[[str], Covered | NotCovered] | None = None,
 ) -> tuple[Drafter, ...]:
     """The writers of `spec`, in each language, as a strategy sees them. One that has nothing for
-    the problem is left out."""
+    the problem is left out. Where sketches have nothing, what torch.compile generates is a draft,
+    whether or not it was asked for."""
+    asked = [
+        (writer, language)
+        for writer in spec.writers
+        if not writer.startswith(AGENT)
+        for language in spec.languages
+    ]
+    asked += [
+        (COMPILER, language)
+        for writer, language in asked
+        if writer == SKETCH
+        and (COMPILER, language) not in asked
+        and language in COMPILED
+        and sketches is not None
+        and not isinstance(sketches(language), Covered)
+    ]
     made = (
         _drafter(writer, language, library_drafts, sketches)
-        for writer in spec.writers
-        if writer not in dropped and not writer.startswith(AGENT)
-        for language in spec.languages
+        for writer, language in asked
+        if writer not in dropped
     )
     return tuple(drafter for drafter in made if drafter.limit != 0)
 
@@ -325,8 +341,8 @@ def writers_for(
     toolbox: Toolbox,
     task: Callable[[str], Task],
 ) -> dict[str, Writer]:
-    """The writers of `spec`, and the tuner, by name. `task` is what is looked up for in a
-    language."""
+    """The writers of `spec`, and those that may always be needed, by name. `task` is what is looked
+    up for in a language."""
     briefing = Briefing(
         examples=shelves.examples if LIBRARY in spec.writers else no_examples,
         page=actions.page,
@@ -334,6 +350,7 @@ def writers_for(
     )
     made: dict[str, Writer] = {
         TUNER: names.load("writer", TUNER)(),
+        COMPILER: CompilerWriter(drafts=compiler_seeds),
         **model_writers(spec, languages, store, folder, briefing, toolbox),
     }
     for name in spec.writers:
@@ -341,11 +358,9 @@ def writers_for(
             made[name] = SketchWriter(drafts=sketches, carrying=sketches.carrying)
         elif name == LIBRARY:
             made[name] = LibraryWriter(drafts=shelves.drafts)
-        elif name == COMPILER:
-            made[name] = CompilerWriter(drafts=compiler_seeds)
         elif name.startswith(AGENT):
             made[name] = Outside()
-        elif name not in ROLES:
+        elif name not in ROLES and name not in made:
             made[name] = names.load("writer", name)()
     return made
 
