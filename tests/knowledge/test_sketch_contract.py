@@ -7,6 +7,7 @@ import pytest
 from kernelwright.core.graph import Extent, Graph, Node, Ref, Unexplained, Value
 from kernelwright.core.problem import Problem, Source, TensorSpec, Workload
 from kernelwright.knowledge.sketches import Covered, NotCovered, drafts
+from kernelwright.knowledge.sketches.drafts import Sketch
 from kernelwright.testing.sketches import SketchContract
 
 ROWS, DIM = Extent(axes=("rows",)), Extent(axes=("dim",))
@@ -130,6 +131,25 @@ def test_a_scan_that_is_not_known_is_named(tracing, make_file):
 def test_another_number_of_outputs_than_the_problem_has_is_no_sketch():
     two = CENTRED.model_copy(update={"outputs": ("out", "sub")})
     assert "2 outputs" in reason(drafts(PROBLEM, two, "cpp"))
+
+
+def test_a_plan_that_rendering_added_to_is_not_rendered_again(monkeypatch):
+    seen = []
+
+    def sketch(name, constants):
+        def render(_, plan):
+            seen.append(plan)
+            for value in constants:
+                plan.lowering.maker.constant(value, "int64")
+
+        return Sketch(name=name, language="cpp", render=render)
+
+    sketches = sketch("first", []), sketch("adds", [12345]), sketch("last", [])
+    monkeypatch.setitem(drafts.__globals__, "SKETCHES", sketches)
+    drafts(PROBLEM, graph(node("out", "aten.exp.default", Ref(ref="int"))), "cpp")
+    first, adding, last = seen
+    assert first is adding
+    assert last is not adding
 
 
 def test_a_very_deep_graph_is_refused_and_does_not_end_the_process():

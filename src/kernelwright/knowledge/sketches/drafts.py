@@ -90,11 +90,16 @@ def drafts(problem: Problem, graph: Graph, language: str) -> Covered | NotCovere
         return NotCovered(reason=f"There are no sketches in {language}.")
     made: dict[str, tuple[Candidate, str]] = {}
     reasons: list[str] = []
+    planned: Plan | None = None
     for sketch in known:
         try:
-            # A plan is worked out anew: rendering adds to its expressions, and a candidate must
-            # not depend on which others were made before it.
-            candidate = sketch.render(problem, plan(problem, graph))
+            # A plan is worked out anew once something was rendered: that adds to its expressions,
+            # and a candidate must not depend on which others were made before it.
+            fresh = planned or plan(problem, graph)
+            planned, count = None, len(fresh.lowering.maker)
+            candidate = sketch.render(problem, fresh)
+            if candidate is None and len(fresh.lowering.maker) == count:
+                planned = fresh
         except NoSketch as reason:
             reasons.append(str(reason))
         except RecursionError:

@@ -131,6 +131,9 @@ class Maker:
         self._known: dict[tuple[object, ...], Expr] = {}
         self._made: list[Expr] = []
 
+    def __len__(self) -> int:
+        return len(self._made)
+
     def make(self, form: Form, dtype: DType) -> Expr:
         """The expression of `form`."""
         # True, 1 and 1.0 are equal in Python and different in a kernel.
