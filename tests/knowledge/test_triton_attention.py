@@ -2,7 +2,6 @@
 of queries and keys, the last of each ragged, and rows that see nothing."""
 
 import json
-import shutil
 
 import pytest
 from tests.knowledge.attentions import FILES, OWN
@@ -74,18 +73,15 @@ def studies(tracing, make_file):
 def returned(studies, triton_runs):
     runs = triton_runs()
     for name, studied in studies.items():
-        runs.add(name, studied, ALL[name][1], **TILES)
+        # The other drafts are tried elsewhere, and slow to interpret.
+        first = studied.candidates("triton")[:1]
+        runs.add(name, studied, ALL[name][1], candidates=first, **TILES)
         tensors = studied.problem.inputs + studied.problem.outputs
         parts = ["sums_parts", "peak_parts", "total_parts"]
         types = dict.fromkeys([*parts, *(f"kept_{n}" for n in range(9))], "*fp32")
         types |= {s.name: "*fp16" if s.dtype == "float16" else "*fp32" for s in tensors}
-        # The others are tried elsewhere, and slow to interpret.
-        first, *others = runs.places[name]
-        for place in others:
-            shutil.rmtree(place)
-        runs.places[name], runs.texts[name] = [first], runs.texts[name][:1]
         if name in COMPILED:
-            first.joinpath("types.json").write_text(json.dumps(types))
+            runs.places[name][0].joinpath("types.json").write_text(json.dumps(types))
     runs.run("compile")
     runs.run(TRITON_INTERPRET="1")
     return runs
