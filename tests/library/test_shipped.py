@@ -1,5 +1,6 @@
 """The kernels that ship: found for their own problems, and for one in other words."""
 
+import functools
 import json
 import re
 
@@ -24,18 +25,35 @@ CPU = [name for name, kernel in KERNELS.items() if kernel.about.language == "cpp
 EXAMPLE = "examples/token_norm.py"
 
 
+def formed(problem):
+    """A problem with its normal form."""
+    workload, direction = problem.report_workload, problem.direction
+    program = load_program(problem.reference, workload.constants, direction=direction)
+    return problem, normal_form(problem, trace(program, workload, problem))
+
+
+def loaded(source, direction):
+    with Reference.open(source, direction=direction) as reference:
+        return formed(reference.load())
+
+
+@functools.cache
+def builtin(name, direction):
+    """A built-in problem, at the sizes of a CPU, where those of a kernel may be a GPU's."""
+    return loaded(suite.source(name), direction)
+
+
 def own_problem(kernel):
-    """A kernel's problem as its folder has it, at two sizes; at those that follow from the file
-    where not every axis is a number in it."""
+    """A kernel's problem as its folder has it, with its form, at two sizes; at those that follow
+    from the file where not every axis is a number in it."""
     what = kernel.about.computes
     if not all(
         re.search(rf"^{axis}\b.*=", kernel.reference.text, re.MULTILINE) for axis in what.sizes
     ):
-        # The built-in file has the sizes of a CPU, where a kernel's own may have those of a GPU.
         name = what.origin.removeprefix(suite.PREFIX).removesuffix(".py")
-        own = suite.source(name) if name in suite.names() else kernel.reference
-        with Reference.open(own, direction=what.direction) as reference:
-            return reference.load()
+        if name in suite.names():
+            return builtin(name, what.direction)
+        return loaded(kernel.reference, what.direction)
     per_unit = {a: 32 if a == "channels" else 1 for a in what.sizes}  # of groups there are 32
     sizes = ({a: per_unit[a] * (7 + n) for n, a in enumerate(what.sizes)},
              {a: per_unit[a] * (9 + 3 * n) for n, a in enumerate(what.sizes)})  # fmt: skip
@@ -43,22 +61,18 @@ def own_problem(kernel):
         Workload(id=f"w{n}", split="search" if n else "report", axes=s, constants=s)
         for n, s in enumerate(sizes)
     )
-    return Problem(
+    problem = Problem(
         id="own", title="", origin="", axes=what.sizes, inputs=what.inputs, outputs=what.written,
         reference=kernel.reference, direction=what.direction, workloads=workloads,
     )  # fmt: skip
+    return formed(problem)
 
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_kernel_is_found_for_its_own_problem_as_it_is_traced_today(name):
     """A change of the tables that changes a key makes kernels that nobody finds any more."""
     kernel = KERNELS[name]
-    problem = own_problem(kernel)
-    workload = problem.report_workload
-    program = load_program(
-        problem.reference, workload.constants, direction=kernel.about.computes.direction
-    )
-    form = normal_form(problem, trace(program, workload, problem))
+    problem, form = own_problem(kernel)
     assert form.text == kernel.form.text
     found = fit(kernel, problem, form)
     assert adapted(found, problem).source.name == kernel.source.name
