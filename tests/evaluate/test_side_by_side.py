@@ -15,6 +15,18 @@ from kernelwright.evaluate.defences import ALL_ON
 from kernelwright.evaluate.health import others_may_be_to_blame
 from kernelwright.evaluate.judge import Judge
 from kernelwright.evaluate.places import Places
+from kernelwright.languages.cpp import Cpp
+
+
+@pytest.fixture
+def untimed(monkeypatch):
+    """Nothing can be timed here, so no baselines are compiled."""
+    missing = Cpp.missing
+
+    def said(language, purpose):
+        return "a clock" if purpose == "time" else missing(language, purpose)
+
+    monkeypatch.setattr(Cpp, "missing", said)
 
 
 @pytest.fixture
@@ -110,6 +122,7 @@ def test_others_may_be_to_blame_for_time_and_memory_that_was_short(said, again):
     assert others_may_be_to_blame(said) is again
 
 
+@pytest.mark.usefixtures("untimed")
 @pytest.mark.parametrize(
     ("said", "again"),
     [
@@ -135,6 +148,7 @@ def test_what_others_may_be_to_blame_for_is_looked_at_again_alone(
         assert outcome == said
 
 
+@pytest.mark.usefixtures("untimed")
 def test_the_second_look_has_the_card_to_itself_among_all_processes(
     problem, reference, cpp, silu, monkeypatch, tmp_path
 ):
@@ -166,6 +180,7 @@ class Counted(DeviceLock):
         return super().give_way(*given)
 
 
+@pytest.mark.usefixtures("untimed")
 def test_another_judge_may_measure_between_any_two_calls_of_a_verification(
     problem, reference, cpp, silu, monkeypatch, tmp_path
 ):
