@@ -213,13 +213,17 @@ def get_init_inputs():
 '''
 
 
-def test_an_outline_has_whole_operators_also_of_types_that_problems_do_not_have():
-    source = Source(files={"spectrum.py": SPECTRUM}, entry_point="spectrum.py::Model")
+def outlined(text):
+    source = Source(files={"file.py": text}, entry_point="file.py::Model")
     oracle = Oracle(source)
-    problem = derive(source, "spectrum.py", oracle, memory_bytes=1 << 30)
-    workload = problem.split("search")[0]
+    problem = derive(source, "file.py", oracle, memory_bytes=1 << 30)
+    workload = min(problem.split("search"), key=problem.traffic_bytes)
     small, own = (oracle.twins(c).eager for c in (workload.constants, {}))
-    found = outline(small, workload, problem, own)
+    return outline(small, workload, problem, own)
+
+
+def test_an_outline_has_whole_operators_also_of_types_that_problems_do_not_have():
+    found = outlined(SPECTRUM)
     ops = [(n.op.split(".")[1], n.dtype) for n in found.graph.nodes]
     assert ops == [
         ("linear", "float32"), ("relu", "float32"), ("fft_fft", None), ("abs", "float32"),
@@ -269,3 +273,30 @@ def test_a_size_that_follows_from_those_that_are_given_is_worked_out():
     part = part_of(problem, found, ["a"])
     text = source_of(problem, found, part, "region_1.py", "A region.").text
     assert "wide = x.shape[1]\n        dim = wide // 3\n" in text
+
+
+CUT_OFF = """
+import torch
+import torch.nn as nn
+
+rows, dim = 40, 50
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return torch.fft.rfft(x.exp(), dim=-1).abs()[:, :16].softmax(-1)
+
+
+def get_inputs():
+    return [torch.randn(rows, dim)]
+
+
+def get_init_inputs():
+    return []
+"""
+
+
+def test_a_program_with_an_operator_at_its_own_sizes_alone_is_not_outlined():
+    """Where a slice cuts nothing off there is none: a region without it would be another one."""
+    with pytest.raises(ProblemError, match=r"different operators.*: slice_1 there or here"):
+        outlined(CUT_OFF)

@@ -41,9 +41,14 @@ def outline(program: Program, workload: Workload, problem: Problem, own: Program
         watcher = _Watcher(exported, names, own.device)
         for _ in range(_TIMES):
             watcher.run(*given)
-    known = {v.name for v in graph.inputs} | {n.name for n in graph.nodes}
-    if {n.name for n in graph.nodes} - watcher.seconds.keys():
-        raise ProblemError("The reference runs different operators at its own sizes and at others.")
+    nodes = {n.name for n in graph.nodes}
+    known = nodes | {v.name for v in graph.inputs}
+    if others := sorted((nodes - watcher.seconds.keys()) | (watcher.seconds.keys() - known)):
+        # A slice of all there is, for instance, is no operator.
+        raise ProblemError(
+            "The reference runs different operators at its own sizes and at others: "
+            f"{', '.join(others)} there or here alone."
+        )
     return Outline(
         graph=graph,
         seen={name: seen for name, seen in watcher.seen.items() if name in known},
