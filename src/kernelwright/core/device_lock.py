@@ -79,6 +79,7 @@ class DeviceLock:
                 self._changed.wait_for(lambda: self._held == 0 and self._alone is None)
             finally:
                 self._wanting -= 1
+                self._changed.notify_all()
             self._take(fcntl.LOCK_EX)
             self._alone = threading.get_ident()
         try:

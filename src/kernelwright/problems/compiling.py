@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
 from torch import Tensor
 
@@ -150,7 +149,7 @@ def _masked() -> Iterator[None]:
     except ImportError:  # no Triton, no code in it
         yield
         return
-    with patch.object(TritonKernel, "_has_constant_mask", lambda *_: False):
+    with _replaced(TritonKernel, "_has_constant_mask", lambda *_: False):
         yield
 
 
@@ -159,8 +158,18 @@ def _told(keep: Callable[[str], None]) -> Iterator[None]:
     """Inductor calls `keep` with each module that it has written, before it builds it."""
     from torch._inductor.graph import GraphLowering
 
-    with patch.object(GraphLowering, "save_output_code", keep):
+    with _replaced(GraphLowering, "save_output_code", keep):
         yield
+
+
+@contextmanager
+def _replaced(owner: type, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, function)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
 @contextmanager

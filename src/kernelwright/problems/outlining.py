@@ -47,7 +47,8 @@ def outline(program: Program, workload: Workload, problem: Problem, own: Program
         # A slice of all there is, for instance, is no operator.
         raise ProblemError(
             "The reference runs different operators at its own sizes and at others: "
-            f"{', '.join(others)} there or here alone."
+            f"{', '.join(others)} there or here alone. Its regions would be another "
+            "program's: optimise it as a whole."
         )
     return Outline(
         graph=graph,

@@ -125,7 +125,7 @@ class Bench:
 
     def start(self, distributions: Sequence[str]) -> None:
         """Draw the timed inputs and start the baselines, which compile while others work.
-        Safe to call from any thread."""
+        Safe to call from any thread that does not hold the card in common."""
         with self._starting:
             self._start(distributions)
 

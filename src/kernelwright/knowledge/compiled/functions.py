@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kernelwright.core.graph import Extent
 from kernelwright.core.problem import Problem
-from kernelwright.knowledge.compiled.joining import Piece, Scalar
+from kernelwright.knowledge.compiled.joining import Piece, Scalar, free_names
 from kernelwright.knowledge.compiled.layouts import Numbers
 from kernelwright.knowledge.compiled.loops import vectorised
 from kernelwright.knowledge.compiled.parts import NoSeed
@@ -61,7 +61,8 @@ def function(problem: Problem, name: str, source: Sequence[Piece]) -> Function:
     Raises:
         NoSeed: it calls what only torch has.
     """
-    names = _names(problem, source)
+    # What it calls each number that the entry point is given, by its name there.
+    names = free_names(source, {p.name: p.name for p in _numbers_of(problem)}, (MANY,))
     text = _text(source, names)
     head = _HEAD.search(text)
     if head is None:
@@ -85,20 +86,6 @@ def function(problem: Problem, name: str, source: Sequence[Piece]) -> Function:
 def _numbers_of(problem: Problem) -> list[Parameter]:
     """The parameters that are numbers: sizes, and scalars that the caller gives."""
     return [p for p in signature(problem).parameters if p.kind != "tensor"]
-
-
-def _names(problem: Problem, source: Sequence[Piece]) -> dict[str, str]:
-    """What a kernel calls each number that the entry point is given, by its name there."""
-    text = " ".join(piece for piece in source if isinstance(piece, str))
-    taken = {*re.findall(r"\w+", text), MANY}
-    names = {}
-    for parameter in _numbers_of(problem):
-        found = parameter.name
-        while found in taken:
-            found += "_"
-        names[parameter.name] = found
-        taken.add(found)
-    return names
 
 
 def _text(source: Sequence[Piece], names: dict[str, str]) -> str:

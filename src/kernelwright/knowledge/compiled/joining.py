@@ -4,7 +4,7 @@ axes, as those of a traced graph do."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelwright.core.compiled import Compiled
@@ -36,6 +36,22 @@ class Scalar:
 
 # A kernel's source: its text, and what stands in place of numbers that follow from the sizes.
 Piece = str | Extent | Scalar
+
+
+def free_names(
+    source: Sequence[Piece], wanted: Mapping[str, str], taken: Iterable[str]
+) -> dict[str, str]:
+    """For what is `wanted`, by key, the name that it has there, or one like it that neither
+    `source` nor `taken` has for something else."""
+    text = " ".join(piece for piece in source if isinstance(piece, str))
+    used = {*re.findall(r"\w+", text), *taken}
+    names = {}
+    for key, name in wanted.items():
+        while name in used:
+            name += "_"
+        names[key] = name
+        used.add(name)
+    return names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelwright.core.graph import Extent
-from kernelwright.knowledge.compiled.joining import Piece, Scalar
+from kernelwright.knowledge.compiled.joining import Piece, Scalar, free_names
 from kernelwright.knowledge.compiled.parts import NoSeed
 from kernelwright.knowledge.sketches.poly import Poly
 from kernelwright.knowledge.sketches.text import grouped
@@ -47,7 +47,7 @@ _THEIRS = {
     "triton_helpers.welford(": "kw_welford_along(",
     "triton_helpers.promote_to_tensor(": "kw_block(",
 }
-# Functions of numbers: of Triton's own with the same accuracy, or of ours.
+# Functions of numbers: Triton's own, or ours.
 _FUNCTIONS = {
     **{name: f"tl.{name}" for name in (
         "abs", "exp", "exp2", "log", "log2", "sin", "cos", "erf", "floor", "ceil",
@@ -65,7 +65,8 @@ _ROOTS = {
 
 def in_short(source: str) -> str:
     """The function of a kernel's generated `source`, behind a line that says how it is launched:
-    of what kind it is, in how many dimensions, and what its tiles had better be like.
+    of what kind it is, in how many dimensions, and what its tiles had better be like. That line is
+    a pragma, which `joining` lets differ between sizes.
 
     Raises:
         NoSeed: it is of a form that is not known.
@@ -81,8 +82,9 @@ def in_short(source: str) -> str:
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """A kernel of a candidate. It is given tensors and numbers of elements as the generated one is,
-    then `more`, sizes and scalars by their names in the problem, of which it calls the `constants`
-    as they must be known when it is compiled; last come INDEX and its `blocks`."""
+    then `more`, each size and scalar as it is called here and in a launch; last come INDEX and its
+    `blocks`. `written` says of each of its own arguments whether it may be written to, and
+    `constants` are those of `more` that must be known when it is compiled."""
 
     text: str
     kind: str
@@ -101,8 +103,7 @@ def program(name: str, source: Sequence[Piece], known: Mapping[str, str]) -> Pro
     Raises:
         NoSeed: it calls what only torch has.
     """
-    plain = "".join(piece for piece in source if isinstance(piece, str))
-    names = _names(plain, known)
+    names = free_names(source, known, (INDEX,))
     text = "".join(_written(piece, names) for piece in source)
     short = _SHORT.match(text)
     head = _HEAD.search(text)
@@ -126,19 +127,6 @@ def program(name: str, source: Sequence[Piece], known: Mapping[str, str]) -> Pro
     )
 
 
-def _names(plain: str, known: Mapping[str, str]) -> dict[str, str]:
-    """What a kernel calls what it is given more, so that it is nothing else there."""
-    taken = {*re.findall(r"\w+", plain), INDEX}
-    names = {}
-    for name, called in known.items():
-        found = called
-        while found in taken:
-            found += "_"
-        names[name] = found
-        taken.add(found)
-    return names
-
-
 def _written(piece: Piece, names: Mapping[str, str]) -> str:
     match piece:
         case str():
@@ -154,7 +142,9 @@ def _number(extent: Extent, names: Mapping[str, str]) -> str:
     if extent.power == 1.0:
         return grouped(base)
     if extent.power not in _ROOTS:
-        raise NoSeed(f"torch.compile generates a size to the power of {extent.power}.")
+        raise NoSeed(
+            f"torch.compile generates a size to the power of {extent.power}, which is not known."
+        )
     return _ROOTS[extent.power].format(f"tl.full([], {base}, tl.float32)")
 
 

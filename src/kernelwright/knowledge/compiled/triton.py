@@ -131,7 +131,10 @@ class _Entry(Entry):
         self, name: str, kernel: Program, blocks: Mapping[str, str], numels: Sequence[str]
     ) -> str:
         if kernel.grid not in _GRIDS:
-            raise NoSeed(f"{name}, which torch.compile generates, is launched as {kernel.grid}.")
+            raise NoSeed(
+                f"{name}, which torch.compile generates, is launched in a way that is not known: "
+                f"{kernel.grid}."
+            )
         y, x = ("", numels[0]) if kernel.grid == "Grid1D" else (numels[0], numels[1])
         return _GRIDS[kernel.grid].format(
             x=x, y=y, xblock=blocks.get("XBLOCK", "1"), yblock=blocks.get("YBLOCK", "1")
@@ -152,8 +155,8 @@ class _Entry(Entry):
                 column = f"min({COLUMNS.name}, {x})"
                 return {"XBLOCK": column, "R0_BLOCK": f"min({BLOCK.name} // {column}, {r})"}
         raise NoSeed(
-            f"{name}, which torch.compile generates, is a {kernel.kind} in tiles of "
-            f"{' and '.join(kernel.blocks)}."
+            f"{name}, which torch.compile generates, is of a kind that is not known: "
+            f"{kernel.kind} in tiles of {' and '.join(kernel.blocks)}."
         )
 
     def _tensor(self, place: Place) -> str:
